@@ -133,6 +133,16 @@ type Object struct {
 // Ref says where the bytes of the run of the same index lie.
 type Ref struct{ Object uint32 }
 
+// Location says where a run's bytes lie, for one who reads it without the footer: an entry of a partition's tail index.
+type Location struct {
+	Object       Object
+	Pos          uint64 // in the object
+	Len          uint32 // bytes
+	Base, Next   int64
+	MaxTimestamp int64 // ms
+	LeaderEpoch  int32
+}
+
 // Partition is a partition's committed state in a snapshot; its tail is those of Runs that have its topic and number.
 type Partition struct {
 	Topic     uint32 // index into Footer.Topics

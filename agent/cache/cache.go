@@ -1,0 +1,202 @@
+// Package cache is a bounded cache of large blocks: least recently used goes first, counted in bytes, and concurrent loads
+// of one block become one load. Leaf above memory; the only goroutines are those of loads.
+//
+// Lock order: the cache's lock is taken last and never held over a load, a send or a release of bytes to a caller.
+package cache
+
+import (
+	"container/list"
+	"context"
+	"sync"
+
+	"github.com/varvelog/varve/agent/memory"
+)
+
+// Cache maps keys to counted buffers of at most a number of bytes in all.
+type Cache[K comparable] struct {
+	limit int64
+
+	mu struct {
+		sync.Mutex
+		bytes   int64
+		entries map[K]*list.Element // of *entry[K]
+		recent  *list.List          // front: used last
+		loads   map[K]*load
+		stats   Stats
+	}
+}
+
+type entry[K comparable] struct {
+	key K
+	buf *memory.Buf
+}
+
+// load is a load under way. buf and err are set before done is closed; the load holds one reference to buf until the
+// last who waits took its own.
+type load struct {
+	done    chan struct{}
+	waiters int // under the cache's lock; the load is cancelled when the last one left
+	cancel  context.CancelFunc
+	buf     *memory.Buf
+	err     error
+}
+
+// Stats counts what happened since the start.
+type Stats struct {
+	Hits, Misses, Joined, Evicted int64 // Joined: found a load of the same block under way
+	Bytes                         int64 // held now
+}
+
+// New returns a cache of limit bytes. With limit 0 it holds nothing, and still joins concurrent loads.
+func New[K comparable](limit int64) *Cache[K] {
+	c := &Cache[K]{limit: limit}
+	c.mu.entries = map[K]*list.Element{}
+	c.mu.loads = map[K]*load{}
+	c.mu.recent = list.New()
+	return c
+}
+
+// Stats returns the counters.
+func (c *Cache[K]) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.mu.stats
+	s.Bytes = c.mu.bytes
+	return s
+}
+
+// Peek returns the block of key, with a reference for the caller, or nil.
+func (c *Cache[K]) Peek(key K) *memory.Buf {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.peek(key)
+}
+
+func (c *Cache[K]) peek(key K) *memory.Buf {
+	e, ok := c.mu.entries[key]
+	if !ok {
+		return nil
+	}
+	c.mu.recent.MoveToFront(e)
+	c.mu.stats.Hits++
+	buf := e.Value.(*entry[K]).buf
+	buf.Retain()
+	return buf
+}
+
+// Put adds a block, taking a reference of its own. A block that is there already stays: blocks never change.
+func (c *Cache[K]) Put(key K, buf *memory.Buf) {
+	c.mu.Lock()
+	evicted := c.put(key, buf)
+	c.mu.Unlock()
+	for _, b := range evicted {
+		b.Release()
+	}
+}
+
+func (c *Cache[K]) put(key K, buf *memory.Buf) (evicted []*memory.Buf) {
+	if _, ok := c.mu.entries[key]; ok {
+		return nil
+	}
+	buf.Retain()
+	c.mu.entries[key] = c.mu.recent.PushFront(&entry[K]{key, buf})
+	c.mu.bytes += int64(buf.Len())
+	for c.mu.bytes > c.limit {
+		old := c.mu.recent.Remove(c.mu.recent.Back()).(*entry[K])
+		delete(c.mu.entries, old.key)
+		c.mu.bytes -= int64(old.buf.Len())
+		c.mu.stats.Evicted++
+		evicted = append(evicted, old.buf)
+	}
+	return evicted
+}
+
+// Get returns the block of key, with a reference for the caller, loading it if it is not there. Whoever asks for a block
+// that is being loaded waits for that load; a load goes on as long as one of them waits. Errors are those of ctx and of
+// the load, and are not remembered.
+func (c *Cache[K]) Get(ctx context.Context, key K, fetch func(context.Context) (*memory.Buf, error)) (*memory.Buf, error) {
+	c.mu.Lock()
+	if buf := c.peek(key); buf != nil {
+		c.mu.Unlock()
+		return buf, nil
+	}
+	l, ok := c.mu.loads[key]
+	if ok {
+		c.mu.stats.Joined++
+	} else {
+		c.mu.stats.Misses++
+		lctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		l = &load{done: make(chan struct{}), cancel: cancel}
+		c.mu.loads[key] = l
+		go c.load(lctx, key, l, fetch)
+	}
+	l.waiters++
+	c.mu.Unlock()
+
+	select {
+	case <-l.done:
+		return c.take(l)
+	case <-ctx.Done():
+		c.leave(key, l)
+		return nil, ctx.Err()
+	}
+}
+
+func (c *Cache[K]) load(ctx context.Context, key K, l *load, fetch func(context.Context) (*memory.Buf, error)) {
+	defer l.cancel()
+	l.buf, l.err = fetch(ctx)
+	c.mu.Lock()
+	var evicted []*memory.Buf
+	if l.err == nil {
+		evicted = c.put(key, l.buf)
+	}
+	if c.mu.loads[key] == l {
+		delete(c.mu.loads, key)
+	}
+	unused := l.waiters == 0
+	close(l.done)
+	c.mu.Unlock()
+	if unused && l.err == nil {
+		l.buf.Release()
+	}
+	for _, b := range evicted {
+		b.Release()
+	}
+}
+
+// take is called once by each waiter after done: the last one takes over the load's own reference.
+func (c *Cache[K]) take(l *load) (*memory.Buf, error) {
+	if l.err != nil {
+		return nil, l.err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.waiters--; l.waiters > 0 {
+		l.buf.Retain()
+	}
+	return l.buf, nil
+}
+
+// leave is called by a waiter whose context ended.
+func (c *Cache[K]) leave(key K, l *load) {
+	c.mu.Lock()
+	l.waiters--
+	last, drop := l.waiters == 0, false
+	if last {
+		select {
+		case <-l.done:
+			drop = l.err == nil
+		default:
+			if c.mu.loads[key] == l {
+				delete(c.mu.loads, key)
+			}
+		}
+	}
+	c.mu.Unlock()
+	if last {
+		l.cancel()
+	}
+	if drop {
+		l.buf.Release()
+	}
+}

@@ -1,0 +1,139 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/varvelog/varve/agent/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func block(n int) *memory.Buf { return memory.Wrap(make([]byte, n)) }
+
+func TestEvictsLeastRecentlyUsedByBytes(t *testing.T) {
+	c := New[int](100)
+	for i := range 3 {
+		c.Put(i, block(40))
+		c.Peek(0)
+	}
+	if c.Peek(1) != nil {
+		t.Fatal("the least recently used block stayed")
+	}
+	if c.Peek(0) == nil || c.Peek(2) == nil {
+		t.Fatal("a block that fits went")
+	}
+	if s := c.Stats(); s.Bytes != 80 || s.Evicted != 1 {
+		t.Fatalf("stats %+v", s)
+	}
+}
+
+func TestZeroLimitHoldsNothing(t *testing.T) {
+	c := New[int](0)
+	c.Put(1, block(1))
+	if c.Peek(1) != nil || c.Stats().Bytes != 0 {
+		t.Fatal("a cache of no bytes held a block")
+	}
+}
+
+func TestConcurrentLoadsAreOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](1000)
+		var pool memory.Pool
+		var loads atomic.Int32
+		fetch := func(context.Context) (*memory.Buf, error) {
+			loads.Add(1)
+			time.Sleep(time.Second)
+			return pool.Get(10), nil
+		}
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				buf, err := c.Get(t.Context(), "k", fetch)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				buf.Release()
+			})
+		}
+		wg.Wait()
+		if loads.Load() != 1 {
+			t.Fatalf("%d loads", loads.Load())
+		}
+		buf := c.Peek("k")
+		buf.Release()
+		c.Put("other", block(1000)) // evicts k, whose last reference was the cache's
+		if pool.Outstanding() != 0 {
+			t.Fatalf("%d bytes leaked", pool.Outstanding())
+		}
+	})
+}
+
+func TestErrorsAreNotRemembered(t *testing.T) {
+	c := New[string](10)
+	bad := errors.New("bad")
+	if _, err := c.Get(t.Context(), "k", func(context.Context) (*memory.Buf, error) { return nil, bad }); !errors.Is(err, bad) {
+		t.Fatal(err)
+	}
+	buf, err := c.Get(t.Context(), "k", func(context.Context) (*memory.Buf, error) { return block(1), nil })
+	if err != nil || buf.Len() != 1 {
+		t.Fatal(err)
+	}
+}
+
+func TestLoadGoesOnWhileOneWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](10)
+		fetch := func(ctx context.Context) (*memory.Buf, error) {
+			select {
+			case <-time.After(time.Second):
+				return block(1), nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		first, cancel := context.WithCancel(t.Context())
+		go func() { time.Sleep(time.Millisecond); cancel() }()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := c.Get(first, "k", fetch); !errors.Is(err, context.Canceled) {
+				t.Errorf("first: %v", err)
+			}
+		})
+		wg.Go(func() {
+			time.Sleep(time.Microsecond)
+			if _, err := c.Get(t.Context(), "k", fetch); err != nil {
+				t.Errorf("second: %v", err)
+			}
+		})
+		wg.Wait()
+	})
+}
+
+func TestAbandonedLoadIsCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](10)
+		ended := make(chan error, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Get(ctx, "k", func(ctx context.Context) (*memory.Buf, error) {
+			<-ctx.Done()
+			ended <- ctx.Err()
+			return nil, ctx.Err()
+		})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	})
+}
