@@ -1,0 +1,50 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// CreateBucket makes the bucket at the endpoint (http://HOST:PORT); one that is there already is fine.
+func CreateBucket(ctx context.Context, endpoint, bucket string) error {
+	client := s3.NewFromConfig(config(), func(o *s3.Options) {
+		o.BaseEndpoint = aws.String(endpoint)
+		o.UsePathStyle = true
+	})
+	_, err := client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &bucket})
+	var owned *s3types.BucketAlreadyOwnedByYou
+	if err != nil && !errors.As(err, &owned) {
+		return fmt.Errorf("create bucket %s at %s: %w", bucket, endpoint, err)
+	}
+	return nil
+}
+
+// CreateTable makes a table with the string keys pk and sk, billed on demand, at the endpoint; one that is there already
+// is fine. On DynamoDB Local a table is usable at once.
+func CreateTable(ctx context.Context, endpoint, table string) error {
+	client := dynamodb.NewFromConfig(config(), func(o *dynamodb.Options) { o.BaseEndpoint = aws.String(endpoint) })
+	_, err := client.CreateTable(ctx, &dynamodb.CreateTableInput{
+		TableName:   &table,
+		BillingMode: ddb.BillingModePayPerRequest,
+		KeySchema: []ddb.KeySchemaElement{
+			{AttributeName: aws.String("pk"), KeyType: ddb.KeyTypeHash},
+			{AttributeName: aws.String("sk"), KeyType: ddb.KeyTypeRange},
+		},
+		AttributeDefinitions: []ddb.AttributeDefinition{
+			{AttributeName: aws.String("pk"), AttributeType: ddb.ScalarAttributeTypeS},
+			{AttributeName: aws.String("sk"), AttributeType: ddb.ScalarAttributeTypeS},
+		},
+	})
+	var exists *ddb.ResourceInUseException
+	if err != nil && !errors.As(err, &exists) {
+		return fmt.Errorf("create table %s at %s: %w", table, endpoint, err)
+	}
+	return nil
+}
