@@ -1,3 +1,5 @@
+// Pure.
+
 // Package bundle is Varve's one object format: WAL bundles, packs, segments, snapshots and data objects are all a header, a
 // body of verbatim record batches, a footer of sections and a trailer. FORMAT.md has the byte tables.
 //
