@@ -84,6 +84,39 @@ func (c *Cache[K]) peek(key K) *memory.Buf {
 	return buf
 }
 
+// Has reports whether the block of key is there or being loaded, without counting as a use.
+func (c *Cache[K]) Has(key K) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, there := c.mu.entries[key]
+	_, loading := c.mu.loads[key]
+	return there || loading
+}
+
+// Prefetch starts to load the block of key, unless it is there or being loaded, and does not wait. The load goes on to its
+// end whatever becomes of ctx, from which it has its values.
+func (c *Cache[K]) Prefetch(ctx context.Context, key K, fetch func(context.Context) (*memory.Buf, error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.mu.entries[key]; ok {
+		return
+	}
+	if _, ok := c.mu.loads[key]; ok {
+		return
+	}
+	c.start(ctx, key, fetch)
+}
+
+// start begins a load, under the lock.
+func (c *Cache[K]) start(ctx context.Context, key K, fetch func(context.Context) (*memory.Buf, error)) *load {
+	c.mu.stats.Misses++
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l := &load{done: make(chan struct{}), cancel: cancel}
+	c.mu.loads[key] = l
+	go c.load(ctx, key, l, fetch)
+	return l
+}
+
 // Put adds a block, taking a reference of its own. A block that is there already stays: blocks never change.
 func (c *Cache[K]) Put(key K, buf *memory.Buf) {
 	c.mu.Lock()
@@ -124,11 +157,7 @@ func (c *Cache[K]) Get(ctx context.Context, key K, fetch func(context.Context) (
 	if ok {
 		c.mu.stats.Joined++
 	} else {
-		c.mu.stats.Misses++
-		lctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		l = &load{done: make(chan struct{}), cancel: cancel}
-		c.mu.loads[key] = l
-		go c.load(lctx, key, l, fetch)
+		l = c.start(ctx, key, fetch)
 	}
 	l.waiters++
 	c.mu.Unlock()

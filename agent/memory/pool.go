@@ -25,6 +25,7 @@ type Buf struct {
 	refs   atomic.Int32
 	class  int // index of its pool; -1: none
 	pool   *Pool
+	parent *Buf // whose bytes these are a slice of
 	budget *Budget
 	charge int64
 }
@@ -62,6 +63,14 @@ func newBuf(p *Pool, b []byte, class int) *Buf {
 
 // Wrap returns a counted buffer over bytes that belong to no pool. The caller gives b away.
 func Wrap(b []byte) *Buf { return newBuf(nil, b, -1) }
+
+// Slice returns bytes [from, to) of b as a buffer of their own with one reference, which keeps b alive.
+func Slice(b *Buf, from, to int) *Buf {
+	b.Retain()
+	s := Wrap(b.b[from:to:to])
+	s.parent = b
+	return s
+}
 
 // Capacity returns how many bytes Get(n) really takes.
 func Capacity(n int) int {
@@ -122,6 +131,9 @@ func (b *Buf) Release() {
 	if b.budget != nil {
 		b.budget.Release(b.charge)
 		b.budget, b.charge = nil, 0
+	}
+	if b.parent != nil {
+		b.parent.Release()
 	}
 	if b.pool == nil {
 		return

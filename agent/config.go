@@ -1,0 +1,99 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/objstore"
+)
+
+// Config of an agent. DefaultConfig has the values of a real cluster.
+type Config struct {
+	Name    string // of the agent, stable over restarts; its node id hangs on it
+	Zone    string // availability zone; empty: not told
+	Cluster string // prefix of keys and items
+	Slots   int    // units of leadership; counts only for the first agent of a cluster
+
+	Listen    string // HOST:PORT of the Kafka listener; port 0 picks a free one
+	Advertise string // HOST:PORT that clients are told; empty: the bound address
+	HTTP      string // HOST:PORT of health, metrics and console; empty: none
+	Peer      string // HOST:PORT for other agents; empty: none
+	Prefix    string // of object keys, before the cluster's name
+
+	Flush       time.Duration // longest time between two flushes while there is something to flush
+	FlushBytes  int64         // flush when so much waits
+	MemoryLimit int64         // bytes: what the process shall stay under
+
+	Heartbeat        time.Duration // the session item is written at least so often
+	TTL              time.Duration // a session whose heartbeat stands still for so long may be fenced
+	SnapshotInterval time.Duration
+	SnapshotFlushes  int           // also after so many flushes; 0: only by time
+	Poll             time.Duration // how often changes of topics and of the map are looked for
+
+	// Exclusive: the stores are this process's alone (a file lock, or memory). A session found under the name is dead.
+	Exclusive bool
+	// Settings are broker configs by Kafka's names (num.partitions, auto.create.topics.enable, ...).
+	Settings map[string]string
+	// Version is shown to people.
+	Version string
+}
+
+// DefaultConfig returns the defaults of `varve agent`.
+func DefaultConfig() Config {
+	return Config{
+		Cluster: "varve", Slots: 256, Listen: "127.0.0.1:9092",
+		Flush: 250 * time.Millisecond, FlushBytes: 8 << 20, MemoryLimit: 1 << 30,
+		Heartbeat: 3 * time.Second, TTL: 9 * time.Second, SnapshotInterval: time.Minute, Poll: 3 * time.Second,
+	}
+}
+
+// Stores are the two stores of an agent, opened by the entry point, and what counts their requests.
+type Stores struct {
+	Objects    objstore.Store
+	Facts      metastore.Store
+	Collectors []prometheus.Collector // registered with /metrics
+}
+
+// Addresses are what an agent is bound to.
+type Addresses struct {
+	Kafka string
+	HTTP  string // empty: none
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Name == "" {
+		bad("name: an agent needs a name that is stable over restarts")
+	}
+	if c.Slots < 1 || c.Slots > 4096 {
+		bad("slots: %d is not in 1..4096", c.Slots)
+	}
+	if c.Flush < time.Millisecond || c.Flush > time.Minute {
+		bad("flush: %v is not in 1ms..1m", c.Flush)
+	}
+	if c.FlushBytes < 4<<10 || c.FlushBytes > 64<<20 {
+		bad("flush-bytes: %d is not in 4KiB..64MiB", c.FlushBytes)
+	}
+	if c.MemoryLimit < 64<<20 {
+		bad("memory-limit: %d bytes is less than 64MiB", c.MemoryLimit)
+	}
+	if c.Heartbeat <= 0 || c.TTL < 2*c.Heartbeat {
+		bad("ttl: %v is less than two heartbeats of %v", c.TTL, c.Heartbeat)
+	}
+	if c.SnapshotInterval <= 0 || c.Poll <= 0 {
+		bad("snapshot and poll intervals must be above 0")
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		bad("listen: %q is not HOST:PORT", c.Listen)
+	} else if ip := net.ParseIP(host); c.Advertise == "" && (host == "" || ip != nil && ip.IsUnspecified()) {
+		bad("listen: %s is all interfaces, and clients need one address: add --advertise HOST:PORT", c.Listen)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,17 @@
+package partition
+
+import "errors"
+
+// The errors of this package, each with the caller's next move.
+var (
+	// ErrNotLeader: this agent does not lead the slot, or not any more. The client looks for the leader.
+	ErrNotLeader = errors.New("not the leader of the partition's slot")
+	// ErrLoading: the slot is being opened. Ask again in a moment.
+	ErrLoading = errors.New("slot is being opened")
+	// ErrOutOfOrder: the producer skipped or repeated a sequence that is not one of its last batches.
+	ErrOutOfOrder = errors.New("out of order sequence number")
+	// ErrProducerEpoch: a newer instance of the producer has written already.
+	ErrProducerEpoch = errors.New("producer epoch is older than one seen before")
+	// ErrTimestamp: the batch's largest timestamp is outside of what the topic allows.
+	ErrTimestamp = errors.New("timestamp outside of the allowed range")
+)

@@ -1,0 +1,230 @@
+package partition
+
+import (
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/agent/memory"
+	"github.com/varvelog/varve/objstore/bundle"
+	"github.com/varvelog/varve/objstore/recordbatch"
+)
+
+// ID names a partition: by its topic's UUID, so that a topic created again under an old name is another one.
+type ID struct {
+	Topic uuid.UUID
+	Index int32
+}
+
+// Entry is a batch on its way into the WAL.
+type Entry struct {
+	Topic     uuid.UUID
+	TopicName string
+	Partition int32
+	Slot      uint16
+	Epoch     int32
+	Batch     recordbatch.Batch // base offset and leader epoch are patched
+	Owner     *memory.Buf       // holds the bytes of Batch; retained for the WAL, which releases it. May be nil
+	Done      interface{ Appended(tag int, err error) }
+	Tag       int
+}
+
+// Appender is the WAL as a partition sees it: Append queues e, never blocks and never calls back before it returned. Then
+// e.Done, unless nil, is called exactly once: with nil after the commit, and after Set.Committed saw it; or with an error
+// when the session has ended and the batch is not in its log.
+type Appender interface {
+	Append(e Entry)
+}
+
+// Partition is a led partition. Get one from a Set.
+type Partition struct {
+	id    ID
+	slot  uint16
+	epoch int32
+	topic string
+	set   *Set
+
+	mu struct {
+		sync.Mutex
+		closed  bool // the slot is not led any more
+		log     *log // committed
+		end     int64
+		live    producers // includes what is appended and not committed
+		dups    []duplicate
+		waiters map[*Waiter]struct{}
+	}
+}
+
+// duplicate is a repeated batch whose original is not committed yet.
+type duplicate struct {
+	last int64 // offset of the original's last record
+	done interface{ Appended(tag int, err error) }
+	tag  int
+}
+
+// Waiter is told when a partition that it watches changes: more is committed, or the slot is lost.
+type Waiter struct{ C chan struct{} }
+
+// NewWaiter returns a waiter. C holds one signal, which stands for any number of changes.
+func NewWaiter() *Waiter { return &Waiter{C: make(chan struct{}, 1)} }
+
+func (w *Waiter) wake() {
+	select {
+	case w.C <- struct{}{}:
+	default:
+	}
+}
+
+// State is what a partition's leader tells of it.
+type State struct {
+	LogStart      int64
+	HighWatermark int64
+	LastStable    int64 // the high watermark, as long as there are no transactions
+	LogEnd        int64 // includes what is not committed yet
+	Epoch         int32 // leader epoch: that of the slot
+}
+
+// Append is one batch to append.
+type Append struct {
+	Batch recordbatch.Batch // passed recordbatch.Batch.Check; patched in place
+	Owner *memory.Buf       // holds the bytes; Append retains it for the WAL. May be nil
+	Now   int64             // ms since 1970
+	// LogAppendTime: the topic stamps batches with Now (message.timestamp.type).
+	LogAppendTime bool
+	// Before and After are how far a create timestamp may lie in the past and in the future, in ms.
+	Before, After int64
+	Done          interface{ Appended(tag int, err error) } // nil: nobody waits for the commit
+	Tag           int
+}
+
+// Result says where a batch went.
+type Result struct {
+	Base          int64 // offset of its first record
+	LogAppendTime int64 // ms, -1 for create time
+	LogStart      int64
+	// Pending: Done will be called. Else the batch is a duplicate of a committed one, and done already.
+	Pending bool
+}
+
+// Append checks a batch against its producer's state, gives it offsets and hands it to the WAL. The check and the
+// assignment are one step. Errors: ErrNotLeader, ErrOutOfOrder, ErrProducerEpoch, ErrTimestamp: nothing was appended and
+// Done will not be called.
+func (p *Partition) Append(a Append) (Result, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.closed {
+		return Result{}, ErrNotLeader
+	}
+	b := a.Batch
+	if id := b.ProducerID(); id >= 0 {
+		dup, err := p.mu.live.check(b)
+		if err != nil {
+			return Result{}, err
+		}
+		if dup != nil {
+			return p.duplicate(dup, a), nil
+		}
+	}
+	if !a.LogAppendTime && (b.MaxTimestamp() > a.Now+a.After || a.Before < a.Now && b.MaxTimestamp() < a.Now-a.Before) {
+		return Result{}, ErrTimestamp
+	}
+	return p.append(a), nil
+}
+
+func (p *Partition) append(a Append) Result {
+	b := a.Batch
+	r := Result{Base: p.mu.end, LogAppendTime: -1, LogStart: p.mu.log.start, Pending: true}
+	if a.LogAppendTime {
+		b.SetLogAppendTime(a.Now)
+		r.LogAppendTime = a.Now
+	}
+	b.SetBaseOffset(r.Base)
+	b.SetLeaderEpoch(p.epoch)
+	p.mu.end = b.NextOffset()
+	if b.ProducerID() >= 0 {
+		p.mu.live.add(b.ProducerID(), b.ProducerEpoch(), bundle.Appended{
+			FirstSeq: b.BaseSequence(), LastSeq: lastSequence(b),
+			FirstOffset: r.Base, LastOffset: b.LastOffset(), Timestamp: r.LogAppendTime,
+		}, a.Now)
+	}
+	if a.Owner != nil {
+		a.Owner.Retain()
+	}
+	p.set.appender.Append(Entry{
+		Topic: p.id.Topic, TopicName: p.topic, Partition: p.id.Index, Slot: p.slot, Epoch: p.epoch,
+		Batch: b, Owner: a.Owner, Done: a.Done, Tag: a.Tag,
+	})
+	return r
+}
+
+// duplicate answers a repeated batch with the original's place, but not before the original is committed.
+func (p *Partition) duplicate(dup *bundle.Appended, a Append) Result {
+	r := Result{Base: dup.FirstOffset, LogAppendTime: dup.Timestamp, LogStart: p.mu.log.start}
+	if dup.LastOffset < p.mu.log.end {
+		return r
+	}
+	r.Pending = true
+	if a.Done != nil {
+		p.mu.dups = append(p.mu.dups, duplicate{dup.LastOffset, a.Done, a.Tag})
+	}
+	return r
+}
+
+// commit applies a committed run, and returns the duplicates that may be answered now.
+func (p *Partition) commit(r *bundle.Run, batches []bundle.Batch, object uint32, now int64) (answered []duplicate, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.closed {
+		return nil, true
+	}
+	if !p.mu.log.apply(r, batches, object, now) {
+		return nil, false
+	}
+	if len(p.mu.dups) > 0 {
+		kept := p.mu.dups[:0]
+		for _, d := range p.mu.dups {
+			if d.last < p.mu.log.end {
+				answered = append(answered, d)
+			} else {
+				kept = append(kept, d)
+			}
+		}
+		p.mu.dups = kept
+	}
+	p.wakeAll()
+	return answered, true
+}
+
+// close ends the leadership: what was not committed never will be.
+func (p *Partition) close() (unanswered []duplicate) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.closed = true
+	unanswered, p.mu.dups = p.mu.dups, nil
+	p.wakeAll()
+	return unanswered
+}
+
+func (p *Partition) wakeAll() {
+	for w := range p.mu.waiters {
+		w.wake()
+	}
+}
+
+// Watch makes p wake w until Unwatch. It wakes w at once, so that a change between a look and Watch is not missed.
+func (p *Partition) Watch(w *Waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.waiters == nil {
+		p.mu.waiters = map[*Waiter]struct{}{}
+	}
+	p.mu.waiters[w] = struct{}{}
+	w.wake()
+}
+
+// Unwatch ends Watch.
+func (p *Partition) Unwatch(w *Waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.mu.waiters, w)
+}

@@ -1,0 +1,89 @@
+package partition
+
+import (
+	"github.com/varvelog/varve/objstore/bundle"
+)
+
+// ID returns the partition's name.
+func (p *Partition) ID() ID { return p.id }
+
+// State returns the offsets as they are now, or ErrNotLeader.
+func (p *Partition) State() (State, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.closed {
+		return State{}, ErrNotLeader
+	}
+	l := p.mu.log
+	return State{LogStart: l.start, HighWatermark: l.end, LastStable: l.end, LogEnd: p.mu.end, Epoch: p.epoch}, nil
+}
+
+// Locate appends to dst where the committed records from offset on lie, in order and without a gap, at most n runs. The
+// first one holds offset.
+func (p *Partition) Locate(dst []bundle.Location, offset int64, n int) []bundle.Location {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.mu.log
+	if offset < l.start {
+		return dst
+	}
+	for i := l.find(offset); i < len(l.tail) && n > 0; i, n = i+1, n-1 {
+		dst = append(dst, p.location(l.tail[i]))
+	}
+	return dst
+}
+
+// LocateTime returns the first committed run that holds a record with a timestamp of ts (ms) or later.
+func (p *Partition) LocateTime(ts int64) (bundle.Location, bool) {
+	return p.pick(func(best *tailRun, r tailRun) bool { return best == nil && r.maxTS >= ts })
+}
+
+// LocateMaxTime returns the first committed run that holds the partition's largest timestamp.
+func (p *Partition) LocateMaxTime() (bundle.Location, bool) {
+	return p.pick(func(best *tailRun, r tailRun) bool { return best == nil || r.maxTS > best.maxTS })
+}
+
+func (p *Partition) pick(better func(best *tailRun, r tailRun) bool) (bundle.Location, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.mu.log
+	var best *tailRun
+	for i := l.find(l.start); i < len(l.tail); i++ {
+		if better(best, l.tail[i]) {
+			best = &l.tail[i]
+		}
+	}
+	if best == nil {
+		return bundle.Location{}, false
+	}
+	return p.location(*best), true
+}
+
+func (p *Partition) location(r tailRun) bundle.Location {
+	return bundle.Location{
+		Object: p.set.objects.all()[r.object], Pos: uint64(r.pos), Len: r.length,
+		Base: r.base, Next: r.next(), MaxTimestamp: r.maxTS, LeaderEpoch: epochAt(p.mu.log.epochs, r.base),
+	}
+}
+
+// EndOfEpoch answers OffsetForLeaderEpoch: the largest epoch not above the one asked for, and where it ended; (-1, -1)
+// if the one asked for is newer than all.
+func (p *Partition) EndOfEpoch(epoch int32) (int32, int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return endOfEpoch(p.mu.log.epochs, epoch, p.mu.log.end)
+}
+
+// EpochAt returns the leader epoch under which the record at offset was written, or would be.
+func (p *Partition) EpochAt(offset int64) int32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return epochAt(p.mu.log.epochs, offset)
+}
+
+// Producers returns a copy of the committed state of the idempotent producers, in no order.
+func (p *Partition) Producers() []bundle.Producer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.log.producers.list()
+}

@@ -1,0 +1,105 @@
+package partition
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/objstore/bundle"
+)
+
+// Snapshot is the committed state of all slots at one moment between two commits.
+type Snapshot struct {
+	slots   []bundle.Slot
+	parts   []capture
+	objects []bundle.Object
+}
+
+// capture shares the tail with the log, which only ever appends to it, and owns the rest.
+type capture struct {
+	id         ID
+	name       string
+	slot       uint16
+	start, end int64
+	epochs     []bundle.Epoch
+	tail       []tailRun
+	producers  []bundle.Producer
+}
+
+// Capture takes the committed state, never what is only appended: a fail-over to it must not take a retry of an
+// uncommitted batch for a duplicate. It is cheap, and must be called where commits are applied, so that it lies between
+// two of them; Footer does the long part.
+func (s *Set) Capture() *Snapshot {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	snap := &Snapshot{objects: s.objects.all()}
+	for n, sl := range s.mu.slots {
+		snap.slots = append(snap.slots, bundle.Slot{Slot: n, Epoch: sl.epoch})
+	}
+	for _, p := range s.mu.parts {
+		p.mu.Lock()
+		l := p.mu.log
+		if l.end > 0 {
+			snap.parts = append(snap.parts, capture{
+				id: p.id, name: p.topic, slot: p.slot, start: l.start, end: l.end,
+				epochs: slices.Clone(l.epochs), tail: slices.Clip(l.tail), producers: l.producers.list(),
+			})
+		}
+		p.mu.Unlock()
+	}
+	return snap
+}
+
+// Footer returns the snapshot as sections of a SNAP bundle.
+func (s *Snapshot) Footer() *bundle.Footer {
+	slices.SortFunc(s.slots, func(a, b bundle.Slot) int { return cmp.Compare(a.Slot, b.Slot) })
+	slices.SortFunc(s.parts, func(a, b capture) int {
+		return cmp.Or(cmp.Compare(a.slot, b.slot), bytes.Compare(a.id.Topic[:], b.id.Topic[:]), cmp.Compare(a.id.Index, b.id.Index))
+	})
+	f := &bundle.Footer{Slots: s.slots}
+	topics := map[uuid.UUID]uint32{}
+	objects := map[uint32]uint32{} // number in the table: index in the section
+	slot := 0
+	for _, c := range s.parts {
+		for f.Slots[slot].Slot != c.slot {
+			slot++
+		}
+		topic, ok := topics[c.id.Topic]
+		if !ok {
+			topic = uint32(len(f.Topics))
+			topics[c.id.Topic] = topic
+			f.Topics = append(f.Topics, bundle.Topic{ID: c.id.Topic, Name: c.name})
+		}
+		if f.Slots[slot].Runs == 0 {
+			f.Slots[slot].FirstRun = uint32(len(f.Runs))
+		}
+		f.Slots[slot].Runs += uint32(len(c.tail))
+		c.appendTo(f, topic, s.objects, objects)
+	}
+	return f
+}
+
+func (c *capture) appendTo(f *bundle.Footer, topic uint32, table []bundle.Object, objects map[uint32]uint32) {
+	f.Partitions = append(f.Partitions, bundle.Partition{
+		Topic: topic, Partition: c.id.Index, Slot: c.slot, LogStart: c.start, LogEnd: c.end,
+		Epochs: uint32(len(c.epochs)), Producers: uint32(len(c.producers)),
+	})
+	f.Epochs = append(f.Epochs, c.epochs...)
+	slices.SortFunc(c.producers, func(a, b bundle.Producer) int { return cmp.Compare(a.ID, b.ID) })
+	f.Producers = append(f.Producers, c.producers...)
+	for _, r := range c.tail {
+		o, ok := objects[r.object]
+		if !ok {
+			o = uint32(len(f.Objects))
+			objects[r.object] = o
+			f.Objects = append(f.Objects, table[r.object])
+		}
+		f.Refs = append(f.Refs, bundle.Ref{Object: o})
+		f.Runs = append(f.Runs, bundle.Run{
+			Topic: topic, Partition: c.id.Index, Slot: c.slot, LeaderEpoch: epochAt(c.epochs, r.base),
+			Base: r.base, Next: r.next(), Pos: uint64(r.pos), Len: r.length, MaxTimestamp: r.maxTS,
+		})
+	}
+}
