@@ -16,7 +16,10 @@ import (
 // Store is an object store. All methods may be called from many goroutines.
 //
 // A context that ends makes a call return early; what a Put or Delete did until then is unknown, so the error of a
-// cancelled or timed-out write matches ErrUnknown (and the context's error).
+// cancelled or timed-out write matches ErrUnknown (and the context's error). So does the error of a cancelled read. A call
+// that starts after its context ended does nothing.
+//
+// Keys are those that CheckKey takes; for others every method but List answers ErrRefused.
 type Store interface {
 	// Put stores body under key, whole or not at all, replacing what was there. The store does not keep or change body after
 	// it returns; the caller does not change it before. A reader that starts after Put returned nil sees the object (strong
@@ -30,11 +33,11 @@ type Store interface {
 	Get(ctx context.Context, key string, r Range) (Object, error)
 
 	// List returns at most limit objects whose keys start with prefix and are greater than after, in ascending byte order of
-	// keys (limit 0 means 1,000, which is also the most). A page shorter than limit is the last one. A listing is a hint:
+	// keys (limit 0 means MaxList, which is also the most). A page shorter than limit is the last one. A listing is a hint:
 	// no decision about existence or the end of a log may rest on it.
 	List(ctx context.Context, prefix, after string, limit int) ([]Info, error)
 
-	// Delete removes keys, at most MaxDelete of them. A key that is absent counts as removed. If only some could be
+	// Delete removes keys, at most MaxDelete of them (ErrRefused if more). A key that is absent counts as removed. If only some could be
 	// removed the error is a *DeleteError, which names the others.
 	Delete(ctx context.Context, keys ...string) error
 }
