@@ -1,0 +1,48 @@
+package records
+
+// Names of attributes, as they stand in the table. They are part of the format: never change one. RECORDS.md says which
+// kind has which.
+const (
+	AttrAgent     = "agent"      // string: agent name
+	AttrCluster   = "cluster"    // bytes: UUID of the cluster
+	AttrCommitted = "committed"  // number: highest committed WAL sequence, 0: none
+	AttrConfigs   = "configs"    // bytes: packed string map
+	AttrCreated   = "created"    // number: milliseconds since 1970
+	AttrEnd       = "end"        // number: first sequence that is not log, once sealed or closed; 0: not yet
+	AttrEpoch     = "epoch"      // number: slot epoch
+	AttrFormat    = "format"     // number: version of the whole layout
+	AttrFrom      = "from"       // bytes: packed from list
+	AttrHB        = "hb"         // number: heartbeat counter
+	AttrHost      = "host"       // string: advertised Kafka host
+	AttrHTTP      = "http"       // string: HTTP address
+	AttrID        = "id"         // bytes: UUID of a topic
+	AttrISR       = "isr"        // bytes: packed members
+	AttrLeader    = "leader"     // bytes: UUID of the leading session
+	AttrMap       = "map"        // number: version of the slot map
+	AttrName      = "name"       // string: agent or topic name
+	AttrNames     = "names"      // bytes: packed strings
+	AttrNode      = "node"       // number: node id; in IDs the next one
+	AttrNonce     = "nonce"      // bytes: UUID chosen by the last writer
+	AttrOldestRef = "oldest_ref" // number: see RECORDS.md
+	AttrPeer      = "peer"       // string: peer address
+	AttrPending   = "pending"    // bytes: packed slot -> epoch
+	AttrPins      = "pins"       // bytes: packed slot -> (sequence, epoch)
+	AttrPort      = "port"       // number: advertised Kafka port
+	AttrProducer  = "producer"   // number: next producer-id block
+	AttrReplicas  = "replicas"   // bytes: packed members
+	AttrSession   = "session"    // bytes: UUID of a session
+	AttrSlot      = "slot"       // number: slot
+	AttrSlots     = "slots"      // number: count (Config); bytes: packed slot per partition (Topic)
+	AttrSnap      = "snap"       // number: sequence the newest snapshot covers, 0: none
+	AttrSnapID    = "snap_id"    // bytes: UUID in that snapshot's key
+	AttrStart     = "start"      // number: next start number
+	AttrStarted   = "started"    // number: milliseconds since 1970
+	AttrState     = "state"      // string: state of a session or topic
+	AttrTopic     = "topic"      // number: version of the set of topics
+	AttrTrim      = "trim"       // number: lowest WAL sequence still needed, 0: none trimmed
+	AttrTTL       = "ttl"        // number: seconds since 1970 after which the item counts as absent
+	AttrV         = "v"          // number: version for conditional updates
+	AttrVersion   = "version"    // number: version that a topic log entry describes
+	AttrWant      = "want"       // string: agent that is to lead next, empty: none
+	AttrZone      = "zone"       // string: availability zone
+)
