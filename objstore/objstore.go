@@ -37,8 +37,8 @@ type Store interface {
 	// no decision about existence or the end of a log may rest on it.
 	List(ctx context.Context, prefix, after string, limit int) ([]Info, error)
 
-	// Delete removes keys, at most MaxDelete of them (ErrRefused if more). A key that is absent counts as removed. If only some could be
-	// removed the error is a *DeleteError, which names the others.
+	// Delete removes keys, at most MaxDelete of them (ErrRefused if more). A key that is absent counts as removed. If only
+	// some could be removed the error is a *DeleteError, which names the others.
 	Delete(ctx context.Context, keys ...string) error
 }
 
