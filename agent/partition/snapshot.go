@@ -10,7 +10,7 @@ import (
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
-// Snapshot is the committed state of all slots at one moment between two commits.
+// Snapshot is the committed state of slots at one moment between two commits.
 type Snapshot struct {
 	slots   []bundle.Slot
 	parts   []capture
@@ -28,17 +28,27 @@ type capture struct {
 	producers  []bundle.Producer
 }
 
-// Capture takes the committed state, never what is only appended: a fail-over to it must not take a retry of an
-// uncommitted batch for a duplicate. It is cheap, and must be called where commits are applied, so that it lies between
-// two of them; Footer does the long part.
-func (s *Set) Capture() *Snapshot {
+// Capture takes the committed state of the slots that are served, never what is only appended: a fail-over to it must not
+// take a retry of an uncommitted batch for a duplicate. It is cheap, and must be called where commits are applied, so that
+// it lies between two of them; Footer does the long part.
+func (s *Set) Capture() *Snapshot { return s.capture(true) }
+
+// CaptureOpening takes the state of the slots that are being opened: what their slot-open records will name.
+func (s *Set) CaptureOpening() *Snapshot { return s.capture(false) }
+
+func (s *Set) capture(open bool) *Snapshot {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	snap := &Snapshot{objects: s.objects.all()}
 	for n, sl := range s.mu.slots {
-		snap.slots = append(snap.slots, bundle.Slot{Slot: n, Epoch: sl.epoch})
+		if sl.open == open {
+			snap.slots = append(snap.slots, bundle.Slot{Slot: n, Epoch: sl.epoch})
+		}
 	}
 	for _, p := range s.mu.parts {
+		if s.mu.slots[p.slot].open != open {
+			continue
+		}
 		p.mu.Lock()
 		l := p.mu.log
 		if l.end > 0 {
@@ -61,22 +71,22 @@ func (s *Snapshot) Footer() *bundle.Footer {
 	f := &bundle.Footer{Slots: s.slots}
 	topics := map[uuid.UUID]uint32{}
 	objects := map[uint32]uint32{} // number in the table: index in the section
-	slot := 0
-	for _, c := range s.parts {
-		for f.Slots[slot].Slot != c.slot {
-			slot++
+	parts := s.parts
+	for i := range f.Slots {
+		sl := &f.Slots[i]
+		sl.FirstRun = uint32(len(f.Runs))
+		for len(parts) > 0 && parts[0].slot == sl.Slot {
+			c := &parts[0]
+			topic, ok := topics[c.id.Topic]
+			if !ok {
+				topic = uint32(len(f.Topics))
+				topics[c.id.Topic] = topic
+				f.Topics = append(f.Topics, bundle.Topic{ID: c.id.Topic, Name: c.name})
+			}
+			c.appendTo(f, topic, s.objects, objects)
+			parts = parts[1:]
 		}
-		topic, ok := topics[c.id.Topic]
-		if !ok {
-			topic = uint32(len(f.Topics))
-			topics[c.id.Topic] = topic
-			f.Topics = append(f.Topics, bundle.Topic{ID: c.id.Topic, Name: c.name})
-		}
-		if f.Slots[slot].Runs == 0 {
-			f.Slots[slot].FirstRun = uint32(len(f.Runs))
-		}
-		f.Slots[slot].Runs += uint32(len(c.tail))
-		c.appendTo(f, topic, s.objects, objects)
+		sl.Runs = uint32(len(f.Runs)) - sl.FirstRun
 	}
 	return f
 }

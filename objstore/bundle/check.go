@@ -107,7 +107,7 @@ func (f *Footer) checkRun(r *Run, end uint64) error {
 		return fmt.Errorf("offsets %d to %d: %w", r.Base, r.Next, ErrCorrupt)
 	case r.Pos < HeaderLen || r.Pos > end || uint64(r.Len) > end-r.Pos:
 		return fmt.Errorf("bytes %d+%d of a body that ends at %d: %w", r.Pos, r.Len, end, ErrCorrupt)
-	case r.Batches == 0 || uint64(r.Batches)*minBatch > uint64(r.Len):
+	case r.Len < minBatch || uint64(r.Batches)*minBatch > uint64(r.Len):
 		return fmt.Errorf("%d batches in %d bytes: %w", r.Batches, r.Len, ErrCorrupt)
 	}
 	return nil

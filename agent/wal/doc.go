@@ -1,0 +1,16 @@
+// Package wal is the write-ahead log of one session: all partitions that an agent leads are flushed together, one object and
+// one conditional write a flush.
+//
+// A batch that is appended waits in a buffer. The flusher cuts the buffer, lays the batches out by slot, topic and
+// partition in one bundle (the one copy a batch sees between the socket and the object store) and starts its PUT. Several
+// PUTs are under way at once and may land in any order. The committer raises the session's committed pointer to the end of the
+// longest prefix that is durable, by one conditional update, which is the heartbeat too; then it tells the Sink, in order,
+// and everybody who waits. Nothing is acked, read or counted before that.
+//
+// What decides is pure: when to cut (policy.go), what to commit and what an answer means (commit.go), when to send a second
+// PUT (hedge.go).
+//
+// Goroutines, all started by Run and waited for by it: the flusher; the committer, which alone calls the Sink and Done;
+// one per PUT, at most Config.InFlight, each with at most one hedge; one that writes a snapshot. Log.mu guards the buffer and is
+// never held over I/O or a call out.
+package wal

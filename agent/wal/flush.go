@@ -1,0 +1,183 @@
+package wal
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/agent/memory"
+	"github.com/varvelog/varve/objstore/bundle"
+)
+
+// flush is one bundle on its way.
+type flush struct {
+	seq                 uint64
+	footer              *bundle.Footer
+	body                *memory.Buf // the whole object
+	bodyEnd             int         // where its footer begins
+	charge              int64       // bytes taken from the budget
+	waiters             []waiter
+	ops                 []control
+	before, cut, landed time.Time // before: the start of the flush before
+}
+
+type waiter struct {
+	done interface{ Appended(tag int, err error) }
+	tag  int
+}
+
+// runFlusher cuts the buffer when the policy says so, until ctx ends.
+func (l *Log) runFlusher(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		again := time.Hour
+		for {
+			f, wait := l.cut(time.Now())
+			if f == nil {
+				if wait > 0 {
+					again = wait
+				}
+				break
+			}
+			l.wg.Go(func() { l.put(ctx, f) })
+		}
+		timer.Reset(again)
+		select {
+		case <-l.kick:
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// cut takes at most FlushBytes from the front of the buffer and makes a bundle of them, if it is time.
+func (l *Log) cut(now time.Time) (*flush, time.Duration) {
+	pressure := l.budget.Pressure()
+	l.mu.Lock()
+	yes, wait := l.policy.decide(buffered{
+		entries: len(l.mu.buffer) + len(l.mu.ops), bytes: l.mu.bytes, lastFlush: l.mu.lastFlush, flying: l.mu.flying,
+		next: l.mu.next, committed: l.mu.committed, pressure: pressure, closing: l.mu.closing,
+	}, now)
+	if !yes || l.mu.over {
+		l.mu.Unlock()
+		return nil, wait
+	}
+	n, size := 0, int64(0)
+	for n < len(l.mu.buffer) && size < l.policy.bytes {
+		size += int64(len(l.mu.buffer[n].Batch))
+		n++
+	}
+	entries := l.mu.buffer[:n:n]
+	if l.mu.buffer = l.mu.buffer[n:]; len(l.mu.buffer) == 0 {
+		l.mu.buffer = nil
+	}
+	ops := l.mu.ops
+	l.mu.ops = nil
+	l.mu.bytes -= size
+	f := &flush{seq: l.mu.next, ops: ops, cut: now, before: l.mu.lastFlush}
+	l.mu.next++
+	l.mu.flying++
+	l.mu.lastFlush = now
+	l.mu.Unlock()
+	l.build(f, entries, int(size))
+	return f, 0
+}
+
+// build lays the entries out by slot, topic and partition, keeping the order of each partition, and copies them into one
+// object.
+func (l *Log) build(f *flush, entries []Entry, size int) {
+	slices.SortStableFunc(entries, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(a.Slot, b.Slot), bytes.Compare(a.Topic[:], b.Topic[:]), cmp.Compare(a.Partition, b.Partition))
+	})
+	f.footer = layOut(entries)
+	for _, c := range f.ops {
+		f.footer.Ops = append(f.footer.Ops, c.op)
+	}
+	total := bundle.HeaderLen + size + bundle.FooterSize(f.footer)
+	f.charge = int64(memory.Capacity(total))
+	l.budget.Take(f.charge)
+	f.body = l.pool.Get(total)
+	out := bundle.AppendHeader(f.body.Bytes()[:0], bundle.Header{
+		Kind: bundle.WAL, Cluster: l.cfg.ClusterID, Session: l.cfg.Session, Seq: f.seq,
+	})
+	f.waiters = make([]waiter, 0, len(entries))
+	for i := range entries {
+		e := &entries[i]
+		out = append(out, e.Batch...)
+		if e.Owner != nil {
+			e.Owner.Release()
+		}
+		if e.Done != nil {
+			f.waiters = append(f.waiters, waiter{e.Done, e.Tag})
+		}
+	}
+	clear(entries)
+	f.bodyEnd = len(out)
+	f.body.SetBytes(bundle.AppendFooter(out, bundle.WAL, f.footer))
+	l.metrics.cut(f)
+}
+
+// layOut returns the footer of sorted entries.
+func layOut(entries []Entry) *bundle.Footer {
+	f := &bundle.Footer{Batches: make([]bundle.Batch, 0, len(entries))}
+	topics := map[uuid.UUID]uint32{}
+	pos := uint64(bundle.HeaderLen)
+	var digest bundle.Digest
+	for i := range entries {
+		e := &entries[i]
+		b := e.Batch
+		if i == 0 || e.Slot != entries[i-1].Slot {
+			f.Slots = append(f.Slots, bundle.Slot{Slot: e.Slot, Epoch: e.Epoch, FirstRun: uint32(len(f.Runs))})
+		}
+		if i == 0 || !sameRun(e, &entries[i-1]) {
+			topic, ok := topics[e.Topic]
+			if !ok {
+				topic = uint32(len(f.Topics))
+				topics[e.Topic] = topic
+				f.Topics = append(f.Topics, bundle.Topic{ID: e.Topic, Name: e.TopicName})
+			}
+			digest = bundle.NewDigest(e.Topic, e.Partition, e.Epoch, b.BaseOffset())
+			f.Slots[len(f.Slots)-1].Runs++
+			f.Runs = append(f.Runs, bundle.Run{
+				Topic: topic, Partition: e.Partition, Slot: e.Slot, LeaderEpoch: e.Epoch,
+				Base: b.BaseOffset(), Pos: pos, MaxTimestamp: b.MaxTimestamp(), FirstBatch: uint32(i),
+			})
+		}
+		r := &f.Runs[len(f.Runs)-1]
+		f.Batches = append(f.Batches, bundle.Batch{
+			PosDelta: r.Len, Len: uint32(len(b)), OffsetDelta: uint32(b.BaseOffset() - r.Base), LastOffsetDelta: uint32(b.LastOffsetDelta()),
+			MaxTimestamp: b.MaxTimestamp(), ProducerID: b.ProducerID(), ProducerEpoch: b.ProducerEpoch(),
+			Attributes: uint16(b.Attributes()), BaseSequence: b.BaseSequence(), Records: uint32(b.NumRecords()),
+		})
+		digest = digest.Add(b.CRC())
+		r.Digest = uint32(digest)
+		r.Len += uint32(len(b))
+		r.Batches++
+		r.Next = b.NextOffset()
+		r.MaxTimestamp = max(r.MaxTimestamp, b.MaxTimestamp())
+		pos += uint64(len(b))
+	}
+	return f
+}
+
+func sameRun(a, b *Entry) bool {
+	return a.Topic == b.Topic && a.Partition == b.Partition && a.Slot == b.Slot && a.Epoch == b.Epoch
+}
+
+// settle tells all who wait what became of the flush, and lets go of its memory.
+func (f *flush) settle(l *Log, err error) {
+	f.body.Release()
+	l.budget.Release(f.charge)
+	for _, w := range f.waiters {
+		w.done.Appended(w.tag, err)
+	}
+	for _, c := range f.ops {
+		c.settle(err)
+	}
+}
