@@ -1,0 +1,14 @@
+// Package e2e holds the end-to-end tests: Kafka's own clients against the built binary, as processes, on the embedded
+// stores and on MinIO with DynamoDB Local. All tests carry the build tag e2e and run with
+//
+//	make e2e                                 all of them
+//	make e2e RUN=TestKill                    some
+//	VARVE_KILL_ROUNDS=100 make e2e RUN=TestKill
+//
+// Clients: kgo (franz-go, in the test itself), kcat (librdkafka, from the system) and the Java client (a Maven project
+// in java/, built on first use). Each writes and each reads what the others wrote; the records are compared byte for
+// byte. The content tests run against kfake too, franz-go's in-process broker: it proves the tests, not Varve.
+//
+// Settings: VARVE_BIN names a binary to test instead of building one, VARVE_KILL_ROUNDS the rounds of the kill loop,
+// VARVE_SEED its random seed.
+package e2e
