@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
 	"github.com/varvelog/varve/localstack/servers"
 )
 
@@ -222,4 +224,17 @@ func onStores(t *testing.T, test func(t *testing.T, a *agent)) {
 			test(t, a)
 		})
 	}
+}
+
+// onBrokers runs a test that needs no more than an address on kfake as well.
+func onBrokers(t *testing.T, test func(t *testing.T, addr string)) {
+	t.Run("kfake", func(t *testing.T) {
+		c, err := kfake.NewCluster(kfake.NumBrokers(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		test(t, c.ListenAddrs()[0])
+	})
+	onStores(t, func(t *testing.T, a *agent) { test(t, a.addr) })
 }

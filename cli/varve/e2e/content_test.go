@@ -6,26 +6,12 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kfake"
 )
 
 // TestEveryClientReadsWhatEveryOtherWrote: each client writes the sample in every codec to a topic of its own; each
 // client reads each topic back, byte for byte.
 func TestEveryClientReadsWhatEveryOtherWrote(t *testing.T) {
-	t.Run("kfake", func(t *testing.T) { crossRead(t, startKfake(t)) })
-	onStores(t, func(t *testing.T, a *agent) { crossRead(t, a.addr) })
-}
-
-// startKfake runs the reference broker.
-func startKfake(t *testing.T) string {
-	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	return c.ListenAddrs()[0]
+	onBrokers(t, crossRead)
 }
 
 func crossRead(t *testing.T, addr string) {
