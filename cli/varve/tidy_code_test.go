@@ -223,7 +223,7 @@ func checkVars(r *repo, files []file) (found []string) {
 func checkVarSpecs(g *ast.GenDecl, bad func(token.Pos, string, string)) {
 	for _, s := range g.Specs {
 		v := s.(*ast.ValueSpec)
-		if len(v.Values) == 0 {
+		if len(v.Values) == 0 && !embedded(g.Doc) && !embedded(v.Doc) {
 			bad(v.Pos(), v.Names[0].Name, "has no value: it could only be there to change")
 			continue
 		}
@@ -244,6 +244,11 @@ func checkVarSpecs(g *ast.GenDecl, bad func(token.Pos, string, string)) {
 			}
 		}
 	}
+}
+
+// embedded tells whether a variable gets its value from files, at build time.
+func embedded(doc *ast.CommentGroup) bool {
+	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }
 
 // written returns the variables a statement writes: the x of x = 1, x.f = 1, x[i] = 1, x++.

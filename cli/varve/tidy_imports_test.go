@@ -43,7 +43,8 @@ var importTable = []room{
 	{"agent/group", []string{"metastore", "metastore/records"}, memStores},
 	{"agent/txn", []string{"metastore", "metastore/records"}, memStores},
 	{"agent/auth", []string{"metastore", "metastore/records"}, memStores},
-	{"agent/wal", join(contracts, "metastore/records", "objstore/bundle", "agent/memory"), memStores},
+	// wal sees recordbatch besides the page's list: the footer of a bundle describes each batch.
+	{"agent/wal", join(contracts, "metastore/records", "objstore/bundle", "objstore/recordbatch", "agent/memory"), memStores},
 	{"agent/partition", []string{"objstore/bundle", "objstore/recordbatch", "metastore/records", "agent/memory"}, nil},
 	{"agent/replica", []string{"objstore/bundle", "metastore", "metastore/records", "agent/peer"}, memStores},
 	{"agent/fetch", join(contracts, "metastore/records", "objstore/bundle", "objstore/recordbatch", "agent/cache", "agent/memory"), memStores},

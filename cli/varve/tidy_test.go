@@ -185,6 +185,7 @@ func TestRulesFindFaults(t *testing.T) {
 		{"written variable", oneFile, "package a\nvar x = 1\nfunc f() { x = 2 }\n", 1},
 		{"written table", oneFile, "package a\nvar x = map[int]int{}\nfunc f() { x[1]++ }\n", 1},
 		{"pool", oneFile, "package a\nimport \"sync\"\nvar x = sync.Pool{}\nvar y sync.Mutex\n", 2},
+		{"embedded", oneFile, "package a\nimport \"embed\"\n//go:embed a.go\nvar x embed.FS\n", 0},
 		{"shadowed", oneFile, "package a\nvar x = 1\nfunc f() { x := 1; x = 2; _ = x }\n", 0},
 	} {
 		r, f := parseSource(t, "a/a.go", c.src)

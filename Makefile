@@ -1,0 +1,83 @@
+# Varve. "make" or "make help" lists the targets: the text after ## is the help.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+LOCAL := localstack/local.sh
+PKG ?= ./...
+RUN ?= .
+
+# Packages that meet the real servers in their conformance suites; everything else is unit tests.
+CONFORMANCE = ./objstore/... ./metastore/... ./localstack/...
+
+# stage: $(call stage,NAME,COMMAND) runs a command and says how long it took, also when it failed.
+stage = @t=$$(date +%s); echo "--- $(1)"; rc=0; { $(2); } || rc=$$?; echo "--- $(1): $$(($$(date +%s) - t)) s"; exit $$rc
+
+.PHONY: help build clean demo test install tidy unit conformance lint race fuzz stress up down e2e bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## make bin/varve
+	$(GO) build -trimpath -o bin/varve ./cli/varve
+
+clean: ## remove what was built; servers' parts in .local/ and data in .varve/ stay
+	rm -rf bin cli/varve/e2e/target cli/varve/e2e/java/target
+
+demo: build ## varve dev with sample traffic, left running
+	@bash cli/varve/demo.sh
+
+test: ## all tests: tidy, unit, conformance, e2e; installs and starts what it needs
+	@$(MAKE) --no-print-directory install
+	@$(MAKE) --no-print-directory tidy
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory conformance
+	@$(MAKE) --no-print-directory e2e
+
+install: ## MinIO and DynamoDB Local into .local/
+	$(call stage,install,$(LOCAL) install)
+
+tidy: ## the house rules
+	$(call stage,tidy,$(GO) test -count=1 ./cli/varve)
+
+unit: ## tests that need no server
+	$(call stage,unit,$(GO) test $$($(GO) list ./agent/... ./client/... ./cli/...))
+
+conformance: ## the stores' suites, on real servers too
+	$(call stage,conformance,$(GO) test $(CONFORMANCE))
+
+e2e: ## real clients, real servers; RUN=REGEXP some, FULL=1 100 kills instead of 15
+	$(call stage,e2e,$(if $(FULL),VARVE_KILL_ROUNDS=100 )$(GO) test -tags e2e -count=1 -timeout 30m -run '$(RUN)' ./cli/varve/e2e)
+
+lint: ## vet, staticcheck, tidy
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./cli/varve/e2e
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(STATICCHECK) -tags e2e ./cli/varve/e2e
+	$(GO) test -count=1 ./cli/varve
+
+race: ## unit and conformance tests with the race detector; PKG=./agent/wal one package
+	$(GO) test -race $(PKG)
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@grep -rl --include='*_test.go' '^func Fuzz' agent objstore metastore client cli | while read -r f; do \
+		for target in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$f | cut -c6-); do \
+			echo "--- $$(dirname $$f) $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $${FUZZTIME:-10s} ./$$(dirname $$f); \
+		done; \
+	done
+
+stress: ## one package's tests many times: make stress PKG=./agent/wal N=100 RUN=TestName
+	$(GO) test -race -count=$${N:-50} -failfast -run '$(RUN)' $(PKG)
+
+up: ## start MinIO and DynamoDB Local with bucket and table
+	@$(LOCAL) up
+
+down: ## stop them
+	@$(LOCAL) down
+
+bench: ## benchmarks; PKG=./agent/wal one package
+	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
