@@ -1,0 +1,279 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
+)
+
+// Config of a member.
+type Config struct {
+	Cluster records.Cluster
+	Name    string // of the agent
+	Zone    string
+	Host    string // that clients are told
+	Port    int32
+	HTTP    string // empty: none
+	Peer    string // empty: none
+	Slots   int    // counts only if the cluster is new; 0: take what there is
+	TTL     time.Duration
+	Poll    time.Duration
+	// Exclusive: no other process can reach the stores, so an earlier session of the name is dead.
+	Exclusive bool
+}
+
+// Member is one session of an agent.
+type Member struct {
+	cfg     Config
+	facts   metastore.Store
+	logger  *slog.Logger
+	cluster records.Config
+	session uuid.UUID
+	node    int32
+	start   int64
+	begun   time.Time
+	view    atomic.Pointer[View]
+}
+
+// Cluster returns what was decided when the cluster was made.
+func (m *Member) Cluster() records.Config { return m.cluster }
+
+// Session returns the session's id.
+func (m *Member) Session() uuid.UUID { return m.session }
+
+// NodeID returns the agent's node id, stable over its sessions.
+func (m *Member) NodeID() int32 { return m.node }
+
+// StartNumber returns the session's number among all starts of the cluster, from 1.
+func (m *Member) StartNumber() int64 { return m.start }
+
+// View returns the cluster as it was seen last; before Acquire it is empty.
+func (m *Member) View() *View { return m.view.Load() }
+
+// Join registers a new session under the agent's name, after the last one of that name was ended: *NameInUseError if it
+// lives. Errors besides: ErrSlots, those of the metastore and of ctx.
+func Join(ctx context.Context, facts metastore.Store, cfg Config, logger *slog.Logger) (*Member, error) {
+	ctx = metastore.WithPurpose(ctx, metastore.PurposeSlot)
+	m := &Member{cfg: cfg, facts: facts, logger: logger, session: uuid.New(), begun: time.Now()}
+	m.view.Store(&View{Controller: -1})
+	var err error
+	if m.cluster, err = m.config(ctx); err != nil {
+		return nil, fmt.Errorf("read the cluster's config: %w", err)
+	}
+	if cfg.Slots != 0 && cfg.Slots != m.cluster.Slots {
+		return nil, fmt.Errorf("%w: it has %d, not %d; leave --slots out", ErrSlots, m.cluster.Slots, cfg.Slots)
+	}
+	before, err := m.predecessor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if m.start, err = m.count(ctx, records.AttrStart); err != nil {
+		return nil, fmt.Errorf("take a start number: %w", err)
+	}
+	if err := m.register(ctx, before); err != nil {
+		return nil, fmt.Errorf("register session: %w", err)
+	}
+	return m, nil
+}
+
+// config reads the cluster's config, or makes the cluster.
+func (m *Member) config(ctx context.Context) (records.Config, error) {
+	key := m.cfg.Cluster.ConfigKey()
+	item, err := m.get(ctx, key)
+	if errors.Is(err, metastore.ErrNotFound) && m.cfg.Slots > 0 {
+		mine := records.Config{Format: records.Format, Cluster: uuid.New(), Slots: m.cfg.Slots, Created: m.begun.UnixMilli()}
+		item, err = m.write(ctx, metastore.Op{Kind: metastore.OpPut, Key: key, Set: mine.Item(), If: []metastore.Cond{{Cmp: metastore.ItemAbsent}}})
+		if was, failed := old(err); failed && was != nil {
+			item, err = was, nil // another agent made it, or an earlier try of ours
+		}
+	}
+	if err != nil {
+		return records.Config{}, err
+	}
+	c, err := records.DecodeConfig(item)
+	if err == nil && c.Format != records.Format {
+		err = fmt.Errorf("the table has format %d, this program knows %d: use the program that fits", c.Format, records.Format)
+	}
+	return c, err
+}
+
+// predecessor returns the agent item that an earlier session of this name left, whose session has ended when it returns;
+// nil if there was none.
+func (m *Member) predecessor(ctx context.Context) (*records.Agent, error) {
+	item, err := m.get(ctx, m.cfg.Cluster.AgentKey(m.cfg.Name))
+	if errors.Is(err, metastore.ErrNotFound) {
+		n, err := m.count(ctx, records.AttrNode)
+		m.node = int32(n)
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	a, err := records.DecodeAgent(item)
+	if err != nil {
+		return nil, err
+	}
+	m.node = a.NodeID
+	s, err := m.readSession(ctx, a.Session)
+	if err != nil {
+		return nil, fmt.Errorf("read the session of the last %s: %w", a.Name, err)
+	}
+	if s.State == records.Active && !m.cfg.Exclusive && !m.refused(ctx, a) {
+		if s, err = m.watch(ctx, a, s); err != nil {
+			return nil, err
+		}
+	}
+	return &a, m.finish(ctx, a.Session, s)
+}
+
+// refused reports whether nobody listens any more where the name is registered: its process is gone.
+func (m *Member) refused(ctx context.Context, a records.Agent) bool {
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(a.Host, fmt.Sprint(a.Port)))
+	if err == nil {
+		_ = c.Close()
+		return false
+	}
+	return connectionRefused(err)
+}
+
+// watch waits until the heartbeat of a session stood still for the TTL, on this clock.
+func (m *Member) watch(ctx context.Context, a records.Agent, s records.Session) (records.Session, error) {
+	m.logger.Info("something answers where this name is registered: waiting whether its session still beats",
+		"agent", a.Name, "address", net.JoinHostPort(a.Host, fmt.Sprint(a.Port)), "for", m.cfg.TTL)
+	deadline := time.Now().Add(m.cfg.TTL)
+	for time.Now().Before(deadline) {
+		if !sleep(ctx, m.cfg.TTL/9) {
+			return s, ctx.Err()
+		}
+		now, err := m.readSession(ctx, a.Session)
+		if err != nil {
+			return s, err
+		}
+		if now.State != records.Active {
+			return now, nil
+		}
+		if now.HB != s.HB {
+			return s, &NameInUseError{a.Name, net.JoinHostPort(a.Host, fmt.Sprint(a.Port)), time.UnixMilli(a.Started)}
+		}
+	}
+	return s, nil
+}
+
+// register writes session, live pointer and agent item in one transaction, which fails if another start under this name
+// came first.
+func (m *Member) register(ctx context.Context, before *records.Agent) error {
+	c := m.cfg
+	cond := metastore.Cond{Cmp: metastore.ItemAbsent}
+	if before != nil {
+		cond = metastore.Cond{Attr: records.AttrSession, Cmp: metastore.Eq, Value: records.IDValue(before.Session)}
+	}
+	a := records.Agent{
+		Name: c.Name, NodeID: m.node, Zone: c.Zone, Host: c.Host, Port: c.Port, HTTP: c.HTTP, Peer: c.Peer,
+		Session: m.session, Started: m.begun.UnixMilli(),
+	}
+	s := records.Session{Agent: c.Name, NodeID: m.node, State: records.Active, HB: 1}
+	err := retry(ctx, func() error {
+		return m.facts.Transact(ctx, []metastore.Op{
+			{Kind: metastore.OpPut, Key: c.Cluster.SessionKey(m.session), Set: s.Item(), If: []metastore.Cond{{Cmp: metastore.ItemAbsent}}},
+			{Kind: metastore.OpPut, Key: c.Cluster.LiveKey(m.session), Set: records.Live{Agent: c.Name}.Item()},
+			{Kind: metastore.OpPut, Key: c.Cluster.AgentKey(c.Name), Set: a.Item(), If: []metastore.Cond{cond}},
+		})
+	})
+	if _, failed := old(err); !failed {
+		return err
+	}
+	item, err := m.get(ctx, c.Cluster.AgentKey(c.Name))
+	if err != nil {
+		return err
+	}
+	now, err := records.DecodeAgent(item)
+	if err != nil || now.Session == m.session {
+		return err // an earlier try of ours had been applied
+	}
+	return &NameInUseError{now.Name, net.JoinHostPort(now.Host, fmt.Sprint(now.Port)), time.UnixMilli(now.Started)}
+}
+
+// count takes the next number of a counter of the ID item. One whose outcome is unknown is burnt.
+func (m *Member) count(ctx context.Context, attr string) (int64, error) {
+	item, err := m.write(ctx, metastore.Op{Kind: metastore.OpUpdate, Key: m.cfg.Cluster.IDsKey(), Add: map[string]int64{attr: 1}})
+	if err != nil {
+		return 0, err
+	}
+	n, ok := item[attr].Num()
+	if !ok || n < 1 || n > 1<<30 {
+		return 0, fmt.Errorf("counter %s: %w", attr, records.ErrBadItem)
+	}
+	return n, nil
+}
+
+// Starts returns the highest start number that was given out.
+func (m *Member) Starts(ctx context.Context) (int64, error) {
+	item, err := m.get(ctx, m.cfg.Cluster.IDsKey())
+	if err != nil {
+		return 0, err
+	}
+	ids, err := records.DecodeIDs(item)
+	return ids.Start, err
+}
+
+func (m *Member) get(ctx context.Context, key metastore.Key) (item metastore.Item, err error) {
+	err = retry(ctx, func() error {
+		item, err = m.facts.Get(ctx, key, metastore.Consistent)
+		return err
+	})
+	return item, err
+}
+
+// write repeats op while its outcome is unknown; its conditions must make that harmless.
+func (m *Member) write(ctx context.Context, op metastore.Op) (item metastore.Item, err error) {
+	err = retry(ctx, func() error {
+		item, err = m.facts.Write(ctx, op)
+		return err
+	})
+	return item, err
+}
+
+func (m *Member) readSession(ctx context.Context, id uuid.UUID) (records.Session, error) {
+	item, err := m.get(ctx, m.cfg.Cluster.SessionKey(id))
+	if err != nil {
+		return records.Session{}, err
+	}
+	return records.DecodeSession(item)
+}
+
+// retry repeats what may go through later, until ctx ends.
+func retry(ctx context.Context, do func() error) error {
+	pause := 20 * time.Millisecond
+	for {
+		err := do()
+		if err == nil || !transient(err) {
+			return err
+		}
+		if !sleep(ctx, pause/2+time.Duration(rand.Int64N(int64(pause)))) {
+			return errors.Join(err, ctx.Err())
+		}
+		pause = min(2*pause, 2*time.Second)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

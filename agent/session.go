@@ -1,0 +1,250 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/agent/cluster"
+	"github.com/varvelog/varve/agent/fetch"
+	"github.com/varvelog/varve/agent/kafka"
+	"github.com/varvelog/varve/agent/memory"
+	"github.com/varvelog/varve/agent/partition"
+	"github.com/varvelog/varve/agent/topic"
+	"github.com/varvelog/varve/agent/txn"
+	"github.com/varvelog/varve/agent/wal"
+	"github.com/varvelog/varve/objstore/bundle"
+)
+
+// Shares of Config.MemoryLimit. The rest is for the index, for requests that are not Produce, and for garbage.
+const (
+	budgetShare = 4 // a quarter: produce requests and bundles until they are committed
+	cacheShare  = 4 // a quarter: committed bundles and blocks
+)
+
+// expireEvery is how often idle producers are looked for (producer.id.expiration.check.interval.ms).
+const expireEvery = 10 * time.Minute
+
+// session is the rooms of one session.
+type session struct {
+	*Agent
+	member *cluster.Member
+	topics *topic.Catalog
+	budget *memory.Budget
+	parts  *partition.Set
+	reader *fetch.Reader
+	wal    *wal.Log
+	server *kafka.Server
+	bg     sync.WaitGroup // runs until stop
+}
+
+// session runs one session on ln, which it closes: records.ErrFenced if another agent ended it, nil after a graceful stop.
+func (a *Agent) session(ctx context.Context, ln net.Listener) error {
+	// What a stop still needs goes on after ctx ended.
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	s := &session{Agent: a, budget: memory.NewBudget(a.cfg.MemoryLimit / budgetShare)}
+	defer s.bg.Wait()
+	defer cancel()
+	if err := s.join(ctx); err != nil {
+		_ = ln.Close()
+		return err
+	}
+	s.build()
+	fate := make(chan error, 1)
+	s.bg.Go(func() { fate <- s.wal.Run(life) })
+	s.background(life)
+	if err := s.open(ctx); err != nil {
+		_ = ln.Close()
+		return err
+	}
+	s.bg.Go(func() {
+		if err := s.server.Serve(life, ln); err != nil && life.Err() == nil {
+			a.log.Error("the Kafka listener stopped", "err", err)
+		}
+	})
+	a.state.Store(nil)
+	a.once.Do(func() { close(a.ready) })
+	a.log.Info("serving", "kafka", a.bound.Kafka, "http", a.bound.HTTP, "node", s.member.NodeID(), "session", s.member.Session())
+	select {
+	case err := <-fate:
+		return err
+	case <-ctx.Done():
+		a.notReady("stopping")
+		return s.stop()
+	}
+}
+
+// join registers the session and reads the topics.
+func (s *session) join(ctx context.Context) error {
+	host, port, err := s.advertised()
+	if err != nil {
+		return err
+	}
+	s.member, err = cluster.Join(ctx, s.stores.Facts, cluster.Config{
+		Cluster: s.cluster, Name: s.cfg.Name, Zone: s.cfg.Zone, Host: host, Port: port, HTTP: s.bound.HTTP, Peer: s.cfg.Peer,
+		Slots: s.cfg.Slots, TTL: s.cfg.TTL, Poll: s.cfg.Poll, Exclusive: s.cfg.Exclusive,
+	}, s.log)
+	if err != nil {
+		return fmt.Errorf("join cluster %s: %w", s.cfg.Cluster, err)
+	}
+	return markStart(ctx, s.stores.Objects, s.keys, s.member.StartNumber(), s.member.Session(), s.member.Starts)
+}
+
+// build makes the rooms and plugs them into each other.
+func (s *session) build() {
+	s.parts = partition.NewSet(appender{s})
+	s.topics = topic.New(s.stores.Facts, s.log, topic.Options{
+		Cluster: s.cluster, Slots: s.member.Cluster().Slots, Poll: s.cfg.Poll, Settings: s.settings, OnDelete: s.parts.Drop,
+	})
+	s.reader = fetch.New(s.stores.Objects, s.keys, &s.pool, fetch.Config{CacheBytes: s.cfg.MemoryLimit / cacheShare})
+	s.wal = wal.New(wal.Config{
+		Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster, Session: s.member.Session(), Keys: s.keys,
+		Interval: s.cfg.Flush, FlushBytes: s.cfg.FlushBytes, Heartbeat: s.cfg.Heartbeat,
+		SnapshotInterval: s.cfg.SnapshotInterval, SnapshotFlushes: s.cfg.SnapshotFlushes,
+	}, s.stores.Objects, s.stores.Facts, &s.pool, s.budget, sink{s}, s.log)
+	metrics := &collectorSet{}
+	metrics.MustRegister(s.wal.Metrics(), newGauges(s))
+	s.server = kafka.New(kafka.Config{
+		MaxRequestBytes: s.settings.Int("socket.request.max.bytes"), FetchMaxBytes: int32(s.settings.Int("fetch.max.bytes")),
+		ResponseBytes: s.cfg.MemoryLimit / 8, ReserveBytes: s.cfg.MemoryLimit / 16,
+	}, kafka.Deps{
+		Topics: s.topics, Partitions: s.parts, Reader: s.reader, Cluster: s.member,
+		Producers: txn.NewIDs(s.stores.Facts, s.cluster), Budget: s.budget, Pool: &s.pool, Log: s.log, Registry: metrics,
+	})
+	s.metrics.Store(metrics)
+}
+
+// background starts what runs beside until life ends.
+func (s *session) background(life context.Context) {
+	s.bg.Go(func() { s.member.Watch(life) })
+	s.bg.Go(func() {
+		tick := time.NewTicker(expireEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				s.parts.ExpireProducers(time.Duration(s.settings.Int("producer.id.expiration.ms")) * time.Millisecond)
+			case <-life.Done():
+				return
+			}
+		}
+	})
+	s.bg.Go(func() { s.topics.Run(life) })
+}
+
+// open takes the free slots, replays their logs, and serves once the slot-open records are committed.
+func (s *session) open(ctx context.Context) error {
+	s.notReady("opening slots")
+	begun := time.Now()
+	taken, err := s.member.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("take slots: %w", err)
+	}
+	fold, stats, err := s.replay(ctx, taken)
+	if err != nil {
+		return err
+	}
+	// Topics are read after the slots were taken: what a fallen leader saw of them, this read sees too.
+	if err := s.topics.Load(ctx); err != nil {
+		return fmt.Errorf("read topics: %w", err)
+	}
+	for id, name := range fold.Topics() {
+		if s.topics.LookupID(id) == nil {
+			s.log.Info("a topic with data in the log is deleted: its data is left behind", "topic", name, "id", id)
+			fold.Drop(id)
+		}
+	}
+	epochs := map[uint16]int32{}
+	for _, t := range taken {
+		epochs[t.Slot] = t.Epoch
+	}
+	s.parts.Begin(fold, epochs)
+	if err := s.declareOpen(ctx, epochs); err != nil {
+		return fmt.Errorf("open slots: %w", err)
+	}
+	s.log.Info("opened slots", "slots", len(taken), "sessions", stats.Sessions, "snapshots", stats.Snapshots,
+		"footers", stats.Footers, "in", time.Since(begun).Round(time.Millisecond))
+	return nil
+}
+
+func (s *session) replay(ctx context.Context, taken []cluster.Taken) (*partition.Fold, wal.Stats, error) {
+	fold := s.parts.NewFold()
+	slots := make([]wal.Takeover, 0, len(taken))
+	checked := map[uuid.UUID]bool{}
+	for _, t := range taken {
+		slots = append(slots, wal.Takeover(t))
+		for _, from := range t.From[max(0, len(t.From)-1):] {
+			if checked[from.Session] {
+				continue
+			}
+			checked[from.Session] = true
+			if err := checkAhead(ctx, s.stores.Objects, s.keys, from); err != nil {
+				return nil, wal.Stats{}, err
+			}
+		}
+	}
+	r := wal.Replayer{
+		Store: s.stores.Objects, Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster,
+	}
+	stats, err := r.Replay(ctx, slots, fold)
+	return fold, stats, err
+}
+
+// declareOpen writes the snapshot of what was replayed, then commits the slot-open records that name it (I5).
+func (s *session) declareOpen(ctx context.Context, epochs map[uint16]int32) error {
+	key := ""
+	if f := s.parts.CaptureOpening().Footer(); len(f.Partitions) > 0 {
+		var err error
+		if _, key, err = s.wal.WriteSnapshot(ctx, 0, f); err != nil {
+			return err
+		}
+	}
+	ops := make([]bundle.Op, 0, len(epochs))
+	for slot, epoch := range epochs {
+		ops = append(ops, bundle.Op{Kind: bundle.OpSlotOpen, Slot: slot, Epoch: epoch, Key: key})
+	}
+	return s.wal.Open(ctx, ops)
+}
+
+// stop ends the session in order: no new requests, the last flush, the snapshot, the session item.
+func (s *session) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	drain, done := context.WithTimeout(ctx, stopTime/2)
+	err := s.server.Shutdown(drain)
+	done()
+	if err != nil {
+		s.log.Warn("some clients were cut off before their requests were answered", "err", err)
+	}
+	if err := s.wal.Close(ctx); err != nil {
+		return fmt.Errorf("stop: the last flush: %w", err)
+	}
+	if err := s.member.Leave(ctx, s.wal.Committed()); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	s.log.Info("stopped: everything is flushed, the session is closed")
+	return nil
+}
+
+// appender is the WAL as a partition sees it.
+type appender struct{ s *session }
+
+func (a appender) Append(e partition.Entry) { a.s.wal.Append(wal.Entry(e)) }
+
+// sink is the rest of the agent as the WAL sees it.
+type sink struct{ s *session }
+
+// Committed makes the bytes readable before the high watermark says that they are there.
+func (k sink) Committed(o bundle.Object, f *bundle.Footer, body *memory.Buf) error {
+	k.s.reader.Committed(o, body)
+	return k.s.parts.Committed(o, f)
+}
+
+func (k sink) Capture() func() *bundle.Footer { return k.s.parts.Capture().Footer }
+
+func (k sink) Ended() { k.s.parts.End() }
