@@ -29,12 +29,13 @@ func Next(run []byte) (b Batch, rest []byte, err error) {
 
 // nextShort is Next for less than a header, out of its way: no bytes, or an error.
 func nextShort(run []byte) (Batch, []byte, error) {
-	switch {
-	case len(run) == 0:
+	if len(run) == 0 {
 		return nil, nil, nil
-	case len(run) > 16 && run[16] != 2: // a message of v0 or v1 can be this short; its magic lies at the same place
-		return nil, nil, badMagic(run)
-	case len(run) >= lengthEnd && int32(be.Uint32(run[8:])) < 0:
+	}
+	if len(run) > 16 { // a message of v0 or v1 can be this short; its magic lies at the same place
+		if run[16] != 2 {
+			return nil, nil, badMagic(run)
+		}
 		return nil, nil, badLength(int64(int32(be.Uint32(run[8:]))), len(run))
 	}
 	return nil, nil, fmt.Errorf("%d bytes: %w", len(run), ErrTruncated)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
@@ -30,63 +29,70 @@ const (
 // lz4Magic opens an LZ4 frame. Legacy and skippable frames, which Kafka never writes, are refused.
 const lz4Magic = "\x04\x22\x4d\x18"
 
-// Decoders are kept: a new one costs some 10 to 100 KiB. The pools themselves never change, and what is in them has no
-// state beyond a Reset.
-var (
-	gzips = sync.Pool{New: func() any { return new(gzip.Reader) }}
-	zstds = sync.Pool{New: newZstd}
-)
-
-// newZstd makes a decoder without goroutines, so that the collector may have it.
-func newZstd() any {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecodeBuffersBelow(0))
-	if err != nil {
-		return err
-	}
-	return d
+// Decoder decodes batches one after another and keeps what the codecs need for that, up to some 10 MiB: for whoever opens
+// many. The zero value is ready. Not for several goroutines at once.
+type Decoder struct {
+	gzip   *gzip.Reader
+	lz4    *lz4.Reader
+	zstd   *zstd.Decoder
+	window uint64 // that zstd was set up for
+	busy   bool   // an iteration is under way
 }
 
-// open returns the decompressed payload: whole, or as a stream to be read up to limit bytes. close ends the use of r.
-func (b Batch) open(limit int) (whole []byte, r io.Reader, close func(), err error) {
-	payload := b.Payload()
-	close = func() {}
-	switch b.Codec() {
+// open returns the decompressed payload: whole, or as a stream to be read up to limit bytes.
+func (d *Decoder) open(c Codec, payload []byte, limit int) (whole []byte, r io.Reader, err error) {
+	src := bytes.NewReader(payload)
+	switch c {
 	case None:
-		return payload, nil, close, nil
+		return payload, nil, nil
 	case Snappy:
 		whole, err = unsnap(payload, limit)
 	case Gzip:
-		z := gzips.Get().(*gzip.Reader)
-		close = func() { gzips.Put(z) }
-		r, err = z, z.Reset(bytes.NewReader(payload))
+		r, err = d.openGzip(src)
 	case LZ4:
 		if !bytes.HasPrefix(payload, []byte(lz4Magic)) {
-			return nil, nil, close, fmt.Errorf("lz4: no frame: %w", ErrCodec)
+			return nil, nil, fmt.Errorf("lz4: no frame: %w", ErrCodec)
 		}
-		r = lz4.NewReader(bytes.NewReader(payload))
+		r = d.openLZ4(src)
 	case Zstd:
-		z, ok := zstds.Get().(*zstd.Decoder)
-		if !ok {
-			return nil, nil, close, fmt.Errorf("zstd: no decoder: %w", ErrCodec)
-		}
-		close = func() {
-			if z.Reset(nil) == nil { // lets go of payload
-				zstds.Put(z)
-			}
-		}
-		r, err = z, z.ResetWithOptions(bytes.NewReader(payload), zstd.WithDecoderMaxWindow(window(limit)))
+		r, err = d.openZstd(src, limit)
 	default:
-		err = fmt.Errorf("codec %d: %w", b.Codec(), ErrCodec)
+		err = fmt.Errorf("codec %d: %w", c, ErrCodec)
 	}
 	if err != nil {
-		close()
-		return nil, nil, func() {}, codecError(b.Codec(), err)
+		return nil, nil, codecError(c, err)
 	}
-	return whole, r, close, nil
+	return whole, r, nil
 }
 
-// window is the largest zstd window for a cap of limit bytes.
-func window(limit int) uint64 { return uint64(min(max(limit, minWindow), zstd.MaxWindowSize)) }
+func (d *Decoder) openGzip(src *bytes.Reader) (io.Reader, error) {
+	if d.gzip == nil {
+		d.gzip = new(gzip.Reader)
+	}
+	return d.gzip, d.gzip.Reset(src)
+}
+
+func (d *Decoder) openLZ4(src *bytes.Reader) io.Reader {
+	if d.lz4 == nil {
+		d.lz4 = lz4.NewReader(src)
+	} else {
+		d.lz4.Reset(src)
+	}
+	return d.lz4
+}
+
+// openZstd uses a decoder without goroutines, so that nobody needs to close it.
+func (d *Decoder) openZstd(src *bytes.Reader, limit int) (io.Reader, error) {
+	window := uint64(min(max(limit, minWindow), zstd.MaxWindowSize))
+	if d.zstd != nil && d.window == window {
+		return d.zstd, d.zstd.Reset(src)
+	}
+	d.window = window
+	z, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecodeBuffersBelow(0), zstd.WithDecoderMaxWindow(window))
+	d.zstd = z
+	return z, err
+}
 
 // codecError makes what a decoder said one of ours.
 func codecError(c Codec, err error) error {

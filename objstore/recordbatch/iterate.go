@@ -30,42 +30,58 @@ const (
 	maxChunk   = 512 << 10
 )
 
-// Iterate decodes the records of b. limit caps their bytes when decompressed: beyond it the error is ErrTooLarge, and memory
-// stays below twice limit plus the decoder's window. The headers of one record may take limit bytes of memory too. An error is
-// the last thing yielded: ErrTooLarge, ErrCodec, ErrInvalid (lengths, counts, deltas). CRC and header fields are not
-// checked, see Check.
+// Iterate decodes the records of b. limit caps their bytes when decompressed: beyond it the error is ErrTooLarge, and
+// memory stays below twice limit plus the codec's window (zstd: at most 8 MiB, or limit if that is more; others: 4 MiB). The
+// headers of one record may take limit bytes of memory too. An error is the last thing yielded: ErrTooLarge, ErrCodec,
+// ErrInvalid (lengths, counts, deltas). CRC and header fields are not checked, see Check.
+//
+// It sets up the codec anew, which costs more than a small batch: see Decoder.
 func (b Batch) Iterate(limit int) iter.Seq2[Record, error] {
+	return new(Decoder).Iterate(b, limit)
+}
+
+// Iterate is Batch.Iterate with a codec that was set up before.
+func (d *Decoder) Iterate(b Batch, limit int) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		if len(b) < HeaderLen {
-			yield(Record{}, fmt.Errorf("%d bytes: %w", len(b), ErrTruncated))
-			return
+		own := d
+		if own.busy { // a loop inside a loop
+			own = new(Decoder)
 		}
-		whole, r, done, err := b.open(limit)
-		if err != nil {
-			yield(Record{}, err)
-			return
-		}
-		defer done()
-		s := source{buf: whole, r: r, codec: b.Codec(), left: limit, limit: limit}
-		if r == nil && len(whole) > limit {
-			yield(Record{}, fmt.Errorf("%d bytes, %d allowed: %w", len(whole), limit, ErrTooLarge))
-			return
-		}
-		n := b.NumRecords()
-		for i := range n {
-			rec, err := s.record(b)
-			if err != nil {
-				yield(Record{}, fmt.Errorf("record %d of %d: %w", i, n, err))
-				return
-			}
-			if !yield(rec, nil) {
-				return
-			}
-		}
-		if err := s.end(n); err != nil {
+		own.busy = true
+		defer func() { own.busy = false }()
+		if err := own.iterate(b, limit, yield); err != nil {
 			yield(Record{}, err)
 		}
 	}
+}
+
+// iterate yields the records of b until one is wrong or yield has enough.
+func (d *Decoder) iterate(b Batch, limit int, yield func(Record, error) bool) error {
+	if len(b) < HeaderLen {
+		return fmt.Errorf("%d bytes: %w", len(b), ErrTruncated)
+	}
+	whole, r, err := d.open(b.Codec(), b.Payload(), limit)
+	if err != nil {
+		return err
+	}
+	if len(whole) > limit {
+		return fmt.Errorf("%d bytes, %d allowed: %w", len(whole), limit, ErrTooLarge)
+	}
+	s := source{buf: whole, r: r, codec: b.Codec(), left: limit, limit: limit}
+	n := b.NumRecords()
+	if n < 0 {
+		return fmt.Errorf("%d records: %w", n, ErrInvalid)
+	}
+	for i := range n {
+		rec, err := s.record(b)
+		if err != nil {
+			return fmt.Errorf("record %d of %d: %w", i, n, err)
+		}
+		if !yield(rec, nil) {
+			return nil
+		}
+	}
+	return s.end(n)
 }
 
 // source is the decompressed bytes that have not been decoded.
@@ -78,13 +94,13 @@ type source struct {
 	chunk int // size of the last chunk
 }
 
-// need makes buf hold at least n bytes, if the stream has them.
+// need makes buf hold at least n bytes, if the stream has them. A chunk is read full before the next one.
 func (s *source) need(n int) error {
 	for len(s.buf) < n && s.r != nil {
 		if n-len(s.buf) > s.left {
 			return fmt.Errorf("more than %d bytes: %w", s.limit, ErrTooLarge)
 		}
-		if cap(s.buf) == len(s.buf) || cap(s.buf) < n {
+		if cap(s.buf) == len(s.buf) {
 			s.grow(n)
 		}
 		if err := s.fill(); err != nil {
