@@ -1,14 +1,33 @@
 package topic
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/records"
+)
+
+// The bounds of a Catalog.
+const (
+	maxNegatives = 10_000          // names remembered as unknown
+	negativeTime = time.Second     // how long
+	maxDead      = 8192            // ids of removed topics that are remembered against reads that come late
+	maxItem      = 380 << 10       // bytes of a topic item; the rest to metastore.MaxItem is for the key and for later attributes
+	maxBatch     = 2 << 20         // bytes of a transaction, half of what DynamoDB takes
+	maxTries     = 12              // of a transaction that meets others, or whose outcome is unknown
+	storeTimeout = 5 * time.Second // of a read that several callers share
+	parallelGets = 8               // item reads at once when catching up
+	maxReads     = 6               // tries of a read that the store was too busy for
+	reloadAbove  = 1000            // names changed at once above which reading all topics is cheaper
 )
 
 // Options of a Catalog.
@@ -21,81 +40,213 @@ type Options struct {
 	OnDelete func(id uuid.UUID)
 }
 
-// Spec describes a topic to create.
-type Spec struct {
-	Name         string
-	Partitions   int32              // -1: num.partitions
-	Configs      map[string]*string // nil value: the default
-	ValidateOnly bool               // check all, write nothing
-}
-
-// Op says what a Change does to a config.
-type Op int8
-
-// The operations on a config, numbered as in Kafka's IncrementalAlterConfigs.
-const (
-	OpSet      Op = 0 // a nil value deletes
-	OpDelete   Op = 1 // back to the default
-	OpAppend   Op = 2 // of list types: adds elements that are not there yet
-	OpSubtract Op = 3 // of list types: removes elements
-	OpClear    Op = 4 // deletes every override; Name and Value are ignored
-)
-
-// Change is one change of a topic config.
-type Change struct {
-	Name  string
-	Op    Op
-	Value *string
-}
-
 // Catalog is the topics of a cluster as this agent knows them. All methods may be called from many goroutines, after Load.
 type Catalog struct {
 	store metastore.Store
 	log   *slog.Logger
 	o     Options
+
+	names *table[string]
+	ids   *table[uuid.UUID]
+	list  atomic.Pointer[listing]
+	finds singleflight.Group
+	turn  chan struct{} // holds one token: the right to write
+
+	mu struct {
+		sync.Mutex
+		clock      int64 // steps at every change of the tables; orders reads against changes
+		seen       int64 // topic version up to which the tables have every change
+		newest     int64 // highest topic version heard of
+		partitions int64 // of all topics
+		collapsed  map[string]int
+		dead       map[uuid.UUID]struct{}
+		deadOrder  []uuid.UUID          // ring, oldest at deadNext once full
+		deadNext   int                  // next place in the ring
+		deleting   map[string]uuid.UUID // seen DELETING: somebody has to finish
+		unknown    map[string]time.Time // until when
+		swept      time.Time            // when unknown was swept last
+	}
+	changes atomic.Int64 // counts changes of the tables, for list
+}
+
+type listing struct {
+	changes int64
+	topics  []*Topic
 }
 
 // New returns an empty catalogue. Call Load before anything else, and Run beside.
 func New(store metastore.Store, log *slog.Logger, o Options) *Catalog {
-	return &Catalog{store: store, log: log, o: o}
+	c := &Catalog{
+		store: store, log: log, o: o,
+		names: newTable[string](), ids: newTable[uuid.UUID](), turn: make(chan struct{}, 1),
+	}
+	c.turn <- struct{}{}
+	c.mu.collapsed = map[string]int{}
+	c.mu.dead = map[uuid.UUID]struct{}{}
+	c.mu.deleting = map[string]uuid.UUID{}
+	c.mu.unknown = map[string]time.Time{}
+	return c
 }
-
-// Load reads all topics. Errors: ErrUnavailable.
-func (c *Catalog) Load(ctx context.Context) error { return ErrUnavailable }
-
-// Run follows changes of other agents until ctx ends.
-func (c *Catalog) Run(ctx context.Context) {}
-
-// CatchUp makes the catalogue at least as new as the moment of the call, by consistent reads. Errors: ErrUnavailable.
-func (c *Catalog) CatchUp(ctx context.Context) error { return ErrUnavailable }
-
-// Lookup returns a topic from memory, nil if it is not known here. It never blocks.
-func (c *Catalog) Lookup(name string) *Topic { return nil }
-
-// LookupID is Lookup by id.
-func (c *Catalog) LookupID(id uuid.UUID) *Topic { return nil }
-
-// List returns the topics known here, sorted by name. The slice must not be changed.
-func (c *Catalog) List() []*Topic { return nil }
 
 // Settings returns the broker configs.
 func (c *Catalog) Settings() *Settings { return c.o.Settings }
 
-// Find is Lookup, and if that knows nothing one consistent read. Errors: ErrUnknown, ErrName, ErrUnavailable.
-func (c *Catalog) Find(ctx context.Context, name string) (*Topic, error) { return nil, ErrUnavailable }
-
-// Create makes a topic. Errors: ErrName, ErrPartitions, ErrConfig, ErrExists, ErrUnavailable.
-func (c *Catalog) Create(ctx context.Context, spec Spec) (*Topic, error) { return nil, ErrUnavailable }
-
-// Delete removes a topic. Errors: ErrUnknown, ErrUnavailable.
-func (c *Catalog) Delete(ctx context.Context, name string) error { return ErrUnavailable }
-
-// AddPartitions makes a topic have total partitions. Errors: ErrUnknown, ErrPartitions, ErrUnavailable.
-func (c *Catalog) AddPartitions(ctx context.Context, name string, total int32, validateOnly bool) (*Topic, error) {
-	return nil, ErrUnavailable
+// Lookup returns a topic from memory, nil if it is not known here. It never blocks.
+func (c *Catalog) Lookup(name string) *Topic {
+	if e := c.names.get(name); e != nil {
+		return e.topic
+	}
+	return nil
 }
 
-// Alter changes configs of a topic, all of changes or none. Errors: ErrUnknown, ErrConfig, ErrUnavailable.
-func (c *Catalog) Alter(ctx context.Context, name string, changes []Change, validateOnly bool) (*Topic, error) {
-	return nil, ErrUnavailable
+// LookupID is Lookup by id.
+func (c *Catalog) LookupID(id uuid.UUID) *Topic {
+	if e := c.ids.get(id); e != nil {
+		return e.topic
+	}
+	return nil
 }
+
+// List returns the topics known here, sorted by name. The slice must not be changed.
+func (c *Catalog) List() []*Topic {
+	n := c.changes.Load() // before the tables are read: a change meanwhile makes this listing old, never wrong for good
+	if l := c.list.Load(); l != nil && l.changes == n {
+		return l.topics
+	}
+	l := &listing{changes: n}
+	c.names.all(func(e *entry) { l.topics = append(l.topics, e.topic) })
+	slices.SortFunc(l.topics, func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) })
+	c.list.Store(l)
+	return l.topics
+}
+
+// now returns the moment on the tables' clock, to be taken before a read of the store whose answer goes to forget.
+func (c *Catalog) now() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.clock
+}
+
+// learn takes in a topic item as a consistent read or a write of ours showed it, unless a newer one is known.
+func (c *Catalog) learn(r records.Topic) {
+	if r.State == records.TopicDeleting {
+		c.gone(r.Name, r.ID, true)
+		return
+	}
+	t := fromRecord(r, c.o.Settings)
+	c.mu.Lock()
+	c.mu.newest = max(c.mu.newest, r.V)
+	old := c.names.get(r.Name)
+	_, dead := c.mu.dead[r.ID]
+	if dead || old != nil && old.topic.V >= r.V {
+		c.mu.Unlock()
+		return
+	}
+	replaced := uuid.Nil
+	switch {
+	case old == nil:
+		c.mu.collapsed[collapsed(r.Name)]++
+	case old.topic.ID == r.ID:
+		c.mu.partitions -= int64(old.topic.Partitions())
+	default:
+		replaced = old.topic.ID
+		c.removeLocked(old.topic)
+		c.mu.collapsed[collapsed(r.Name)]++
+	}
+	c.mu.partitions += int64(t.Partitions())
+	delete(c.mu.unknown, r.Name)
+	delete(c.mu.deleting, r.Name)
+	c.mu.clock++
+	e := &entry{topic: t, learned: c.mu.clock}
+	c.ids.put(t.ID, e)
+	c.names.put(t.Name, e)
+	c.changes.Add(1)
+	c.mu.Unlock()
+	if replaced != uuid.Nil {
+		c.dropped(replaced)
+	}
+}
+
+// gone takes in that the topic id is DELETING (pending) or removed.
+func (c *Catalog) gone(name string, id uuid.UUID, pending bool) {
+	c.mu.Lock()
+	if pending {
+		c.mu.deleting[name] = id
+	} else if c.mu.deleting[name] == id {
+		delete(c.mu.deleting, name)
+	}
+	_, known := c.mu.dead[id]
+	if e := c.ids.get(id); e != nil {
+		c.removeLocked(e.topic)
+	} else {
+		c.buryLocked(id)
+	}
+	c.mu.Unlock()
+	if !known {
+		c.dropped(id)
+	}
+}
+
+// forget takes in that a consistent read that began at moment asked found no item of name.
+func (c *Catalog) forget(name string, asked int64) {
+	c.mu.Lock()
+	delete(c.mu.deleting, name)
+	e := c.names.get(name)
+	if e == nil || e.learned > asked {
+		c.mu.Unlock()
+		return
+	}
+	c.removeLocked(e.topic)
+	c.mu.Unlock()
+	c.dropped(e.topic.ID)
+}
+
+func (c *Catalog) removeLocked(t *Topic) {
+	c.mu.clock++
+	c.mu.partitions -= int64(t.Partitions())
+	if k := collapsed(t.Name); c.mu.collapsed[k] > 1 {
+		c.mu.collapsed[k]--
+	} else {
+		delete(c.mu.collapsed, k)
+	}
+	c.ids.put(t.ID, nil)
+	if e := c.names.get(t.Name); e != nil && e.topic.ID == t.ID {
+		c.names.put(t.Name, nil)
+	}
+	c.changes.Add(1)
+	c.buryLocked(t.ID)
+}
+
+// buryLocked remembers a removed id, so that an answer that left the store before the removal does not bring it back. Ids
+// are never used again, so remembering is never wrong.
+func (c *Catalog) buryLocked(id uuid.UUID) {
+	if _, there := c.mu.dead[id]; there {
+		return
+	}
+	c.mu.dead[id] = struct{}{}
+	if len(c.mu.deadOrder) < maxDead {
+		c.mu.deadOrder = append(c.mu.deadOrder, id)
+		return
+	}
+	delete(c.mu.dead, c.mu.deadOrder[c.mu.deadNext])
+	c.mu.deadOrder[c.mu.deadNext] = id
+	c.mu.deadNext = (c.mu.deadNext + 1) % maxDead
+}
+
+func (c *Catalog) dropped(id uuid.UUID) {
+	if c.o.OnDelete != nil {
+		c.o.OnDelete(id)
+	}
+}
+
+// acquire takes the turn to write. It must be followed by release unless it returns an error, that of ctx.
+func (c *Catalog) acquire(ctx context.Context) error {
+	select {
+	case <-c.turn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *Catalog) release() { c.turn <- struct{}{} }

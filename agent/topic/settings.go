@@ -1,24 +1,98 @@
+// Pure.
+
 package topic
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+)
 
 // Settings are the broker configs of an agent, by Kafka's names. They never change while it runs.
 type Settings struct {
-	set map[string]string
+	set map[string]string // normal values
 }
 
-// NewSettings checks values, given by Kafka's names. Error: every value that is wrong, a name nobody knows with the
-// nearest known one.
+// NewSettings checks values, given by Kafka's names. The error (ErrConfig) names every value that is wrong; for a name
+// that nobody knows it names the nearest one.
 func NewSettings(values map[string]string) (*Settings, error) {
-	return &Settings{set: values}, nil
+	s := &Settings{set: make(map[string]string, len(values))}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		d, err := brokerDef(name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		v, err := d.normal(values[name])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%w: %s: %w", ErrConfig, name, err))
+			continue
+		}
+		s.set[name] = v
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
-// Int returns an INT, SHORT or LONG config. An unknown name is a fault of the program and panics.
-func (s *Settings) Int(name string) int64 { return 0 }
+// brokerDef returns the definition of a broker config that can be set. The error says what is wrong with the name.
+func brokerDef(name string) (*def, error) {
+	if d := find(brokerDefs, name); d != nil {
+		return d, nil
+	}
+	if how, fact := facts[name]; fact {
+		return nil, fmt.Errorf("%w: %s cannot be set this way: %s", ErrConfig, name, how)
+	}
+	if d := find(topicDefs, name); d != nil && len(d.from) > 0 {
+		return nil, fmt.Errorf("%w: %s is a topic config; its default is set by %s", ErrConfig, name, d.from[0].name)
+	}
+	return nil, fmt.Errorf("%w: there is no broker config %.100q, the nearest is %s", ErrConfig, name, nearest(name, brokerDefs))
+}
 
-// Bool returns a BOOLEAN config. An unknown name is a fault of the program and panics.
-func (s *Settings) Bool(name string) bool { return false }
+// value returns what d is set to, or its default; ok is false if it has neither.
+func (s *Settings) value(d *def) (v string, source Source, ok bool) {
+	if v, ok := s.set[d.name]; ok {
+		return v, SourceBroker, true
+	}
+	return d.def, SourceDefault, !d.unset
+}
 
-// String returns the value of any config as text. An unknown name is a fault of the program and panics.
-func (s *Settings) String(name string) string { return "" }
+func (s *Settings) must(name string) (*def, string) {
+	d := find(brokerDefs, name)
+	if d == nil {
+		panic("topic: no broker config " + name)
+	}
+	v, _, _ := s.value(d)
+	return d, v
+}
+
+// Int returns an INT, SHORT or LONG config, 0 if it has no value. Any other name is a fault of the program and panics.
+func (s *Settings) Int(name string) int64 {
+	d, v := s.must(name)
+	if v == "" && d.unset {
+		return 0
+	}
+	return integer(v)
+}
+
+// Bool returns a BOOLEAN config. Any other name is a fault of the program and panics.
+func (s *Settings) Bool(name string) bool {
+	d, v := s.must(name)
+	if d.typ != TypeBool {
+		panic("topic: not a boolean: " + name)
+	}
+	return v == "true"
+}
+
+// Text returns the value of any config as text, empty if it has none. An unknown name is a fault of the program and panics.
+func (s *Settings) Text(name string) string {
+	_, v := s.must(name)
+	return v
+}
 
 // NumPartitions is num.partitions: of a topic created without a number.
 func (s *Settings) NumPartitions() int32 { return int32(s.Int("num.partitions")) }
@@ -29,4 +103,11 @@ func (s *Settings) ReplicationFactor() int16 { return int16(s.Int("default.repli
 // AutoCreate is auto.create.topics.enable: whether a Metadata request may create topics.
 func (s *Settings) AutoCreate() bool { return s.Bool("auto.create.topics.enable") }
 
-func (s *Settings) effective(overrides map[string]string) Config { return Config{} }
+// integer parses a normal value of a whole-number config; one that does not parse is a fault of the program.
+func integer(v string) int64 {
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		panic("topic: not a number: " + v)
+	}
+	return n
+}

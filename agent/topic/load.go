@@ -1,0 +1,196 @@
+package topic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
+)
+
+// Load reads all topics. Errors: ErrUnavailable.
+func (c *Catalog) Load(ctx context.Context) error {
+	ctx = metastore.WithPurpose(ctx, metastore.PurposeTopic)
+	asked := c.now()
+	v, err := c.version(ctx, metastore.Consistent) // before the items: changes after it are looked for again
+	if err != nil {
+		return fmt.Errorf("load topics: %w", err)
+	}
+	found := map[string]struct{}{}
+	q := metastore.Query{PK: c.o.Cluster.TopicsPK(), Consistency: metastore.Consistent}
+	err = c.pages(ctx, q, func(row metastore.Row) {
+		found[row.SK] = struct{}{}
+		r, err := records.DecodeTopic(row.Item)
+		if err != nil { // the other topics are served all the same
+			c.log.Error("topic item does not decode", "topic", row.SK, "err", err)
+			return
+		}
+		c.learn(r)
+	})
+	if err != nil {
+		return fmt.Errorf("load topics: %w", err)
+	}
+	c.names.all(func(e *entry) {
+		if _, ok := found[e.topic.Name]; !ok {
+			c.forget(e.topic.Name, asked)
+		}
+	})
+	c.saw(v)
+	return nil
+}
+
+// CatchUp makes the catalogue at least as new as the moment of the call, by consistent reads. Errors: ErrUnavailable.
+func (c *Catalog) CatchUp(ctx context.Context) error {
+	return c.follow(metastore.WithPurpose(ctx, metastore.PurposeTopic), metastore.Consistent)
+}
+
+// Run follows changes of other agents and finishes deletions that nobody else finishes, until ctx ends.
+func (c *Catalog) Run(ctx context.Context) {
+	ctx = metastore.WithPurpose(ctx, metastore.PurposePoll)
+	tick := time.NewTicker(c.o.Poll)
+	defer tick.Stop()
+	var failing bool
+	var deleting map[string]uuid.UUID // of the last round: who began them had the time since
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := c.follow(ctx, metastore.Eventual)
+		if err == nil {
+			deleting, err = c.finishAll(ctx, deleting)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failing {
+			c.log.Warn("changes of topics are not seen for the moment", "err", err)
+		} else if err == nil && failing {
+			c.log.Info("changes of topics are seen again")
+		}
+		failing = err != nil
+	}
+}
+
+// finishAll finishes those deletions of old that are still open, and returns those open now.
+func (c *Catalog) finishAll(ctx context.Context, old map[string]uuid.UUID) (map[string]uuid.UUID, error) {
+	c.mu.Lock()
+	open := make(map[string]uuid.UUID, len(c.mu.deleting))
+	for name, id := range c.mu.deleting {
+		open[name] = id
+	}
+	c.mu.Unlock()
+	for name, id := range open {
+		if old[name] != id {
+			continue
+		}
+		if err := c.finish(ctx, name, id); err != nil {
+			return open, fmt.Errorf("finish deletion of topic %q: %w", name, err)
+		}
+		delete(open, name)
+	}
+	return open, nil
+}
+
+// follow reads the version, and if it is new what has changed since.
+func (c *Catalog) follow(ctx context.Context, how metastore.Consistency) error {
+	v, err := c.version(ctx, how)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	seen := c.mu.seen
+	c.mu.Unlock()
+	if v <= seen {
+		return nil
+	}
+	names, last, err := c.changed(ctx, seen)
+	if err != nil {
+		return err
+	}
+	if last < v || len(names) > reloadAbove {
+		return c.Load(ctx)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallelGets)
+	for name := range names {
+		g.Go(func() error {
+			_, err := c.refresh(gctx, name)
+			if errors.Is(err, records.ErrBadItem) {
+				c.log.Error("topic item does not decode", "topic", name, "err", err)
+				return nil
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	c.saw(last)
+	return nil
+}
+
+// changed returns the names in the log entries after seen, and the version up to which the log has no gap.
+func (c *Catalog) changed(ctx context.Context, seen int64) (names map[string]struct{}, last int64, err error) {
+	names, last = map[string]struct{}{}, seen
+	now := time.Now().Unix()
+	q := metastore.Query{
+		PK: c.o.Cluster.TopicLogPK(), After: c.o.Cluster.TopicLogKey(seen).SK, Consistency: metastore.Consistent,
+	}
+	err = c.pages(ctx, q, func(row metastore.Row) {
+		l, err := records.DecodeTopicLog(row.Item)
+		if err != nil || l.Version != last+1 || l.Expired(now) {
+			return // a gap: what follows does not continue it
+		}
+		last = l.Version
+		for _, n := range l.Names {
+			names[n] = struct{}{}
+		}
+	})
+	return names, last, err
+}
+
+// pages calls f with every row of q. Error: ErrUnavailable.
+func (c *Catalog) pages(ctx context.Context, q metastore.Query, f func(metastore.Row)) error {
+	for {
+		page, err := retry(ctx, func() (metastore.Page, error) { return c.store.Query(ctx, q) })
+		if err != nil {
+			return err
+		}
+		for _, row := range page.Rows {
+			f(row)
+		}
+		if page.Next == "" {
+			return nil
+		}
+		q.After = page.Next
+	}
+}
+
+// version returns the topic version, 0 before the first change. Error: ErrUnavailable.
+func (c *Catalog) version(ctx context.Context, how metastore.Consistency) (int64, error) {
+	return retry(ctx, func() (int64, error) {
+		it, err := c.store.Get(ctx, c.o.Cluster.VersionKey(), how)
+		if errors.Is(err, metastore.ErrNotFound) {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		v, err := records.DecodeVersion(it)
+		return v.Topic, err
+	})
+}
+
+// saw notes that the tables have every change up to version v.
+func (c *Catalog) saw(v int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.seen, c.mu.newest = max(c.mu.seen, v), max(c.mu.newest, v)
+}
