@@ -22,7 +22,8 @@ type Store interface {
 	// Query returns items of one partition key in ascending byte order of sort keys. Errors: as Get, never ErrNotFound.
 	Query(ctx context.Context, q Query) (Page, error)
 
-	// Write applies op if its conditions hold, and returns the item as it is afterwards (nil after a delete or a check).
+	// Write applies op if its conditions hold, and returns the item as it is afterwards, which the caller owns (nil after a
+	// delete).
 	// Errors: a *ConditionError (ErrCondition): not applied, with the old item. ErrThrottled, ErrConflict, ErrRefused,
 	// ErrTooLarge: not applied. ErrUnknown: perhaps applied, perhaps later.
 	Write(ctx context.Context, op Op) (Item, error)
@@ -34,8 +35,13 @@ type Store interface {
 
 // Bounds of DynamoDB, which all drivers keep.
 const (
-	MaxTransact = 100       // ops in a transaction
-	MaxItem     = 400 << 10 // bytes of an item: names and values, see Item.Size
+	MaxTransact      = 100       // ops in a transaction
+	MaxTransactBytes = 4 << 20   // keys and sizes of Set of all ops of a transaction
+	MaxItem          = 400 << 10 // bytes of an item, Key.Size and Item.Size
+	MaxPK            = 2048      // bytes of a partition key
+	MaxSK            = 1024      // bytes of a sort key
+	MaxTerms         = 100       // conditions of an op, plus attributes that an update changes
+	MaxAttr          = 255       // bytes of an attribute name
 )
 
 // Consistency of a read.
@@ -53,6 +59,9 @@ type Key struct{ PK, SK string }
 
 func (k Key) String() string { return k.PK + " / " + k.SK }
 
+// Size is what the key adds to the size of its item: the names pk and sk, and the values.
+func (k Key) Size() int { return len("pk") + len(k.PK) + len("sk") + len(k.SK) }
+
 // Item is the attributes of an item without its key. Attribute names are words of RECORDS.md.
 type Item map[string]Value
 
@@ -68,8 +77,7 @@ func (it Item) Clone() Item {
 	return c
 }
 
-// Size is what DynamoDB charges an item for: names and values, without the key (numbers count as 8 bytes here, which is
-// never too little).
+// Size is what DynamoDB charges an item for: names and values, without the key, which Key.Size adds.
 func (it Item) Size() int {
 	n := 0
 	for k, v := range it {
@@ -84,7 +92,8 @@ type Op struct {
 	Key  Key
 	// Set: for OpPut the whole item; for OpUpdate the attributes to set.
 	Set Item
-	// Add (OpUpdate only) adds to number attributes; an absent one counts as 0. No attribute may be in two of Set, Add, Remove.
+	// Add (OpUpdate only) adds to number attributes; an absent one counts as 0. One that is no number, or a sum that is no
+	// int64, is ErrRefused. No attribute may be in two of Set, Add, Remove.
 	Add map[string]int64
 	// Remove (OpUpdate only) removes attributes.
 	Remove []string
@@ -100,7 +109,7 @@ const (
 	OpPut    OpKind = iota + 1 // replaces the whole item
 	OpUpdate                   // changes attributes; creates the item if it is absent and the conditions hold
 	OpDelete                   // removes the item; an absent one is fine if the conditions hold
-	OpCheck                    // changes nothing; only in a transaction
+	OpCheck                    // changes nothing; only in a transaction, with at least one condition
 )
 
 // Cond compares one attribute. An ordering or Eq on an absent attribute, or on one of another type, does not hold; Ne holds.
@@ -132,7 +141,7 @@ type Query struct {
 	PK          string
 	Prefix      string // sort keys start with it; empty: all
 	After       string // only sort keys greater than it; empty: from the first
-	Limit       int    // most items of a page, 0: as many as the store likes
+	Limit       int    // most items of a page, 0: as many as the store likes, about 1 MB
 	Consistency Consistency
 }
 

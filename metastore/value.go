@@ -1,3 +1,5 @@
+// Pure.
+
 package metastore
 
 import (
@@ -68,16 +70,31 @@ func (v Value) Compare(w Value) (c int, ok bool) {
 	return 0, true
 }
 
+// size is what DynamoDB counts: numbers cost a byte per two digits, without trailing zeros, and one or two more
+// (DynamoDB developer guide, "item sizes and formats").
 func (v Value) size() int {
 	switch v.kind {
 	case kindString:
 		return len(v.s)
 	case kindNumber:
-		return 8
+		return numberSize(v.n)
 	case kindBytes:
 		return len(v.b)
 	}
 	return 0
+}
+
+func numberSize(n int64) int {
+	size, digits := 1, 0
+	if n < 0 {
+		size++
+	}
+	for ; n != 0 && n%10 == 0; n /= 10 {
+	}
+	for ; n != 0; n /= 10 {
+		digits++
+	}
+	return size + (digits+1)/2
 }
 
 func (v Value) String() string {
