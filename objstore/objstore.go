@@ -82,6 +82,7 @@ type DeleteError struct {
 	Reason error    // why, for the first of them
 }
 
+// Error names the first key and the reason.
 func (e *DeleteError) Error() string {
 	return fmt.Sprintf("delete: %d keys not confirmed, the first is %q: %v", len(e.Keys), e.Keys[0], e.Reason)
 }
@@ -155,6 +156,10 @@ func (r Range) Header() string {
 // IsAll reports whether r is the whole object.
 func (r Range) IsAll() bool { return r.kind == rangeAll }
 
+// IsSuffix reports whether r was made by Suffix.
+func (r Range) IsSuffix() bool { return r.kind == rangeSuffix }
+
+// String returns the header's value, or words for the whole object.
 func (r Range) String() string {
 	if r.IsAll() {
 		return "whole object"
