@@ -1,13 +1,9 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
 	"time"
 )
-
-// ErrSlots: the cluster was made with another number of slots; it can't change.
-var ErrSlots = errors.New("number of slots differs from the cluster's")
 
 // NameInUseError: another process runs under the agent's name. Stop that one, or take another name.
 type NameInUseError struct {

@@ -25,7 +25,7 @@ type Config struct {
 	Port    int32
 	HTTP    string // empty: none
 	Peer    string // empty: none
-	Slots   int    // counts only if the cluster is new; 0: take what there is
+	Slots   int    // counts only if the cluster is new
 	TTL     time.Duration
 	Poll    time.Duration
 	// Exclusive: no other process can reach the stores, so an earlier session of the name is dead.
@@ -61,7 +61,7 @@ func (m *Member) StartNumber() int64 { return m.start }
 func (m *Member) View() *View { return m.view.Load() }
 
 // Join registers a new session under the agent's name, after the last one of that name was ended: *NameInUseError if it
-// lives. Errors besides: ErrSlots, those of the metastore and of ctx.
+// lives. Errors besides: those of the metastore and of ctx.
 func Join(ctx context.Context, facts metastore.Store, cfg Config, logger *slog.Logger) (*Member, error) {
 	ctx = metastore.WithPurpose(ctx, metastore.PurposeSlot)
 	m := &Member{cfg: cfg, facts: facts, logger: logger, session: uuid.New(), begun: time.Now()}
@@ -70,8 +70,8 @@ func Join(ctx context.Context, facts metastore.Store, cfg Config, logger *slog.L
 	if m.cluster, err = m.config(ctx); err != nil {
 		return nil, fmt.Errorf("read the cluster's config: %w", err)
 	}
-	if cfg.Slots != 0 && cfg.Slots != m.cluster.Slots {
-		return nil, fmt.Errorf("%w: it has %d, not %d; leave --slots out", ErrSlots, m.cluster.Slots, cfg.Slots)
+	if cfg.Slots != m.cluster.Slots {
+		logger.Info("the number of slots was fixed by the cluster's first agent", "slots", m.cluster.Slots, "asked", cfg.Slots)
 	}
 	before, err := m.predecessor(ctx)
 	if err != nil {
@@ -90,7 +90,7 @@ func Join(ctx context.Context, facts metastore.Store, cfg Config, logger *slog.L
 func (m *Member) config(ctx context.Context) (records.Config, error) {
 	key := m.cfg.Cluster.ConfigKey()
 	item, err := m.get(ctx, key)
-	if errors.Is(err, metastore.ErrNotFound) && m.cfg.Slots > 0 {
+	if errors.Is(err, metastore.ErrNotFound) {
 		mine := records.Config{Format: records.Format, Cluster: uuid.New(), Slots: m.cfg.Slots, Created: m.begun.UnixMilli()}
 		item, err = m.write(ctx, metastore.Op{Kind: metastore.OpPut, Key: key, Set: mine.Item(), If: []metastore.Cond{{Cmp: metastore.ItemAbsent}}})
 		if was, failed := old(err); failed && was != nil {

@@ -1,0 +1,323 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/mem"
+	"github.com/varvelog/varve/metastore/records"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func config(name string) Config {
+	return Config{
+		Cluster: "c", Name: name, Host: "127.0.0.1", Port: 1, Slots: 8, TTL: 90 * time.Millisecond, Poll: 10 * time.Millisecond,
+		Exclusive: true,
+	}
+}
+
+func join(t *testing.T, facts metastore.Store, cfg Config) *Member {
+	t.Helper()
+	m, err := Join(t.Context(), facts, cfg, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func acquire(t *testing.T, m *Member) map[uint16]Taken {
+	t.Helper()
+	taken, err := m.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := map[uint16]Taken{}
+	for _, s := range taken {
+		by[s.Slot] = s
+	}
+	return by
+}
+
+func session(t *testing.T, facts metastore.Store, id uuid.UUID) records.Session {
+	t.Helper()
+	item, err := facts.Get(t.Context(), records.Cluster("c").SessionKey(id), metastore.Consistent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := records.DecodeSession(item)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func commit(t *testing.T, facts metastore.Store, id uuid.UUID, n int64) {
+	t.Helper()
+	_, err := facts.Write(t.Context(), metastore.Op{
+		Kind: metastore.OpUpdate, Key: records.Cluster("c").SessionKey(id), Set: metastore.Item{records.AttrCommitted: metastore.N(n)},
+		If: []metastore.Cond{{Attr: records.AttrState, Cmp: metastore.Eq, Value: records.Active.Value()}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFirstStart(t *testing.T) {
+	facts := mem.New()
+	m := join(t, facts, config("a"))
+	if m.NodeID() != 1 || m.StartNumber() != 1 || m.Cluster().Slots != 8 {
+		t.Fatalf("node %d, start %d, config %+v", m.NodeID(), m.StartNumber(), m.Cluster())
+	}
+	taken := acquire(t, m)
+	if len(taken) != 8 || taken[3].Epoch != 0 || len(taken[3].From) != 0 {
+		t.Fatalf("took %v", taken)
+	}
+	v := m.View()
+	if len(v.Nodes) != 1 || v.Nodes[0].ID != 1 || v.Controller != 1 || v.Slots[7] != (Leader{1, 0}) {
+		t.Fatalf("view %+v", v)
+	}
+	if err := m.Confirm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A start under the name of a session that crashed fences it, seals it at its committed end, and takes its slots with a
+// higher epoch and a way to its log.
+func TestStartAfterACrash(t *testing.T) {
+	facts := mem.New()
+	first := join(t, facts, config("a"))
+	acquire(t, first)
+	commit(t, facts, first.Session(), 41)
+
+	second := join(t, facts, config("a"))
+	s := session(t, facts, first.Session())
+	if s.State != records.Sealed || s.End != 42 || len(s.Pending) != 8 || s.Pending[5] != 0 {
+		t.Fatalf("the old session is %+v", s)
+	}
+	if second.NodeID() != first.NodeID() || second.StartNumber() != 2 {
+		t.Fatalf("node %d, start %d", second.NodeID(), second.StartNumber())
+	}
+	taken := acquire(t, second)
+	if got := taken[5]; len(taken) != 8 || got.Epoch != 1 || len(got.From) != 1 || got.From[0] != (records.From{Session: first.Session(), End: 42, Epoch: 0}) {
+		t.Fatalf("took %+v", taken)
+	}
+	if err := first.Confirm(t.Context()); !errors.Is(err, records.ErrFenced) {
+		t.Fatalf("the old session confirms: %v", err)
+	}
+	if err := first.Leave(t.Context(), 50); !errors.Is(err, records.ErrFenced) {
+		t.Fatalf("the old session closes: %v", err)
+	}
+	third := acquire(t, join(t, facts, config("a")))
+	if got := third[5]; got.Epoch != 2 || len(got.From) != 2 || got.From[1].Session != second.Session() || got.From[1].Epoch != 1 {
+		t.Fatalf("R9: from is %+v", got)
+	}
+}
+
+func TestStartAfterLeave(t *testing.T) {
+	facts := mem.New()
+	first := join(t, facts, config("a"))
+	acquire(t, first)
+	commit(t, facts, first.Session(), 7)
+	if err := first.Leave(t.Context(), 7); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Leave(t.Context(), 7); err != nil {
+		t.Fatalf("leaving again: %v", err)
+	}
+	if s := session(t, facts, first.Session()); s.State != records.Closed || s.End != 8 || len(s.Pending) != 8 {
+		t.Fatalf("%+v", s)
+	}
+	second := join(t, facts, config("b"))
+	taken := acquire(t, second)
+	if len(taken) != 8 || taken[0].From[0].End != 8 || second.NodeID() != 2 {
+		t.Fatalf("took %+v as node %d", taken, second.NodeID())
+	}
+	if v := second.View(); len(v.Nodes) != 1 || v.Nodes[0].Name != "b" {
+		t.Fatalf("view %+v", v)
+	}
+}
+
+// Slots of a live session are left alone.
+func TestSlotsOfALiveAgent(t *testing.T) {
+	facts := mem.New()
+	a := join(t, facts, config("a"))
+	acquire(t, a)
+	b := join(t, facts, config("b"))
+	if taken := acquire(t, b); len(taken) != 0 {
+		t.Fatalf("took %v from a live session", taken)
+	}
+	if v := b.View(); len(v.Nodes) != 2 || v.Slots[0].Node != 1 || v.Controller != 1 {
+		t.Fatalf("view %+v", v)
+	}
+}
+
+// Architecture section 8: a start under a name in use.
+func TestNameInUse(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	facts := mem.New()
+	cfg := config("a")
+	cfg.Port, cfg.Exclusive = int32(ln.Addr().(*net.TCPAddr).Port), false
+	first := join(t, facts, cfg)
+	acquire(t, first)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { // the first agent's heartbeat
+		for sleep(ctx, 5*time.Millisecond) {
+			_, _ = facts.Write(ctx, metastore.Op{
+				Kind: metastore.OpUpdate, Key: records.Cluster("c").SessionKey(first.Session()), Add: map[string]int64{records.AttrHB: 1},
+			})
+		}
+	})
+	var inUse *NameInUseError
+	if _, err = Join(t.Context(), facts, cfg, quiet); !errors.As(err, &inUse) || inUse.Name != "a" {
+		t.Fatalf("a second agent of that name: %v", err)
+	}
+	cancel()
+	wg.Wait()
+	// It answers, but its heartbeat stands still: fenced after the TTL.
+	begun := time.Now()
+	join(t, facts, cfg)
+	if time.Since(begun) < cfg.TTL {
+		t.Fatal("fenced before the TTL")
+	}
+	if s := session(t, facts, first.Session()); s.State != records.Sealed {
+		t.Fatalf("%+v", s)
+	}
+}
+
+// Nobody listens at the registered address: the process is gone, whatever the heartbeat says.
+func TestNameWhoseAddressRefuses(t *testing.T) {
+	facts := mem.New()
+	cfg := config("a")
+	cfg.Exclusive, cfg.TTL = false, time.Hour
+	first := join(t, facts, cfg)
+	join(t, facts, cfg)
+	if s := session(t, facts, first.Session()); s.State != records.Sealed {
+		t.Fatalf("%+v", s)
+	}
+}
+
+// lossy applies every write and loses its reply once in a while.
+type lossy struct {
+	metastore.Store
+	mu sync.Mutex
+	n  int
+}
+
+func (l *lossy) lose() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.n++
+	return l.n%2 == 1
+}
+
+func (l *lossy) Write(ctx context.Context, op metastore.Op) (metastore.Item, error) {
+	item, err := l.Store.Write(ctx, op)
+	if err == nil && l.lose() {
+		return nil, metastore.ErrUnknown
+	}
+	return item, err
+}
+
+func (l *lossy) Transact(ctx context.Context, ops []metastore.Op) error {
+	err := l.Store.Transact(ctx, ops)
+	if err == nil && l.lose() {
+		return metastore.ErrUnknown
+	}
+	return err
+}
+
+// Every write recognises its own success (R3): a whole life with every other reply lost.
+func TestLostReplies(t *testing.T) {
+	facts := &lossy{Store: mem.New()}
+	for i := range 4 {
+		m := join(t, facts, config("a"))
+		if taken := acquire(t, m); len(taken) != 8 || taken[0].Epoch != int32(i) {
+			t.Fatalf("life %d took %+v", i, taken)
+		}
+		if i%2 == 0 {
+			if err := m.Leave(t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// The first agent fixes the number of slots.
+func TestSlotsAreFixed(t *testing.T) {
+	facts := mem.New()
+	join(t, facts, config("a"))
+	cfg := config("b")
+	cfg.Slots = 9
+	if m := join(t, facts, cfg); m.Cluster().Slots != 8 {
+		t.Fatalf("%d slots", m.Cluster().Slots)
+	}
+}
+
+// Two agents that start at once share the slots without a conflict.
+func TestRaceForSlots(t *testing.T) {
+	facts := mem.New()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	seen := map[uint16]int{}
+	for _, name := range []string{"a", "b", "c"} {
+		wg.Go(func() {
+			m, err := Join(t.Context(), facts, config(name), quiet)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			taken, err := m.Acquire(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, s := range taken {
+				seen[s.Slot]++
+			}
+		})
+	}
+	wg.Wait()
+	for slot := range uint16(8) {
+		if seen[slot] != 1 {
+			t.Errorf("slot %d was taken %d times", slot, seen[slot])
+		}
+	}
+}
+
+func TestWatchSeesAnotherAgent(t *testing.T) {
+	facts := mem.New()
+	a := join(t, facts, config("a"))
+	acquire(t, a)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { a.Watch(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	acquire(t, join(t, facts, config("b")))
+	for range 500 {
+		if len(a.View().Nodes) == 2 {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("the first agent never saw the second")
+}
