@@ -87,7 +87,7 @@ func (c *Catalog) modify(ctx context.Context, name string, validateOnly bool, f 
 		if !ch.failed {
 			r.V = ch.v
 			c.learn(*r)
-			c.wrote(ch.v)
+			c.settled([]*change{ch})
 			return fromRecord(*r, c.o.Settings), nil
 		}
 		r = nil

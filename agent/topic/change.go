@@ -186,13 +186,19 @@ func (c *Catalog) heard(v int64) {
 	c.mu.newest = v
 }
 
-// wrote notes that the tables have the change that made version v, which is ours.
-func (c *Catalog) wrote(v int64) {
+// settled notes that the tables have all that the transaction of batch changed.
+func (c *Catalog) settled(batch []*change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mu.newest = max(c.mu.newest, v)
-	if c.mu.seen == v-1 {
-		c.mu.seen = v
+	for _, ch := range batch {
+		if ch.v == 0 {
+			continue
+		}
+		c.mu.newest = max(c.mu.newest, ch.v)
+		if c.mu.seen == ch.v-1 {
+			c.mu.seen = ch.v
+		}
+		return
 	}
 }
 

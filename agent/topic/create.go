@@ -71,13 +71,12 @@ func (c *Catalog) createRound(ctx context.Context, planned []records.Topic, out 
 	at := 0
 	for _, batch := range batches(changes) {
 		err := c.commit(ctx, batch)
-		made := int64(0)
 		for n, ch := range batch {
 			i := todo[at+n]
 			switch {
 			case ch.v > 0:
 				r := planned[i]
-				r.V, made = ch.v, ch.v
+				r.V = ch.v
 				out[i].Topic = c.made(r)
 			case ch.failed:
 				if out[i].Err = c.occupied(ctx, ch); out[i].Err == nil {
@@ -88,9 +87,7 @@ func (c *Catalog) createRound(ctx context.Context, planned []records.Topic, out 
 			}
 		}
 		at += len(batch)
-		if made > 0 {
-			c.wrote(made)
-		}
+		c.settled(batch)
 	}
 	return again
 }
@@ -114,7 +111,7 @@ func (c *Catalog) occupied(ctx context.Context, ch *change) error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if old.State == records.TopicDeleting {
-		return c.finish(ctx, old.Name, old.ID)
+		return c.finish(ctx, map[string]uuid.UUID{old.Name: old.ID})
 	}
 	c.learn(old)
 	return exists(old.Name)

@@ -6,72 +6,150 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/records"
 )
 
+// Target is a topic to delete.
+type Target struct {
+	Name string    // empty: by ID
+	ID   uuid.UUID // never a topic that was created under the name later; uuid.Nil: whatever has the name
+}
+
+// Deleted is what became of a Target.
+type Deleted struct {
+	Name string    // empty if it is not known
+	ID   uuid.UUID // of the topic that was removed
+	Err  error     // ErrUnknown, ErrUnavailable
+}
+
 // Delete removes a topic. Errors: ErrUnknown, ErrUnavailable.
 func (c *Catalog) Delete(ctx context.Context, name string) error {
-	return c.remove(ctx, name, uuid.Nil)
+	return c.DeleteAll(ctx, []Target{{Name: name}})[0].Err
 }
 
-// DeleteID removes the topic of an id, never one that was created under its name later, and returns the name it had.
-// Errors: ErrUnknown, ErrUnavailable.
-func (c *Catalog) DeleteID(ctx context.Context, id uuid.UUID) (string, error) {
-	t := c.LookupID(id)
-	if t == nil {
-		if err := c.CatchUp(ctx); err != nil {
-			return "", err
-		}
-		if t = c.LookupID(id); t == nil {
-			return "", fmt.Errorf("%w: id %v", ErrUnknown, id)
-		}
-	}
-	return t.Name, c.remove(ctx, t.Name, id)
-}
-
-// remove deletes the topic of name if its id is want; uuid.Nil: whatever it is.
-func (c *Catalog) remove(ctx context.Context, name string, want uuid.UUID) error {
-	for range 3 { // again only if the topic was created anew meanwhile
-		t, err := c.refresh(ctx, name)
-		if err != nil {
-			return err
-		}
-		if t == nil || want != uuid.Nil && t.ID != want {
-			return unknown(name)
-		}
-		ch := c.marking(name, t.ID)
-		if err := c.commit(ctx, []*change{ch}); err != nil {
-			return err
-		}
-		if ch.failed {
+// DeleteAll removes topics, as many as possible with one transaction, and returns for each what became of it. A topic named
+// twice is removed once, and unknown the second time.
+func (c *Catalog) DeleteAll(ctx context.Context, targets []Target) []Deleted {
+	out := make([]Deleted, len(targets))
+	todo := make([]int, 0, len(targets))
+	taken := map[string]struct{}{}
+	for i, target := range targets {
+		out[i] = c.target(ctx, target)
+		if out[i].Err != nil {
 			continue
 		}
-		c.gone(name, t.ID, true)
-		c.wrote(ch.v)
-		if err := c.finish(ctx, name, t.ID); err != nil {
-			c.log.Warn("topic is deleted, its item is not removed yet", "topic", name, "err", err) // Run does it
+		if _, twice := taken[out[i].Name]; twice {
+			out[i].Err = unknown(out[i].Name)
+			continue
 		}
-		return nil
+		taken[out[i].Name] = struct{}{}
+		todo = append(todo, i)
 	}
-	return fmt.Errorf("%w: topic %q changes all the time", ErrUnavailable, name)
+	for round := 0; len(todo) > 0 && round < 3; round++ { // again only for topics that were created anew meanwhile
+		c.resolve(ctx, targets, out, todo)
+		todo = c.deleteRound(ctx, out, todo)
+	}
+	for _, i := range todo {
+		out[i].Err = fmt.Errorf("%w: topic %q changes all the time", ErrUnavailable, out[i].Name)
+	}
+	return out
 }
 
-// finish removes the item of a topic that is DELETING. It may be repeated, by any agent. Errors: ErrUnavailable.
-func (c *Catalog) finish(ctx context.Context, name string, id uuid.UUID) error {
-	ch := &change{name: name, op: func(int64, uuid.UUID) metastore.Op {
-		return metastore.Op{
-			Kind: metastore.OpDelete, Key: c.o.Cluster.TopicKey(name),
-			If: c.isTopic(id, records.TopicDeleting),
-		}
-	}}
-	if err := c.commit(ctx, []*change{ch}); err != nil {
-		return err
+// target finds out the name of target.
+func (c *Catalog) target(ctx context.Context, target Target) Deleted {
+	if target.Name != "" {
+		return Deleted{Name: target.Name}
 	}
-	c.gone(name, id, false) // a failed condition: somebody else removed it
-	if !ch.failed {
-		c.wrote(ch.v)
+	t := c.LookupID(target.ID)
+	if t == nil {
+		if err := c.CatchUp(ctx); err != nil {
+			return Deleted{Err: err}
+		}
+		if t = c.LookupID(target.ID); t == nil {
+			return Deleted{Err: fmt.Errorf("%w: id %v", ErrUnknown, target.ID)}
+		}
+	}
+	return Deleted{Name: t.Name}
+}
+
+// resolve reads the ids that the names of todo have now.
+func (c *Catalog) resolve(ctx context.Context, targets []Target, out []Deleted, todo []int) {
+	var g errgroup.Group
+	g.SetLimit(parallelGets)
+	for _, i := range todo {
+		g.Go(func() error {
+			t, err := c.refresh(ctx, out[i].Name)
+			switch want := targets[i].ID; {
+			case err != nil:
+				out[i].Err = err
+			case t == nil || want != uuid.Nil && t.ID != want:
+				out[i].Err = unknown(out[i].Name)
+			default:
+				out[i].ID = t.ID
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
+// deleteRound marks the topics of todo that have no error DELETING and removes them. It returns those to look at again.
+func (c *Catalog) deleteRound(ctx context.Context, out []Deleted, todo []int) (again []int) {
+	var changes []*change
+	var of []int // the index in out of each change
+	for _, i := range todo {
+		if out[i].Err == nil {
+			changes, of = append(changes, c.marking(out[i].Name, out[i].ID)), append(of, i)
+		}
+	}
+	for _, batch := range batches(changes) {
+		err := c.commit(ctx, batch)
+		marked := map[string]uuid.UUID{}
+		for n, ch := range batch {
+			switch d := &out[of[n]]; {
+			case ch.v > 0:
+				marked[d.Name] = d.ID
+			case ch.failed:
+				again = append(again, of[n])
+			default:
+				d.Err = err
+			}
+		}
+		of = of[len(batch):]
+		for name, id := range marked {
+			c.gone(name, id, true)
+		}
+		c.settled(batch)
+		if err := c.finish(ctx, marked); err != nil {
+			c.log.Warn("topics are deleted, their items are not removed yet", "topics", len(marked), "err", err) // Run does it
+		}
+	}
+	return again
+}
+
+// finish removes the items of topics that are DELETING, as many as one transaction takes. It may be repeated, by any agent.
+// Errors: ErrUnavailable.
+func (c *Catalog) finish(ctx context.Context, topics map[string]uuid.UUID) error {
+	changes := make([]*change, 0, len(topics))
+	for name, id := range topics {
+		changes = append(changes, &change{name: name, op: func(int64, uuid.UUID) metastore.Op {
+			return metastore.Op{
+				Kind: metastore.OpDelete, Key: c.o.Cluster.TopicKey(name),
+				If: c.isTopic(id, records.TopicDeleting),
+			}
+		}})
+	}
+	for _, batch := range batches(changes) {
+		if err := c.commit(ctx, batch); err != nil {
+			return err
+		}
+		for _, ch := range batch {
+			c.gone(ch.name, topics[ch.name], false) // a failed condition: somebody else removed it
+		}
+		c.settled(batch)
 	}
 	return nil
 }

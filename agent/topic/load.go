@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -81,20 +82,14 @@ func (c *Catalog) Run(ctx context.Context) {
 // finishAll finishes those deletions of old that are still open, and returns those open now.
 func (c *Catalog) finishAll(ctx context.Context, old map[string]uuid.UUID) (map[string]uuid.UUID, error) {
 	c.mu.Lock()
-	open := make(map[string]uuid.UUID, len(c.mu.deleting))
-	for name, id := range c.mu.deleting {
-		open[name] = id
-	}
+	open := maps.Clone(c.mu.deleting)
 	c.mu.Unlock()
-	for name, id := range open {
-		if old[name] != id {
-			continue
-		}
-		if err := c.finish(ctx, name, id); err != nil {
-			return open, fmt.Errorf("finish deletion of topic %q: %w", name, err)
-		}
-		delete(open, name)
+	late := maps.Clone(open)
+	maps.DeleteFunc(late, func(name string, id uuid.UUID) bool { return old[name] != id })
+	if err := c.finish(ctx, late); err != nil {
+		return open, fmt.Errorf("finish deletion of %d topics: %w", len(late), err)
 	}
+	maps.DeleteFunc(open, func(name string, id uuid.UUID) bool { return late[name] == id })
 	return open, nil
 }
 

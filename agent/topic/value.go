@@ -73,8 +73,8 @@ const (
 	echo               // is kept and shown; Varve has nothing for it to act on
 )
 
-// normal returns value in the one form that is stored and compared: trimmed, booleans in lower case, lists without
-// blanks. Errors say what is wrong with the value, without naming the config.
+// normal returns value in the one form that is stored and compared: trimmed, booleans in lower case, whole numbers without
+// leading zeros, lists without blanks and repetitions. Errors say what is wrong with the value, without naming the config.
 func (d *def) normal(value string) (string, error) {
 	v := strings.TrimSpace(value)
 	if len(v) > maxValue {
@@ -88,11 +88,11 @@ func (d *def) normal(value string) (string, error) {
 			err = fmt.Errorf("%q is neither true nor false", v)
 		}
 	case TypeInt:
-		err = whole(v, math.MinInt32, math.MaxInt32)
+		v, err = number(v, math.MinInt32, math.MaxInt32)
 	case TypeShort:
-		err = whole(v, math.MinInt16, math.MaxInt16)
+		v, err = number(v, math.MinInt16, math.MaxInt16)
 	case TypeLong:
-		err = whole(v, math.MinInt64, math.MaxInt64)
+		v, err = number(v, math.MinInt64, math.MaxInt64)
 	case TypeDouble:
 		if f, e := strconv.ParseFloat(v, 64); e != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 			err = fmt.Errorf("%q is not a number", v)
@@ -117,6 +117,16 @@ func split(list string) []string {
 	return out
 }
 
+// number is whole, with the number as it is written shortest.
+func number(v string, lo, hi int64) (string, error) {
+	if err := whole(v, lo, hi); err != nil {
+		return v, err
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	return strconv.FormatInt(n, 10), err
+}
+
+// whole checks that v is a whole number in lo..hi.
 func whole(v string, lo, hi int64) error {
 	n, err := strconv.ParseInt(v, 10, 64)
 	switch {
