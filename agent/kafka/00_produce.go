@@ -1,0 +1,404 @@
+package kafka
+
+import (
+	"errors"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/varvelog/varve/agent/cluster"
+	"github.com/varvelog/varve/agent/memory"
+	"github.com/varvelog/varve/agent/partition"
+	"github.com/varvelog/varve/agent/topic"
+	"github.com/varvelog/varve/objstore/recordbatch"
+)
+
+// Produce (key 0): v3-11; v0-2 are told, and close the connection, as in Kafka 4.
+//
+//	v5: log start. v7: zstd. v8: refused records. v9: flexible. v10: the new leader (KIP-951).
+//
+// Differs from Kafka: records are not decompressed unless the topic is compacted; null records are answered with
+// INVALID_RECORD (Kafka says nothing at all); a transactional id or batch gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+// which is the one code that every client takes as final instead of asking again or beginning anew.
+
+// produceOp is a Produce request between admission and answer: it counts the batches whose commit is awaited. It is pooled;
+// it goes back when it is answered and no commit can call it any more.
+type produceOp struct {
+	s       *Server
+	sl      *slot
+	version int16
+	timer   *time.Timer
+	armed   bool // the timer was started for this request
+
+	mu       sync.Mutex
+	waiting  int  // calls of Appended to come, and one more while the request is being admitted
+	answered bool // results are settled
+	topics   []producedTopic
+	results  []produceResult
+}
+
+// admitProduce appends the batches of a request, in the reader, so that those of a connection get their offsets in the
+// order they came (D3). The caller releases buf; the WAL holds on to it by itself.
+func (c *conn) admitProduce(sl *slot, cur cursor, buf *memory.Buf) error {
+	p := &c.produce
+	defer p.clear()
+	if err := p.decode(cur, sl.hdr.version); err != nil {
+		return err
+	}
+	op := c.s.newProduce(sl)
+	if p.transactional {
+		c.refuseTransaction(p.txnID)
+	}
+	w := appending{c: c, op: op, req: p, frame: buf, now: time.Now().UnixMilli()}
+	w.sparse = 4*p.recordBytes < int64(buf.Len()) && buf.Len() > sparseFrame
+	at := 0
+	for _, t := range p.topics {
+		w.topic(t, p.parts[at:at+t.parts])
+		at += t.parts
+	}
+	op.admitted(p.acks, time.Duration(p.timeout)*time.Millisecond)
+	return nil
+}
+
+// sparseFrame: a frame of more bytes than this of which less than a quarter is records is not held until the commit; its
+// batches are copied out. Denser ones are never copied: all their batches go with the same flush anyway.
+const sparseFrame = 64 << 10
+
+// appending is one request on its way through admission.
+type appending struct {
+	c      *conn
+	op     *produceOp
+	req    *produceRequest
+	frame  *memory.Buf
+	sparse bool
+	now    int64 // ms
+}
+
+func (w *appending) topic(t produceTopic, parts []producePartition) {
+	// The string aliases the frame: Lookup keeps no key, and nothing else sees it.
+	top := w.c.s.deps.Topics.Lookup(unsafe.String(unsafe.SliceData(t.name), len(t.name)))
+	name := ""
+	if top != nil {
+		name = top.Name
+	} else {
+		name = string(t.name)
+	}
+	op := w.op
+	op.topics = append(op.topics, producedTopic{name, len(parts)})
+	for _, part := range parts {
+		tag := len(op.results)
+		r := produceResult{index: part.index, base: -1, appendTime: -1, logStart: -1, leader: cluster.Leader{Node: -1}}
+		op.mu.Lock()
+		op.results = append(op.results, r)
+		op.mu.Unlock()
+		r, err := w.partition(top, part, tag, r)
+		if err != nil {
+			r.code = codeOf(err, codeUnknown)
+			if r.code == codeNotLeaderOrFollower {
+				r.leader, r.node = w.c.s.hint(top, part.index)
+			}
+			w.c.s.byKey[keyProduce].m.fail(r.code)
+		}
+		op.settle(tag, r)
+	}
+}
+
+// The refusals that no room below knows.
+var (
+	errAcks          = errors.New("acks is none of -1, 0, 1")
+	errTransactional = errors.New("transactions are not supported")
+	errNoBatch       = errors.New("no records")
+	errTwoBatches    = errors.New("more than one batch for a partition")
+	errControl       = errors.New("control batch from a client")
+	errKeyless       = errors.New("record without a key on a compacted topic")
+	errOldZstd       = errors.New("zstd before version 7")
+)
+
+// partition checks and appends the batch of one partition. r is what the answer begins as. While the commit is awaited
+// the result may be settled by Appended before this returns.
+func (w *appending) partition(top *topic.Topic, part producePartition, tag int, r produceResult) (produceResult, error) {
+	switch {
+	case w.req.acks < -1 || w.req.acks > 1:
+		return r, errAcks
+	case w.req.transactional:
+		r.message = txnMessage
+		return r, errTransactional
+	case top == nil || part.index < 0 || part.index >= top.Partitions():
+		return r, topic.ErrUnknown
+	}
+	b, err := w.batch(top, part.records, &r)
+	if err != nil {
+		return r, err
+	}
+	id := partition.ID{Topic: top.ID, Index: part.index}
+	p, err := w.c.s.deps.Partitions.Get(id, top.Name, top.Slots[part.index])
+	if err != nil {
+		return r, err
+	}
+	owner := w.frame
+	if w.sparse {
+		b, owner = w.c.s.copyOut(b)
+		defer owner.Release()
+	}
+	a := partition.Append{
+		Batch: b, Owner: owner, Now: w.now, LogAppendTime: top.Config.LogAppendTime,
+		Before: top.Config.TimestampBefore, After: top.Config.TimestampAfter,
+	}
+	if w.req.acks == -1 || w.req.acks == 1 && top.Config.AcksOneAtCommit {
+		a.Done, a.Tag = w.op, tag
+		w.op.expect()
+	}
+	res, err := p.Append(a)
+	r.pending = err == nil && res.Pending && a.Done != nil
+	if a.Done != nil && !r.pending {
+		w.op.unexpect()
+	}
+	if err == nil {
+		r.base, r.appendTime, r.logStart = res.Base, res.LogAppendTime, res.LogStart
+	}
+	return r, err
+}
+
+// batch returns the one batch that records hold, checked.
+func (w *appending) batch(top *topic.Topic, records []byte, r *produceResult) (recordbatch.Batch, error) {
+	b, rest, err := recordbatch.Next(records)
+	switch {
+	case err != nil:
+		return nil, err
+	case b == nil:
+		return nil, errNoBatch
+	case len(b) > int(top.Config.MaxMessageBytes):
+		return nil, recordbatch.ErrTooLarge
+	case len(rest) > 0:
+		if second, _, err := recordbatch.Next(rest); err != nil || second == nil {
+			return nil, recordbatch.ErrTruncated
+		}
+		return nil, errTwoBatches
+	}
+	if err := b.Check(); err != nil {
+		return nil, err
+	}
+	switch {
+	case b.IsControl():
+		return nil, errControl
+	case b.IsTransactional():
+		r.message = txnMessage
+		return nil, errTransactional
+	case b.Codec() == recordbatch.Zstd && w.op.version < 7:
+		return nil, errOldZstd
+	}
+	if top.Config.Compacted {
+		return b, w.keys(b, r)
+	}
+	return b, nil
+}
+
+// How far a batch of a compacted topic is opened, and how many refused records are named.
+const (
+	openLimit  = 64 << 20
+	maxRefused = 100
+)
+
+// keys refuses a batch of which a record has no key (PR4).
+func (w *appending) keys(b recordbatch.Batch, r *produceResult) error {
+	at := int32(0)
+	for rec, err := range w.c.opener.Iterate(b, openLimit) {
+		if err != nil {
+			return err
+		}
+		if rec.Key == nil && len(r.records) < maxRefused {
+			r.records = append(r.records, at)
+		}
+		at++
+	}
+	if len(r.records) > 0 {
+		r.message = "Compacted topic cannot accept message without key."
+		return errKeyless
+	}
+	return nil
+}
+
+// copyOut copies a batch into a buffer of its own, which counts against the budget like the frame it came in.
+func (s *Server) copyOut(b recordbatch.Batch) (recordbatch.Batch, *memory.Buf) {
+	buf := s.deps.Pool.Get(len(b))
+	n := int64(memory.Capacity(len(b)))
+	s.deps.Budget.Take(n)
+	buf.Charge(s.deps.Budget, n)
+	copy(buf.Bytes(), b)
+	return recordbatch.Batch(buf.Bytes()), buf
+}
+
+func (s *Server) newProduce(sl *slot) *produceOp {
+	op, ok := s.produces.Get().(*produceOp)
+	if !ok {
+		op = &produceOp{s: s}
+	}
+	op.sl, op.version, op.waiting, op.answered = sl, sl.hdr.version, 1, false
+	return op
+}
+
+func (op *produceOp) expect() {
+	op.mu.Lock()
+	op.waiting++
+	op.mu.Unlock()
+}
+
+func (op *produceOp) unexpect() {
+	op.mu.Lock()
+	op.waiting--
+	op.mu.Unlock()
+}
+
+// settle notes the result of a partition, as admission left it. If the commit was faster, what it said stays.
+func (op *produceOp) settle(tag int, r produceResult) {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	if early := &op.results[tag]; early.pending { // Appended left its outcome here
+		r.pending = false
+		if r.code = early.code; r.code != codeNone {
+			r.base, r.appendTime = -1, -1
+		}
+	}
+	op.results[tag] = r
+}
+
+// admitted ends the admission: the request is answered now or when the last commit has come, or its time is over.
+func (op *produceOp) admitted(acks int16, timeout time.Duration) {
+	if acks == 0 {
+		op.unanswered()
+		return
+	}
+	op.mu.Lock()
+	op.waiting--
+	last := op.waiting == 0
+	op.answered = last
+	if !last {
+		op.startTimer(max(timeout, 0))
+	}
+	op.mu.Unlock()
+	if last {
+		op.answer()
+		op.recycle()
+	}
+}
+
+// unanswered completes a request with acks=0: no answer, and on an error the connection closes, the only sign there is.
+func (op *produceOp) unanswered() {
+	for i := range op.results {
+		op.sl.fatal = op.sl.fatal || op.results[i].code != codeNone
+	}
+	op.sl.c.ring.finish(op.sl)
+	op.recycle()
+}
+
+func (op *produceOp) startTimer(d time.Duration) {
+	op.armed = true
+	if op.timer == nil {
+		op.timer = time.AfterFunc(d, op.expire)
+		return
+	}
+	op.timer.Reset(d)
+}
+
+// Appended is called by the WAL or the partition once for each batch that waits.
+func (op *produceOp) Appended(tag int, err error) {
+	op.mu.Lock()
+	if r := &op.results[tag]; !op.answered {
+		switch {
+		case r.pending:
+			r.pending = false
+			r.code = codeOf(err, codeRequestTimedOut)
+			if err != nil {
+				r.base, r.appendTime = -1, -1
+			}
+		default: // before admission settled it: see settle
+			r.pending, r.code = true, codeOf(err, codeRequestTimedOut)
+		}
+		if err != nil {
+			op.s.byKey[keyProduce].m.fail(r.code)
+		}
+	}
+	op.waiting--
+	last := op.waiting == 0
+	answer := last && !op.answered
+	op.answered = op.answered || last
+	op.mu.Unlock()
+	if answer {
+		op.answer()
+	}
+	if last {
+		op.recycle()
+	}
+}
+
+// expire answers when timeout.ms is over. What is pending stays appended; that it was not seen to commit is all that is
+// known, and a retry is recognised by its sequence (PR14).
+func (op *produceOp) expire() {
+	op.mu.Lock()
+	if op.answered || op.waiting == 0 {
+		op.mu.Unlock()
+		return
+	}
+	op.answered = true
+	for i := range op.results {
+		if r := &op.results[i]; r.pending {
+			r.pending, r.code, r.base, r.appendTime = false, codeRequestTimedOut, -1, -1
+			op.s.byKey[keyProduce].m.fail(r.code)
+		}
+	}
+	op.mu.Unlock()
+	op.answer()
+}
+
+// answer encodes the results, which nobody changes any more.
+func (op *produceOp) answer() {
+	b := op.s.getBuffer()
+	out := appendHeader((*b)[:0], op.sl, op.version >= 9)
+	out = appendProduce(out, op.version, op.topics, op.results)
+	*b = appendProduceEnd(out, op.version, op.results)
+	op.sl.send(b)
+}
+
+// recycle puts op back, unless its timer may still be about to call it.
+func (op *produceOp) recycle() {
+	if op.armed && !op.timer.Stop() || cap(op.results) > keepPartitions {
+		return
+	}
+	op.armed = false
+	clear(op.topics)
+	clear(op.results)
+	op.topics, op.results, op.sl = op.topics[:0], op.results[:0], nil
+	op.s.produces.Put(op)
+}
+
+// hint returns the leader of a partition and its address, if the view knows one that is not this agent (ME8): whoever
+// leads a slot that this agent has lost does so at a higher epoch.
+func (s *Server) hint(top *topic.Topic, index int32) (cluster.Leader, *cluster.Node) {
+	none := cluster.Leader{Node: -1, Epoch: -1}
+	if top == nil || int(index) >= len(top.Slots) {
+		return none, nil
+	}
+	v := s.deps.Cluster.View()
+	slot := int(top.Slots[index])
+	if slot >= len(v.Slots) || v.Slots[slot].Node < 0 || v.Slots[slot].Node == s.deps.Cluster.NodeID() {
+		return none, nil
+	}
+	n, ok := v.Node(v.Slots[slot].Node)
+	if !ok {
+		return none, nil
+	}
+	return v.Slots[slot], &n
+}
+
+// txnMessage is what a client is told about transactions.
+const txnMessage = "Transactions are not supported by this server yet; use an idempotent producer without transactional.id."
+
+// refuseTransaction logs, once per connection, that a transactional id was refused.
+func (c *conn) refuseTransaction(id []byte) {
+	if c.refused {
+		return
+	}
+	c.refused = true
+	c.s.log.Warn("transactional producer refused: transactions are not supported yet",
+		"client", c.nc.RemoteAddr(), "transactional.id", printable(id))
+}

@@ -1,0 +1,188 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/agent/fetch"
+	"github.com/varvelog/varve/agent/partition"
+	"github.com/varvelog/varve/objstore/recordbatch"
+)
+
+// ListOffsets (key 2): v1-11.
+//
+//	v2: isolation level. v4: leader epochs. v6: flexible. v7: -3, the largest timestamp. v8: -4. v9: -5. v10: time-out.
+//	v11: -6.
+//
+// Differs from Kafka: -4 is the log start, -5 and -6 are unknown: segments are not Kafka's tiered storage.
+
+// The timestamps with a meaning of their own.
+const (
+	tsLatest          = -1
+	tsEarliest        = -2
+	tsMax             = -3
+	tsEarliestLocal   = -4
+	tsLatestTiered    = -5
+	tsEarliestPending = -6
+)
+
+// listOffsetsWaits: to find a record by its time a batch is opened, which may not be in memory.
+func listOffsetsWaits(_ *Server, req *kmsg.ListOffsetsRequest) bool {
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			if ts := req.Topics[i].Partitions[j].Timestamp; ts >= 0 || ts == tsMax {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *Server) listOffsets(ctx context.Context, req *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsResponse {
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	resp := kmsg.NewPtrListOffsetsResponse()
+	for i := range req.Topics {
+		t := kmsg.NewListOffsetsResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for j := range req.Topics[i].Partitions {
+			t.Partitions = append(t.Partitions, s.listOffset(ctx, req, t.Topic, &req.Topics[i].Partitions[j]))
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}
+
+func (s *Server) listOffset(ctx context.Context, req *kmsg.ListOffsetsRequest, name string, q *kmsg.ListOffsetsRequestTopicPartition) kmsg.ListOffsetsResponseTopicPartition {
+	r := kmsg.NewListOffsetsResponseTopicPartition()
+	r.Partition, r.Offset, r.Timestamp, r.LeaderEpoch = q.Partition, -1, -1, -1
+	if r.ErrorCode = listOffsetsCode(req, q.Timestamp); r.ErrorCode != codeNone {
+		return r
+	}
+	p, st, code := s.led(name, q.Partition, q.CurrentLeaderEpoch)
+	if code != codeNone {
+		r.ErrorCode = code
+		if code == codeOffsetNotAvailable && req.Version < 5 {
+			r.ErrorCode = codeLeaderNotAvailable
+		}
+		return r
+	}
+	switch q.Timestamp {
+	case tsLatestTiered, tsEarliestPending:
+		return r
+	case tsLatest:
+		r.Offset = st.HighWatermark
+		if req.IsolationLevel == 1 {
+			r.Offset = st.LastStable
+		}
+	case tsEarliest, tsEarliestLocal:
+		r.Offset = st.LogStart
+	default:
+		if code := s.byTime(ctx, p, &st, q.Timestamp, &r); code != codeNone {
+			r.ErrorCode, r.Offset, r.Timestamp = code, -1, -1
+			return r
+		}
+		if r.Offset < 0 {
+			return r
+		}
+	}
+	r.LeaderEpoch = p.EpochAt(r.Offset)
+	return r
+}
+
+// listOffsetsCode says whether a version knows a timestamp (LO1).
+func listOffsetsCode(req *kmsg.ListOffsetsRequest, ts int64) int16 {
+	since := int16(0)
+	switch {
+	case req.IsolationLevel < 0 || req.IsolationLevel > 1:
+		return codeInvalidRequest
+	case ts < tsEarliestPending:
+		return codeUnsupportedVersion
+	case ts == tsMax:
+		since = 7
+	case ts == tsEarliestLocal:
+		since = 8
+	case ts == tsLatestTiered:
+		since = 9
+	case ts == tsEarliestPending:
+		since = 11
+	}
+	if req.Version < since {
+		return codeUnsupportedVersion
+	}
+	return codeNone
+}
+
+// led returns a partition that this agent leads, and its state. epoch is the leader epoch that the client knows. While the
+// slot is being opened the code is OFFSET_NOT_AVAILABLE.
+func (s *Server) led(name string, index, epoch int32) (*partition.Partition, partition.State, int16) {
+	top := s.deps.Topics.Lookup(name)
+	if top == nil || index < 0 || index >= top.Partitions() {
+		return nil, partition.State{}, codeUnknownTopicOrPartition
+	}
+	p, err := s.deps.Partitions.Get(partition.ID{Topic: top.ID, Index: index}, top.Name, top.Slots[index])
+	if errors.Is(err, partition.ErrLoading) {
+		return nil, partition.State{}, codeOffsetNotAvailable
+	}
+	st := partition.State{}
+	if err == nil {
+		st, err = p.State()
+	}
+	if err != nil {
+		return nil, st, codeOf(err, codeUnknown)
+	}
+	return p, st, checkEpoch(epoch, st.Epoch)
+}
+
+// byTime finds the first record with a timestamp of ts or later, or the one with the largest: in the run that the index
+// names, batch by batch, of which at most one is opened (LO2). Without such a record offset stays -1.
+func (s *Server) byTime(ctx context.Context, p *partition.Partition, st *partition.State, ts int64, r *kmsg.ListOffsetsResponseTopicPartition) int16 {
+	loc, ok := p.LocateTime(ts)
+	if ts == tsMax {
+		loc, ok = p.LocateMaxTime()
+	}
+	if !ok {
+		return codeNone
+	}
+	if ts == tsMax {
+		ts = loc.MaxTimestamp
+	}
+	run, _, err := s.deps.Reader.Read(ctx, fetch.Request{
+		Log: p, From: max(loc.Base, st.LogStart), Before: min(loc.Next, st.HighWatermark), MaxBytes: int(loc.Len), AtLeastOne: true, Mode: fetch.Load,
+	}, nil)
+	defer func() {
+		for _, sl := range run {
+			sl.Release()
+		}
+	}()
+	if err != nil && len(run) == 0 {
+		return readCode(err)
+	}
+	for _, sl := range run {
+		for rest := sl.Bytes; len(rest) > 0; {
+			var b recordbatch.Batch
+			if b, rest, err = recordbatch.Next(rest); err != nil || b == nil {
+				return codeCorruptMessage
+			}
+			offset, found, ok, err := recordbatch.FindTimestamp(b, ts, openLimit)
+			if err != nil {
+				return codeCorruptMessage
+			}
+			if ok {
+				r.Offset, r.Timestamp = offset, found
+				return codeNone
+			}
+		}
+	}
+	return codeNone
+}
+
+// readCode is the code for a failed read. Only these will do in a Fetch: Java takes others for a fault of its own.
+func readCode(err error) int16 {
+	if errors.Is(err, fetch.ErrCorrupt) {
+		return codeCorruptMessage
+	}
+	return codeStorage
+}

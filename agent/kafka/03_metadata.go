@@ -1,0 +1,203 @@
+package kafka
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"math"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/agent/cluster"
+	"github.com/varvelog/varve/agent/topic"
+)
+
+// Metadata (key 3): v0-12.
+//
+//	v1: racks, controller. v2: cluster id. v4: auto-creation by a flag. v5: offline replicas. v7: leader epochs.
+//	v8: authorized operations. v9: flexible. v10: topic ids. v12: look-up by id.
+//
+// Differs from Kafka: a topic that is created on the way has its leaders at once; replicas and ISR are the leader alone,
+// since a committed object counts as a full set.
+
+// metadataWaits: a topic that is not known here is looked for in the store, and perhaps created.
+func metadataWaits(s *Server, req *kmsg.MetadataRequest) bool {
+	for i := range req.Topics {
+		if t := &req.Topics[i]; t.Topic != nil && s.deps.Topics.Lookup(*t.Topic) == nil && validName(*t.Topic) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) metadata(ctx context.Context, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	v := s.deps.Cluster.View()
+	resp := kmsg.NewPtrMetadataResponse()
+	for i := range v.Nodes {
+		b := kmsg.NewMetadataResponseBroker()
+		b.NodeID, b.Host, b.Port, b.Rack = v.Nodes[i].ID, v.Nodes[i].Host, v.Nodes[i].Port, nullable(v.Nodes[i].Zone)
+		resp.Brokers = append(resp.Brokers, b)
+	}
+	id := clusterID(v)
+	resp.ClusterID, resp.ControllerID, resp.AuthorizedOperations = &id, v.Controller, math.MinInt32
+	if req.IncludeClusterAuthorizedOperations {
+		resp.AuthorizedOperations = clusterOperations
+	}
+	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
+		all := s.deps.Topics.List()
+		resp.Topics = make([]kmsg.MetadataResponseTopic, 0, len(all))
+		for _, t := range all {
+			resp.Topics = append(resp.Topics, s.describeTopic(v, req, t))
+		}
+		return resp
+	}
+	s.namedTopics(ctx, v, req, resp)
+	return resp
+}
+
+// namedTopics answers for the topics that a request names, each once.
+func (s *Server) namedTopics(ctx context.Context, v *cluster.View, req *kmsg.MetadataRequest, resp *kmsg.MetadataResponse) {
+	names, ids := map[string]bool{}, map[uuid.UUID]bool{}
+	for i := range req.Topics {
+		q := &req.Topics[i]
+		switch {
+		case q.Topic == nil || q.TopicID != [16]byte{}:
+			if ids[q.TopicID] {
+				continue
+			}
+			ids[q.TopicID] = true
+			resp.Topics = append(resp.Topics, s.topicByID(v, req, q))
+		case !names[*q.Topic]:
+			names[*q.Topic] = true
+			resp.Topics = append(resp.Topics, s.topicByName(ctx, v, req, *q.Topic))
+		}
+	}
+}
+
+func (s *Server) topicByID(v *cluster.View, req *kmsg.MetadataRequest, q *kmsg.MetadataRequestTopic) kmsg.MetadataResponseTopic {
+	r := kmsg.NewMetadataResponseTopic()
+	r.Topic, r.TopicID, r.AuthorizedOperations = q.Topic, q.TopicID, math.MinInt32
+	if req.Version < 12 {
+		r.ErrorCode = codeInvalidRequest
+		if r.Topic == nil {
+			r.Topic = new(string)
+		}
+		return r
+	}
+	if t := s.deps.Topics.LookupID(q.TopicID); t != nil {
+		return s.describeTopic(v, req, t)
+	}
+	r.Topic, r.ErrorCode = nil, codeUnknownTopicID
+	return r
+}
+
+func (s *Server) topicByName(ctx context.Context, v *cluster.View, req *kmsg.MetadataRequest, name string) kmsg.MetadataResponseTopic {
+	t, err := s.findOrCreate(ctx, name, req.Version < 4 || req.AllowAutoTopicCreation)
+	if err == nil {
+		return s.describeTopic(v, req, t)
+	}
+	r := kmsg.NewMetadataResponseTopic()
+	r.Topic, r.AuthorizedOperations = &name, math.MinInt32
+	if r.ErrorCode = codeOf(err, codeLeaderNotAvailable); r.ErrorCode == codeRequestTimedOut {
+		r.ErrorCode = codeLeaderNotAvailable // what every client asks again on
+	}
+	return r
+}
+
+// findOrCreate returns a topic, and creates it if the client and the settings allow (ME2).
+func (s *Server) findOrCreate(ctx context.Context, name string, create bool) (*topic.Topic, error) {
+	if t := s.deps.Topics.Lookup(name); t != nil {
+		return t, nil
+	}
+	if !validName(name) {
+		return nil, topic.ErrName
+	}
+	t, err := s.deps.Topics.Find(ctx, name)
+	if !errors.Is(err, topic.ErrUnknown) || !create || !s.deps.Topics.Settings().AutoCreate() {
+		return t, err
+	}
+	t, err = s.deps.Topics.Create(ctx, topic.Spec{Name: name, Partitions: -1})
+	if errors.Is(err, topic.ErrExists) { // somebody else was faster
+		return s.deps.Topics.Find(ctx, name)
+	}
+	if err == nil {
+		s.log.Info("topic created for a client that asked for it", "topic", name, "partitions", t.Partitions())
+	}
+	return t, err
+}
+
+// describeTopic lists the partitions of a topic with their leaders, all from one view (ME5).
+func (s *Server) describeTopic(v *cluster.View, req *kmsg.MetadataRequest, t *topic.Topic) kmsg.MetadataResponseTopic {
+	r := kmsg.NewMetadataResponseTopic()
+	r.Topic, r.TopicID, r.AuthorizedOperations = &t.Name, t.ID, math.MinInt32
+	if req.IncludeTopicAuthorizedOperations {
+		r.AuthorizedOperations = topicOperations
+	}
+	r.Partitions = make([]kmsg.MetadataResponseTopicPartition, len(t.Slots))
+	leaders := make([]int32, len(t.Slots)) // one allocation for all replica lists
+	for i, slot := range t.Slots {
+		p := &r.Partitions[i]
+		p.Default()
+		l := leaderOf(v, slot)
+		p.Partition, p.Leader, p.LeaderEpoch = int32(i), l.Node, l.Epoch
+		if l.Node < 0 {
+			p.ErrorCode = codeLeaderNotAvailable
+			continue
+		}
+		leaders[i] = l.Node
+		p.Replicas, p.ISR = leaders[i:i+1:i+1], leaders[i:i+1:i+1]
+	}
+	return r
+}
+
+// leaderOf returns who leads a slot, Node -1 if nobody does who can be reached; the epoch is then the last one known, or -1
+// (ME3).
+func leaderOf(v *cluster.View, slot uint16) cluster.Leader {
+	if int(slot) >= len(v.Slots) {
+		return cluster.Leader{Node: -1, Epoch: -1}
+	}
+	l := v.Slots[slot]
+	if _, ok := v.Node(l.Node); !ok {
+		l.Node = -1
+	}
+	return l
+}
+
+// What a client may do when nobody asks for permission: the operations that Kafka has for a cluster and for a topic, as a
+// bit field by their numbers (KIP-430).
+const (
+	clusterOperations = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12
+	topicOperations   = 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7 | 1<<8 | 1<<10 | 1<<11
+)
+
+// clusterID is the cluster's UUID in the form in which Kafka prints UUIDs.
+func clusterID(v *cluster.View) string {
+	return base64.RawURLEncoding.EncodeToString(v.ClusterID[:])
+}
+
+func nullable(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// maxName is the length of Kafka's topic names: a file name, less what Kafka adds.
+const maxName = 249
+
+// validName reports whether Kafka allows a topic name.
+func validName(name string) bool {
+	if name == "" || len(name) > maxName || name == "." || name == ".." {
+		return false
+	}
+	for _, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}

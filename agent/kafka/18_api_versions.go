@@ -1,0 +1,75 @@
+package kafka
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// ApiVersions (key 18): v0-4.
+//
+//	v3: flexible, software name and version, features. v4: features whose minimum is 0.
+//
+// Differs from Kafka: metadata.version is told because interfaces print it; nothing hangs on it.
+func (s *Server) apiVersions(_ context.Context, req *kmsg.ApiVersionsRequest) *kmsg.ApiVersionsResponse {
+	resp := kmsg.NewPtrApiVersionsResponse()
+	if req.Version >= 3 && (!softwareName(req.ClientSoftwareName) || !softwareName(req.ClientSoftwareVersion)) {
+		resp.ErrorCode = codeInvalidRequest
+		return resp
+	}
+	for i := range s.apis {
+		resp.ApiKeys = append(resp.ApiKeys, rangeOf(&s.apis[i]))
+	}
+	f := kmsg.NewApiVersionsResponseSupportedFeature()
+	f.Name, f.MinVersion, f.MaxVersion = "metadata.version", minMetadataVersion, metadataVersion
+	resp.SupportedFeatures = append(resp.SupportedFeatures, f)
+	g := kmsg.NewApiVersionsResponseFinalizedFeature()
+	g.Name, g.MinVersionLevel, g.MaxVersionLevel = "metadata.version", metadataVersion, metadataVersion
+	resp.FinalizedFeatures = append(resp.FinalizedFeatures, g)
+	resp.FinalizedFeaturesEpoch = featuresEpoch
+	return resp
+}
+
+// The features. The epoch must rise when a feature changes: clients ignore what is not newer (AV6).
+const (
+	minMetadataVersion = 7  // the lowest that Kafka 4 knows, 3.3
+	metadataVersion    = 25 // 4.0
+	featuresEpoch      = 1
+)
+
+func rangeOf(a *api) kmsg.ApiVersionsResponseApiKey {
+	k := kmsg.NewApiVersionsResponseApiKey()
+	k.ApiKey, k.MinVersion, k.MaxVersion = a.key, a.min, a.max
+	return k
+}
+
+// softwareName reports whether a client's name or version matches [a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])? (KIP-511).
+func softwareName(s string) bool {
+	for i, c := range []byte(s) {
+		inner := i > 0 && i < len(s)-1 && (c == '-' || c == '.')
+		if !inner && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// newerAPIVersions answers a version above ours, whose body we cannot know, with a v0 body, error 35 and our range: the
+// client asks again with a version that both know, instead of with the oldest (KIP-511).
+func (c *conn) newerAPIVersions(h preamble, a *api, start time.Time) error {
+	sl := c.admit(h, a, start)
+	if sl == nil {
+		return errOver
+	}
+	if _, err := c.br.Discard(int(h.size) + sizeLen); err != nil {
+		sl.fatal = true
+		c.ring.finish(sl)
+		return err
+	}
+	resp := kmsg.NewPtrApiVersionsResponse()
+	resp.ErrorCode = codeUnsupportedVersion
+	resp.ApiKeys = append(resp.ApiKeys, rangeOf(a))
+	c.answer(sl, resp)
+	return nil
+}

@@ -1,0 +1,137 @@
+// Pure.
+
+package kafka
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// errMalformed: a frame that is not the request it says it is. The connection is closed, as Kafka does.
+var errMalformed = errors.New("malformed request")
+
+// cursor reads the primitive types of Kafka's protocol off a frame. Once something is wrong it is bad, has nothing left
+// and returns zeros. What it returns aliases the frame. In flexible versions (KIP-482) lengths are varints, plus one.
+type cursor struct {
+	b    []byte
+	bad  bool
+	flex bool
+	tags int // tagged fields seen
+}
+
+func (c *cursor) fail() { c.bad, c.b = true, nil }
+
+// span returns the next n bytes.
+func (c *cursor) span(n int) []byte {
+	if n < 0 || n > len(c.b) {
+		c.fail()
+		return nil
+	}
+	v := c.b[:n:n]
+	c.b = c.b[n:]
+	return v
+}
+
+func (c *cursor) int16() int16 {
+	if len(c.b) < 2 {
+		c.fail()
+		return 0
+	}
+	v := int16(binary.BigEndian.Uint16(c.b))
+	c.b = c.b[2:]
+	return v
+}
+
+func (c *cursor) int32() int32 {
+	if len(c.b) < 4 {
+		c.fail()
+		return 0
+	}
+	v := int32(binary.BigEndian.Uint32(c.b))
+	c.b = c.b[4:]
+	return v
+}
+
+// uvarint reads a varint of at most 32 bits.
+func (c *cursor) uvarint() uint32 {
+	if len(c.b) > 0 && c.b[0] < 0x80 {
+		v := uint32(c.b[0])
+		c.b = c.b[1:]
+		return v
+	}
+	v, n := binary.Uvarint(c.b)
+	if n <= 0 || n > 5 || v > 1<<32-1 {
+		c.fail()
+		return 0
+	}
+	c.b = c.b[n:]
+	return uint32(v)
+}
+
+// compact reads a length of a flexible version: -1 for null.
+func (c *cursor) compact() int {
+	return int(c.uvarint()) - 1
+}
+
+// str reads a string; ok is false if it is null.
+func (c *cursor) str() (v []byte, ok bool) {
+	n := 0
+	if c.flex {
+		n = c.compact()
+	} else {
+		n = int(c.int16())
+	}
+	return c.maybe(n)
+}
+
+// bytes reads a byte string; ok is false if it is null.
+func (c *cursor) bytes() (v []byte, ok bool) {
+	n := 0
+	if c.flex {
+		n = c.compact()
+	} else {
+		n = int(c.int32())
+	}
+	return c.maybe(n)
+}
+
+func (c *cursor) maybe(n int) ([]byte, bool) {
+	if c.bad || n == -1 {
+		return nil, false
+	}
+	v := c.span(n)
+	return v, !c.bad
+}
+
+// count reads the number of elements of an array of which each has at least smallest bytes; 0 for null.
+func (c *cursor) count(smallest int) int {
+	n := 0
+	if c.flex {
+		n = c.compact()
+	} else {
+		n = int(c.int32())
+	}
+	if n == -1 {
+		return 0
+	}
+	if n < 0 || n > len(c.b)/max(smallest, 1) {
+		c.fail()
+		return 0
+	}
+	return n
+}
+
+// skipTags passes over the tagged fields that end a structure of a flexible version.
+func (c *cursor) skipTags() {
+	if !c.flex || c.bad {
+		return
+	}
+	n := int(c.uvarint())
+	if c.tags += n; c.tags > maxTags {
+		c.fail()
+	}
+	for ; n > 0 && !c.bad; n-- {
+		c.uvarint()
+		c.span(int(c.uvarint()))
+	}
+}

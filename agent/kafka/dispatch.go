@@ -1,0 +1,176 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Keys that the code names.
+const (
+	keyProduce     = 0
+	keyFetch       = 1
+	keyAPIVersions = 18
+	maxKey         = 127 // of the table's keys
+)
+
+// api is one row of the table of what this server answers.
+type api struct {
+	key      int16
+	name     string
+	min, max int16 // as told in ApiVersions
+	floor    int16 // versions below are told and not answered, as Kafka does for clients that look at ranges only (KAFKA-18659)
+	flexible int16 // first flexible version (KIP-482)
+	elements int   // most array elements of a request
+	fields   []field
+	admit    func(c *conn, sl *slot, req kmsg.Request) // takes over the slot; nil: Produce, which is not decoded by kmsg
+	m        *keyMetrics
+}
+
+// dispatch returns the table. Handlers are inline, run in the reader and never wait; async, run beside it; mayWait, one or
+// the other as the request is; barrier, run in the reader and may wait: what follows on the connection starts after them.
+func dispatch() []api {
+	return rows([]api{
+		{key: keyProduce, name: "Produce", min: 0, max: 11, floor: 3, flexible: 9},
+		{key: keyFetch, name: "Fetch", min: 4, max: 12, flexible: 12, elements: maxElements, admit: admitFetch},
+		{key: 2, name: "ListOffsets", min: 1, max: 11, flexible: 6, elements: maxElements, admit: mayWait((*Server).listOffsets, listOffsetsWaits)},
+		{key: 3, name: "Metadata", min: 0, max: 12, flexible: 9, elements: maxElements, admit: mayWait((*Server).metadata, metadataWaits)},
+		{key: 10, name: "FindCoordinator", min: 0, max: 6, flexible: 3, elements: maxAdmin, admit: inline((*Server).findCoordinator)},
+		{key: keyAPIVersions, name: "ApiVersions", min: 0, max: 4, flexible: 3, elements: maxAdmin, admit: inline((*Server).apiVersions)},
+		{key: 19, name: "CreateTopics", min: 2, max: 7, flexible: 5, elements: maxAdmin, admit: barrier((*Server).createTopics)},
+		{key: 20, name: "DeleteTopics", min: 1, max: 6, flexible: 4, elements: maxAdmin, admit: barrier((*Server).deleteTopics)},
+		{key: 22, name: "InitProducerId", min: 0, max: 5, flexible: 2, elements: maxAdmin, admit: async((*Server).initProducerID)},
+		{key: 23, name: "OffsetForLeaderEpoch", min: 2, max: 4, flexible: 4, elements: maxElements, admit: inline((*Server).offsetForLeaderEpoch)},
+		{key: 32, name: "DescribeConfigs", min: 1, max: 4, flexible: 4, elements: maxAdmin, admit: barrier((*Server).describeConfigs)},
+		{key: 33, name: "AlterConfigs", min: 0, max: 2, flexible: 2, elements: maxAdmin, admit: barrier((*Server).alterConfigs)},
+		{key: 37, name: "CreatePartitions", min: 0, max: 3, flexible: 2, elements: maxAdmin, admit: barrier((*Server).createPartitions)},
+		{key: 44, name: "IncrementalAlterConfigs", min: 0, max: 1, flexible: 1, elements: maxAdmin, admit: barrier((*Server).incrementalAlterConfigs)},
+		{key: 60, name: "DescribeCluster", min: 0, max: 2, flexible: 0, elements: maxAdmin, admit: inline((*Server).describeCluster)},
+	})
+}
+
+// rows completes rows of the table.
+func rows(all []api) []api {
+	for i := range all {
+		all[i].floor = max(all[i].floor, all[i].min)
+		all[i].fields = layout(all[i].key)
+	}
+	return all
+}
+
+// lookup returns the row of a key, nil if it is not answered.
+func (s *Server) lookup(key int16) *api {
+	if key < 0 || key > maxKey {
+		return nil
+	}
+	return s.byKey[key]
+}
+
+// decode checks the shape of a body and has kmsg decode it. What it returns does not alias the frame.
+func (a *api) decode(c cursor, version int16) (kmsg.Request, error) {
+	if !checkBody(c, a.fields, version, a.elements) {
+		return nil, fmt.Errorf("%w: body", errMalformed)
+	}
+	req := kmsg.RequestForKey(a.key)
+	req.SetVersion(version)
+	if err := req.ReadFrom(c.b); err != nil {
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	return req, nil
+}
+
+type handler[Q kmsg.Request, R kmsg.Response] func(*Server, context.Context, Q) R
+
+// inline runs h in the reader: it must not wait for anything.
+func inline[Q kmsg.Request, R kmsg.Response](h handler[Q, R]) func(*conn, *slot, kmsg.Request) {
+	return func(c *conn, sl *slot, req kmsg.Request) { run(c, sl, req, h) }
+}
+
+// barrier runs h in the reader though it may wait: the next request of the connection is admitted after it.
+func barrier[Q kmsg.Request, R kmsg.Response](h handler[Q, R]) func(*conn, *slot, kmsg.Request) {
+	return inline(h)
+}
+
+// async runs h in a goroutine of its own.
+func async[Q kmsg.Request, R kmsg.Response](h handler[Q, R]) func(*conn, *slot, kmsg.Request) {
+	return func(c *conn, sl *slot, req kmsg.Request) {
+		c.spawn(func() { run(c, sl, req, h) })
+	}
+}
+
+// mayWait is async for requests of which waits is true, else inline.
+func mayWait[Q kmsg.Request, R kmsg.Response](h handler[Q, R], waits func(*Server, Q) bool) func(*conn, *slot, kmsg.Request) {
+	return func(c *conn, sl *slot, req kmsg.Request) {
+		if waits(c.s, req.(Q)) {
+			c.spawn(func() { run(c, sl, req, h) })
+			return
+		}
+		run(c, sl, req, h)
+	}
+}
+
+// spawn runs f in a goroutine that the server waits for.
+func (c *conn) spawn(f func()) {
+	c.s.wg.Go(func() {
+		defer c.rescue()
+		f()
+	})
+}
+
+func run[Q kmsg.Request, R kmsg.Response](c *conn, sl *slot, req kmsg.Request, h handler[Q, R]) {
+	resp := h(c.s, c.ctx, req.(Q))
+	resp.SetVersion(req.GetVersion())
+	c.answer(sl, resp)
+}
+
+// answer encodes a response and completes its slot.
+func (c *conn) answer(sl *slot, resp kmsg.Response) {
+	sl.api.m.count(resp)
+	b := c.s.getBuffer()
+	out := appendHeader((*b)[:0], sl, resp.IsFlexible())
+	*b = resp.AppendTo(out)
+	sl.send(b)
+}
+
+// appendHeader begins a frame: room for the size, the correlation id, and the tagged fields of flexible versions, which
+// ApiVersions does without, so that a client can read it before it knows our versions (KIP-511).
+func appendHeader(dst []byte, sl *slot, flexible bool) []byte {
+	c := sl.hdr.correlation
+	dst = append(dst, 0, 0, 0, 0, byte(c>>24), byte(c>>16), byte(c>>8), byte(c))
+	if flexible && sl.hdr.key != keyAPIVersions {
+		dst = append(dst, 0)
+	}
+	return dst
+}
+
+// send completes a slot with one encoded frame, whose size it fills in.
+func (sl *slot) send(b *[]byte) {
+	sl.buf = b
+	sl.frags = append(sl.frags[:0], *b)
+	sl.size = int64(len(*b))
+	putSize(*b, sl.size)
+	sl.c.ring.finish(sl)
+}
+
+func putSize(b []byte, size int64) {
+	n := uint32(size - sizeLen)
+	b[0], b[1], b[2], b[3] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
+}
+
+// keepBuffer is the largest buffer that is kept for further responses.
+const keepBuffer = 256 << 10
+
+func (s *Server) getBuffer() *[]byte {
+	if b, ok := s.buffers.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, 0, 1<<10)
+	return &b
+}
+
+func (s *Server) putBuffer(b *[]byte) {
+	if cap(*b) <= keepBuffer {
+		s.buffers.Put(b)
+	}
+}

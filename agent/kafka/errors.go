@@ -1,0 +1,110 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+
+	"github.com/varvelog/varve/agent/fetch"
+	"github.com/varvelog/varve/agent/partition"
+	"github.com/varvelog/varve/agent/topic"
+	"github.com/varvelog/varve/agent/txn"
+	"github.com/varvelog/varve/metastore/records"
+	"github.com/varvelog/varve/objstore/recordbatch"
+)
+
+// Kafka's error codes, as far as this server gives them.
+const (
+	codeUnknown                   int16 = -1
+	codeNone                      int16 = 0
+	codeOffsetOutOfRange          int16 = 1
+	codeCorruptMessage            int16 = 2
+	codeUnknownTopicOrPartition   int16 = 3
+	codeLeaderNotAvailable        int16 = 5
+	codeNotLeaderOrFollower       int16 = 6
+	codeRequestTimedOut           int16 = 7
+	codeMessageTooLarge           int16 = 10
+	codeCoordinatorLoadInProgress int16 = 14
+	codeCoordinatorNotAvailable   int16 = 15
+	codeInvalidTopic              int16 = 17
+	codeInvalidRequiredAcks       int16 = 21
+	codeInvalidTimestamp          int16 = 32
+	codeUnsupportedVersion        int16 = 35
+	codeTopicAlreadyExists        int16 = 36
+	codeInvalidPartitions         int16 = 37
+	codeInvalidReplicationFactor  int16 = 38
+	codeInvalidReplicaAssignment  int16 = 39
+	codeInvalidConfig             int16 = 40
+	codeInvalidRequest            int16 = 42
+	codePolicyViolation           int16 = 44
+	codeOutOfOrderSequence        int16 = 45
+	codeInvalidProducerEpoch      int16 = 47
+	codeTransactionalIDAuthFailed int16 = 53
+	codeStorage                   int16 = 56
+	codeFetchSessionIDNotFound    int16 = 70
+	codeInvalidFetchSessionEpoch  int16 = 71
+	codeFencedLeaderEpoch         int16 = 74
+	codeUnknownLeaderEpoch        int16 = 75
+	codeUnsupportedCompression    int16 = 76
+	codeOffsetNotAvailable        int16 = 78
+	codeInvalidRecord             int16 = 87
+	codeUnknownTopicID            int16 = 100
+	codeMismatchedEndpointType    int16 = 114
+	codeUnsupportedEndpointType   int16 = 115
+)
+
+// codes is the one table from the errors of the rooms to Kafka's. The first that matches counts. What a client does about a
+// code is what matters: 6 makes it look for the leader, 7 and 56 make it try again, -1 makes a Java producer give up.
+var codes = []struct {
+	err  error
+	code int16
+}{
+	{partition.ErrNotLeader, codeNotLeaderOrFollower},
+	{partition.ErrLoading, codeNotLeaderOrFollower}, // ListOffsets says otherwise, see there
+	{records.ErrFenced, codeNotLeaderOrFollower},
+	{partition.ErrOutOfOrder, codeOutOfOrderSequence},
+	{partition.ErrProducerEpoch, codeInvalidProducerEpoch},
+	{partition.ErrTimestamp, codeInvalidTimestamp},
+
+	{recordbatch.ErrMagic, codeInvalidRecord},
+	{recordbatch.ErrTruncated, codeCorruptMessage},
+	{recordbatch.ErrCorrupt, codeCorruptMessage},
+	{recordbatch.ErrCRC, codeCorruptMessage},
+	{recordbatch.ErrCodec, codeInvalidRecord}, // Kafka says -1; this one, too, is not tried again
+	{recordbatch.ErrInvalid, codeInvalidRecord},
+	{recordbatch.ErrTooLarge, codeMessageTooLarge},
+
+	{errAcks, codeInvalidRequiredAcks},
+	{errTransactional, codeTransactionalIDAuthFailed},
+	{errNoBatch, codeInvalidRecord},
+	{errTwoBatches, codeInvalidRecord},
+	{errControl, codeInvalidRecord},
+	{errKeyless, codeInvalidRecord},
+	{errOldZstd, codeUnsupportedCompression},
+
+	{fetch.ErrCorrupt, codeCorruptMessage},
+
+	{topic.ErrUnknown, codeUnknownTopicOrPartition},
+	{topic.ErrExists, codeTopicAlreadyExists},
+	{topic.ErrName, codeInvalidTopic},
+	{topic.ErrPartitions, codeInvalidPartitions},
+	{topic.ErrConfig, codeInvalidConfig},
+	{topic.ErrUnavailable, codeRequestTimedOut},
+
+	{txn.ErrUnavailable, codeCoordinatorLoadInProgress}, // Java looks for a coordinator on 15, which an idempotent producer has none of
+
+	{context.DeadlineExceeded, codeRequestTimedOut},
+	{context.Canceled, codeRequestTimedOut},
+}
+
+// codeOf returns Kafka's code for an error of a room; for one that is not in the table, unknown.
+func codeOf(err error, unknown int16) int16 {
+	if err == nil {
+		return codeNone
+	}
+	for _, c := range codes {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
+	}
+	return unknown
+}

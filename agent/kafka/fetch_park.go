@@ -1,0 +1,196 @@
+package kafka
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/varvelog/varve/agent/fetch"
+	"github.com/varvelog/varve/agent/partition"
+)
+
+// park makes a Fetch known to the requests that come behind it.
+func (c *conn) park(op *fetchOp) {
+	c.mu.Lock()
+	c.mu.parked[op] = struct{}{}
+	c.mu.Unlock()
+}
+
+func (c *conn) unpark(op *fetchOp) {
+	c.mu.Lock()
+	delete(c.mu.parked, op)
+	c.mu.Unlock()
+}
+
+// nudge makes parked Fetches answer early, because a request waits behind them: a client with one connection for all would
+// else wait for MaxWait. That happens at most once in a quarter of MaxWait, else a client that asks often would turn long
+// polls into a spin.
+func (c *conn) nudge() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.mu.parked) == 0 {
+		return
+	}
+	gap := time.Duration(0)
+	for op := range c.mu.parked {
+		gap = max(gap, op.wait/4)
+	}
+	now := time.Now()
+	if !c.mu.nudged.After(now) { // else one is due already
+		c.mu.nudged = c.mu.nudged.Add(gap)
+		if !c.mu.nudged.After(now) {
+			c.mu.nudged = now
+		}
+	}
+	for op := range c.mu.parked {
+		select {
+		case op.early <- c.mu.nudged.Sub(now):
+		default:
+		}
+	}
+}
+
+// run is the goroutine of a Fetch that has to wait: for the store, for a confirmation, or for records.
+func (op *fetchOp) run() {
+	ctx := op.c.ctx
+	w := partition.NewWaiter()
+	for i := range op.parts {
+		if p := op.parts[i].p; p != nil {
+			p.Watch(w)
+			defer p.Unwatch(w)
+		}
+	}
+	timer := time.NewTimer(op.wait - time.Since(op.began))
+	defer timer.Stop()
+	over := false
+	for {
+		if op.missed {
+			op.load(ctx)
+		}
+		if over || op.ready() || ctx.Err() != nil {
+			break
+		}
+		over = op.pause(ctx, w, timer)
+		op.collect()
+	}
+	op.c.unpark(op)
+	op.respond()
+}
+
+// pause waits for a change, and reports whether the waiting is over.
+func (op *fetchOp) pause(ctx context.Context, w *partition.Waiter, timer *time.Timer) (over bool) {
+	var soon <-chan time.Time
+	for {
+		select {
+		case <-w.C:
+			return false
+		case <-timer.C:
+			return true
+		case <-soon:
+			return true
+		case <-ctx.Done():
+			return true
+		case d := <-op.early:
+			if d <= 0 || op.c.draining.Load() {
+				return true
+			}
+			soon = time.After(d)
+		}
+	}
+}
+
+// loadsAtOnce is how many partitions of one Fetch are read from the store at the same time; the others come next time.
+const loadsAtOnce = 8
+
+// load confirms what must be confirmed and reads what is not in memory. It leaves missed unset.
+func (op *fetchOp) load(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	for i := range op.parts {
+		if part := &op.parts[i]; part.p != nil && part.look.code == codeNone && part.inspect(op.stable) < 0 {
+			op.confirm(ctx, part)
+		}
+	}
+	op.collect()
+	var missed []*fetchPart
+	for i := range op.parts {
+		if part := &op.parts[i]; part.miss && len(missed) < loadsAtOnce {
+			missed = append(missed, part)
+		}
+	}
+	op.missed, op.loaded = false, true
+	if len(missed) > 0 {
+		op.readAll(ctx, missed)
+	}
+}
+
+// readAll reads partitions from the store, at once, each up to an equal share of what is left of the limit.
+func (op *fetchOp) readAll(ctx context.Context, parts []*fetchPart) {
+	type result struct {
+		slices []fetch.Slice
+		n      int
+		err    error
+	}
+	op.held += op.c.hold(int64(op.maxBytes - op.size))
+	share := max(int(op.held)-op.size, 0) / len(parts)
+	first := op.size == 0
+	got := make([]result, len(parts))
+	read := func(i int) {
+		part := parts[i]
+		before := part.look.hw
+		if op.stable {
+			before = part.look.stable
+		}
+		g := &got[i]
+		g.slices, g.n, g.err = op.c.s.deps.Reader.Read(ctx, fetch.Request{
+			Log: part.p, From: part.want.offset, Before: before,
+			MaxBytes: min(part.most(), share), AtLeastOne: first && i == 0, Mode: fetch.Load,
+		}, nil)
+	}
+	var others sync.WaitGroup
+	for i := 1; i < len(parts); i++ {
+		others.Go(func() { defer op.c.rescue(); read(i) })
+	}
+	read(0)
+	others.Wait()
+	for i, g := range got {
+		op.slices = append(op.slices, g.slices...)
+		op.add(parts[i], g.n)
+		if g.n == 0 && g.err != nil {
+			op.failed(parts[i], g.err)
+		}
+	}
+	op.settle()
+}
+
+// failed answers a partition that could not be read.
+func (op *fetchOp) failed(part *fetchPart, err error) {
+	op.urgent = true
+	part.look.code = readCode(err)
+	if op.c.ctx.Err() == nil {
+		op.c.s.log.Error("read for a consumer", "topic", part.key.topic, "partition", part.key.index,
+			"offset", part.want.offset, "error", err)
+	}
+}
+
+// confirm makes sure that this agent still leads before it says that an offset lies above the log end: a leader that was
+// frozen and fenced must not send a consumer back to the start (FE11, invariant I7).
+func (op *fetchOp) confirm(ctx context.Context, part *fetchPart) {
+	if err := op.c.s.deps.Cluster.Confirm(ctx); err != nil {
+		part.p, part.code = nil, codeNotLeaderOrFollower
+		return
+	}
+	part.confirmed = true
+}
+
+// endSessions forgets the fetch sessions of a connection that is over.
+func (c *conn) endSessions() {
+	c.mu.Lock()
+	n := 0
+	for _, s := range c.mu.sessions.list {
+		n += len(s.parts)
+	}
+	c.mu.sessions.list = nil
+	c.mu.Unlock()
+	c.s.sessions.Add(-int64(n))
+}

@@ -1,0 +1,48 @@
+// Pure.
+
+package kafka
+
+// layout returns the fields of the requests of a key, in the order of Kafka's protocol definitions; nil for one that is not
+// decoded by kmsg. A test walks encoded requests of every version and must end exactly at their end.
+func layout(key int16) []field {
+	switch key {
+	case 1:
+		return layoutFetch()
+	case 2: // ListOffsets
+		partition := arrayOf(num(4), num(4).since(4), num(8))
+		return []field{num(4), num(1).since(2), arrayOf(text(), partition), num(4).since(10)}
+	case 3: // Metadata
+		return []field{arrayOf(num(16).since(10), text()), num(1).since(4), num(1).since(8).until(10), num(1).since(8)}
+	case 10: // FindCoordinator
+		return []field{text().until(3), num(1).since(1), vectorOf(text()).since(4)}
+	case 18: // ApiVersions
+		return []field{text().since(3), text().since(3)}
+	case 19: // CreateTopics
+		return []field{arrayOf(text(), num(4), num(2), arrayOf(num(4), vectorOf(num(4))), arrayOf(text(), text())), num(4), num(1).since(1)}
+	case 20: // DeleteTopics
+		return []field{arrayOf(text(), num(16)).since(6), vectorOf(text()).until(5), num(4)}
+	case 22: // InitProducerId
+		return []field{text(), num(4), num(8).since(3), num(2).since(3)}
+	case 23: // OffsetForLeaderEpoch
+		return []field{num(4).since(3), arrayOf(text(), arrayOf(num(4), num(4).since(2), num(4)))}
+	case 32: // DescribeConfigs
+		return []field{arrayOf(num(1), text(), vectorOf(text())), num(1).since(1), num(1).since(3)}
+	case 33: // AlterConfigs
+		return []field{arrayOf(num(1), text(), arrayOf(text(), text())), num(1)}
+	case 37: // CreatePartitions
+		return []field{arrayOf(text(), num(4), arrayOf(vectorOf(num(4)))), num(4), num(1)}
+	case 44: // IncrementalAlterConfigs
+		return []field{arrayOf(num(1), text(), arrayOf(text(), num(1), text())), num(1)}
+	case 60: // DescribeCluster
+		return []field{num(1), num(1).since(1), num(1).since(2)}
+	}
+	return nil
+}
+
+func layoutFetch() []field {
+	partition := arrayOf(num(4), num(4).since(9), num(8), num(4).since(12), num(8).since(5), num(4))
+	return []field{
+		num(4), num(4), num(4), num(4).since(3), num(1).since(4), num(4).since(7), num(4).since(7),
+		arrayOf(text(), partition), arrayOf(text(), vectorOf(num(4))).since(7), text().since(11),
+	}
+}

@@ -1,0 +1,99 @@
+// Pure.
+
+package kafka
+
+// produceRequest is a Produce request of version 3 to 11, decoded over its frame: everything in it aliases the frame. A
+// connection has one and uses it again, so that a request costs no allocation.
+type produceRequest struct {
+	transactional bool // a transactional id is set, even an empty one
+	txnID         []byte
+	acks          int16
+	timeout       int32 // ms
+	topics        []produceTopic
+	parts         []producePartition
+	recordBytes   int64
+}
+
+type produceTopic struct {
+	name  []byte
+	parts int // how many of parts are this topic's
+}
+
+type producePartition struct {
+	index   int32
+	records []byte // nil for null
+}
+
+// The fewest bytes that elements can have.
+const (
+	smallProduceTopic     = 2 + 4
+	smallProducePartition = 4 + 4
+	smallFlexTopic        = 1 + 1 + 1
+	smallFlexPartition    = 4 + 1 + 1
+)
+
+// keepPartitions is the most elements for which a connection keeps memory.
+const keepPartitions = 1024
+
+// decode fills p from a body. It looks at the body twice, first to count: what it allocates is exact, at most some ten
+// times the input, and nothing at all when an earlier request was as large.
+func (p *produceRequest) decode(c cursor, version int16) error {
+	*p = produceRequest{topics: p.topics[:0], parts: p.parts[:0]}
+	if cap(p.parts) > keepPartitions || cap(p.topics) > keepPartitions {
+		p.topics, p.parts = nil, nil
+	}
+	p.txnID, p.transactional = c.str()
+	p.acks = c.int16()
+	p.timeout = c.int32()
+	topics, parts := p.walk(c, false)
+	if topics < 0 || topics+parts > maxElements {
+		return errMalformed
+	}
+	if cap(p.topics) < topics {
+		p.topics = make([]produceTopic, 0, topics)
+	}
+	if cap(p.parts) < parts {
+		p.parts = make([]producePartition, 0, parts)
+	}
+	p.walk(c, true)
+	return nil
+}
+
+// walk goes over the topics and counts, or fills in. topics is -1 if the body is malformed.
+func (p *produceRequest) walk(c cursor, fill bool) (topics, parts int) {
+	smallTopic, smallPart := smallProduceTopic, smallProducePartition
+	if c.flex {
+		smallTopic, smallPart = smallFlexTopic, smallFlexPartition
+	}
+	topics = c.count(smallTopic)
+	for t := 0; t < topics && !c.bad; t++ {
+		name, _ := c.str()
+		n := c.count(smallPart)
+		parts += n
+		if fill {
+			p.topics = append(p.topics, produceTopic{name, n})
+		}
+		for i := 0; i < n && !c.bad; i++ {
+			index := c.int32()
+			records, _ := c.bytes()
+			c.skipTags()
+			if fill {
+				p.parts = append(p.parts, producePartition{index, records})
+				p.recordBytes += int64(len(records))
+			}
+		}
+		c.skipTags()
+	}
+	c.skipTags()
+	if c.bad {
+		return -1, 0
+	}
+	return topics, parts
+}
+
+// clear forgets the frame.
+func (p *produceRequest) clear() {
+	clear(p.topics)
+	clear(p.parts)
+	p.txnID = nil
+}

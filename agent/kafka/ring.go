@@ -1,0 +1,166 @@
+package kafka
+
+import (
+	"sync"
+	"time"
+
+	"github.com/varvelog/varve/agent/fetch"
+)
+
+// slot is the place of one request in the order of a connection's answers. Between take and finish it belongs to whoever
+// completes the request.
+type slot struct {
+	c     *conn
+	api   *api
+	start time.Time
+	hdr   preamble
+
+	// The answer. No fragments: none is sent, as for acks=0.
+	frags [][]byte      // what to write, in order
+	buf   *[]byte       // of Server.buffers; holds the fragments that are not records
+	recs  []fetch.Slice // held until written
+	held  int64         // bytes of recs, taken from the server's and the connection's share
+	size  int64         // bytes of frags
+	fatal bool          // close the connection instead of an answer, after those before it
+	done  bool          // under ring.mu
+}
+
+// release lets go of what the answer holds: the request is no longer in flight. The slot may be used again.
+func (sl *slot) release() {
+	sl.api.m.inFlight.Dec()
+	for i := range sl.recs {
+		sl.recs[i].Release()
+		sl.recs[i] = fetch.Slice{}
+	}
+	sl.recs = sl.recs[:0]
+	sl.c.unhold(sl.held)
+	sl.held = 0
+	if sl.buf != nil {
+		sl.c.s.putBuffer(sl.buf)
+		sl.buf = nil
+	}
+	clear(sl.frags)
+	sl.frags = sl.frags[:0]
+	if cap(sl.frags) > 64 {
+		sl.frags, sl.recs = nil, nil
+	}
+}
+
+// ring is the requests in flight of a connection, oldest first.
+type ring struct {
+	mu      sync.Mutex
+	ready   sync.Cond // the oldest is done, or nothing more will come
+	room    sync.Cond // a slot is free
+	slots   [inFlight]slot
+	head    uint64 // requests admitted
+	tail    uint64 // answers written
+	writing uint64 // slots from tail on that the writer holds
+	ended   bool   // no more is admitted
+	over    bool   // no more is written: what is done is let go of
+}
+
+func (r *ring) init(c *conn) {
+	r.ready.L, r.room.L = &r.mu, &r.mu
+	for i := range r.slots {
+		r.slots[i].c = c
+	}
+}
+
+// take admits a request, waiting while the ring is full; nil when the connection is over.
+func (r *ring) take() *slot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.head-r.tail == inFlight && !r.over {
+		r.room.Wait()
+	}
+	if r.over {
+		return nil
+	}
+	sl := &r.slots[r.head%inFlight]
+	r.head++
+	sl.done, sl.fatal, sl.size = false, false, 0
+	return sl
+}
+
+// finish says that the answer of sl is complete.
+func (r *ring) finish(sl *slot) {
+	r.mu.Lock()
+	over := r.over
+	sl.done = true
+	if !over && sl == &r.slots[r.tail%inFlight] {
+		r.ready.Signal()
+	}
+	r.mu.Unlock()
+	if over {
+		sl.release()
+	}
+}
+
+// next waits for the oldest answer and returns how many are ready from it on. They are the writer's until wrote. It
+// returns 0 when nothing more will come.
+func (r *ring) next() (first, n uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		if r.over {
+			return 0, 0
+		}
+		for r.tail+n < r.head && r.slots[(r.tail+n)%inFlight].done {
+			n++
+		}
+		if n > 0 {
+			r.writing = n
+			return r.tail, n
+		}
+		if r.ended && r.tail == r.head {
+			return 0, 0
+		}
+		r.ready.Wait()
+	}
+}
+
+// wrote gives the slots that next returned back.
+func (r *ring) wrote() {
+	r.mu.Lock()
+	r.tail += r.writing
+	r.writing = 0
+	r.room.Signal()
+	r.mu.Unlock()
+}
+
+// end stops admission; what is in flight is still written.
+func (r *ring) end() {
+	r.mu.Lock()
+	r.ended = true
+	r.ready.Signal()
+	r.mu.Unlock()
+}
+
+// kill stops everything: answers that are done are let go of, later ones as they come.
+func (r *ring) kill() {
+	r.mu.Lock()
+	if r.over {
+		r.mu.Unlock()
+		return
+	}
+	r.over = true
+	var drop []*slot
+	for i := r.tail + r.writing; i < r.head; i++ {
+		if sl := &r.slots[i%inFlight]; sl.done {
+			drop = append(drop, sl)
+		}
+	}
+	r.ready.Broadcast()
+	r.room.Broadcast()
+	r.mu.Unlock()
+	for _, sl := range drop {
+		sl.release()
+	}
+}
+
+// idle reports whether nothing is in flight.
+func (r *ring) idle() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.head == r.tail
+}

@@ -1,0 +1,252 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/varvelog/varve/agent/cluster"
+	"github.com/varvelog/varve/agent/fetch"
+	"github.com/varvelog/varve/agent/memory"
+	"github.com/varvelog/varve/agent/partition"
+	"github.com/varvelog/varve/agent/topic"
+)
+
+// Config bounds what clients can take. A zero value means the default.
+type Config struct {
+	MaxRequestBytes int64         // of a Produce request (socket.request.max.bytes); 100 MiB
+	MaxOtherBytes   int64         // of any other request; 8 MiB
+	ReserveBytes    int64         // bodies of all requests but Produce, together; 64 MiB
+	ResponseBytes   int64         // records held for consumers that have not read them yet, together; 256 MiB
+	ConnBytes       int64         // the same, per connection; 64 MiB
+	FetchMaxBytes   int32         // of one Fetch response (fetch.max.bytes); 55 MiB
+	MaxConnections  int           // further ones are closed at once; 10,000
+	Idle            time.Duration // a connection with nothing in flight is closed after it (connections.max.idle.ms); 10 min
+	FrameTime       time.Duration // for a frame once its first byte came, and for a write, besides what their size takes; 30 s
+	SessionMin      int           // partitions a Fetch needs to get a session (KIP-227); 50
+	SessionMax      int           // partitions in all sessions together; 200,000
+}
+
+// The bounds that are not settings.
+const (
+	inFlight    = 64       // requests of a connection between admission and the write of the answer
+	bytesPerSec = 32 << 10 // a client that reads or writes slower than that is cut off
+	maxElements = 200_000  // array elements of one request
+	maxAdmin    = 10_000   // the same for requests that change or describe topics and configs
+	maxTags     = 64       // tagged fields of one request
+	storeTime   = 10 * time.Second
+)
+
+func (c Config) withDefaults() Config {
+	def(&c.MaxRequestBytes, 100<<20)
+	def(&c.MaxOtherBytes, 8<<20)
+	def(&c.ReserveBytes, 64<<20)
+	def(&c.ResponseBytes, 256<<20)
+	def(&c.ConnBytes, 64<<20)
+	def(&c.FetchMaxBytes, 55<<20)
+	def(&c.MaxConnections, 10_000)
+	def(&c.Idle, 10*time.Minute)
+	def(&c.FrameTime, 30*time.Second)
+	def(&c.SessionMin, 50)
+	def(&c.SessionMax, 200_000)
+	return c
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Cluster is what the server asks of the cluster room.
+type Cluster interface {
+	// View returns the cluster as this agent saw it last. It never blocks and never returns nil.
+	View() *cluster.View
+	// NodeID is this agent's node id.
+	NodeID() int32
+	// Confirm returns nil if this agent's session was active at some moment after the call, as a consistent read says.
+	Confirm(ctx context.Context) error
+}
+
+// ProducerIDs gives out producer ids that nobody else gives out.
+type ProducerIDs interface {
+	Next(ctx context.Context) (int64, error)
+}
+
+// Deps is what the server works with. All but Registry must be there.
+type Deps struct {
+	Topics     *topic.Catalog
+	Partitions *partition.Set
+	Reader     *fetch.Reader
+	Cluster    Cluster
+	Producers  ProducerIDs
+	Budget     *memory.Budget // bytes of Produce requests, until their batches are in a bundle
+	Pool       *memory.Pool   // of frames
+	Log        *slog.Logger
+	Registry   prometheus.Registerer // nil: metrics are counted and not shown
+}
+
+// Server answers Kafka clients.
+type Server struct {
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	apis    []api
+	byKey   [maxKey + 1]*api
+	reserve *memory.Budget // bodies of requests other than Produce
+	metrics *metrics
+
+	buffers  sync.Pool    // *[]byte, for encoded responses
+	produces sync.Pool    // *produceOp
+	fetches  sync.Pool    // *fetchOp
+	held     atomic.Int64 // bytes of records in responses not written yet
+	sessions atomic.Int64 // partitions in fetch sessions
+	refused  atomic.Int64 // connections over the limit
+
+	wg sync.WaitGroup // every goroutine but those in Serve
+	mu struct {
+		sync.Mutex
+		listeners map[net.Listener]struct{}
+		conns     map[*conn]struct{}
+		draining  bool
+	}
+}
+
+// New returns a server that does not listen yet.
+func New(cfg Config, deps Deps) *Server {
+	s := &Server{cfg: cfg.withDefaults(), deps: deps, log: deps.Log, apis: dispatch()}
+	s.reserve = memory.NewBudget(s.cfg.ReserveBytes)
+	for i := range s.apis {
+		s.byKey[s.apis[i].key] = &s.apis[i]
+	}
+	s.metrics = newMetrics(s.apis, deps.Registry)
+	s.mu.listeners = map[net.Listener]struct{}{}
+	s.mu.conns = map[*conn]struct{}{}
+	return s
+}
+
+// Serve accepts connections until Shutdown, which makes it return nil, or until ctx ends, which also cuts the
+// connections off. It closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	defer func() { _ = l.Close() }()
+	if !s.listen(l) {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() { _ = l.Close(); s.cut() })
+	defer stop()
+	pause := time.Duration(0)
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			pause = 0
+			s.accept(ctx, nc)
+			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if s.isDraining() {
+			return nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		// Out of file descriptors, or a client gone before it was accepted: both pass.
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		s.log.Warn("accept connection", "error", err, "pause", pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (s *Server) listen(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.draining {
+		return false
+	}
+	s.mu.listeners[l] = struct{}{}
+	return true
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.draining
+}
+
+func (s *Server) accept(ctx context.Context, nc net.Conn) {
+	s.mu.Lock()
+	full := len(s.mu.conns) >= s.cfg.MaxConnections
+	if full || s.mu.draining {
+		s.mu.Unlock()
+		if n := s.refused.Add(1); full && n&(n-1) == 0 { // the 1st, 2nd, 4th, ...: a flood is not a flood of log lines
+			s.log.Warn("connection refused: too many", "limit", s.cfg.MaxConnections, "refused", n)
+		}
+		_ = nc.Close()
+		return
+	}
+	c := newConn(ctx, s, nc)
+	s.mu.conns[c] = struct{}{}
+	s.wg.Add(1)
+	s.mu.Unlock()
+	s.metrics.connections.Inc()
+	go func() {
+		defer s.wg.Done()
+		c.serve()
+		s.metrics.connections.Dec()
+		s.mu.Lock()
+		delete(s.mu.conns, c)
+		s.mu.Unlock()
+	}()
+}
+
+// Shutdown stops accepting and reading, answers what is in flight, and closes. When ctx ends first it cuts off what is
+// left and returns the error of ctx.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.mu.draining = true
+	for l := range s.mu.listeners {
+		_ = l.Close()
+	}
+	s.mu.Unlock()
+	for _, c := range s.conns() {
+		c.drain()
+	}
+	done := make(chan struct{})
+	go func() { s.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		s.cut()
+		<-done
+		return ctx.Err()
+	}
+}
+
+// cut closes all connections at once.
+func (s *Server) cut() {
+	for _, c := range s.conns() {
+		c.kill()
+	}
+}
+
+func (s *Server) conns() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*conn, 0, len(s.mu.conns))
+	for c := range s.mu.conns {
+		all = append(all, c)
+	}
+	return all
+}
