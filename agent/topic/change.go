@@ -75,7 +75,8 @@ type transaction struct {
 	counted bool  // the counter exists
 	// unsure: an attempt with this base and these changes may have been applied or may yet be. It is repeated unchanged
 	// until something decides. Once a condition fails it cannot be applied any more: either the counter has moved, or a
-	// topic's condition fails, which only a move of the counter can mend. Then the log entry tells whether it was.
+	// topic's condition fails, which only a move of the counter can mend. Then the log entry tells whether it was; it is
+	// read after every failed condition, since a client below the store may have repeated a write whose reply it lost.
 	unsure bool
 }
 
@@ -103,17 +104,16 @@ func (tx *transaction) attempt(ctx context.Context) (again bool, err error) {
 
 // refused deals with a failed condition.
 func (tx *transaction) refused(ctx context.Context, cond *metastore.ConditionError) (again bool, err error) {
-	if tx.unsure {
-		mine, err := tx.mine(ctx)
-		if err != nil {
-			return true, err
-		}
-		if mine {
-			tx.settle()
-			return false, nil
-		}
-		tx.unsure = false
+	mine, err := tx.mine(ctx)
+	if err != nil {
+		tx.unsure = true
+		return true, err
 	}
+	if mine {
+		tx.settle()
+		return false, nil
+	}
+	tx.unsure = false
 	if i := cond.Index; i < len(tx.pending) {
 		ch := tx.pending[i]
 		ch.failed, ch.old = true, cond.Old

@@ -111,3 +111,11 @@ func integer(v string) int64 {
 	}
 	return n
 }
+
+// CheckBroker says why a broker config cannot be changed while an agent runs, or that there is none of that name.
+func CheckBroker(name string) error {
+	if _, err := brokerDef(name); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s is read-only; it is given when the agent starts: --set %s=VALUE", ErrConfig, name, name)
+}
