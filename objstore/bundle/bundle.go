@@ -84,7 +84,7 @@ type Run struct {
 	Base, Next   int64
 	Pos          uint64
 	Len          uint32
-	Batches      uint32 // how many batches the run has
+	Batches      uint32 // how many batches the run has; snapshots may have 0: not counted, and no digest
 	MaxTimestamp int64  // ms since 1970
 	FirstBatch   uint32 // index into Footer.Batches of its first entry, if the object has that section
 	Digest       uint32 // ownership: Digest over topic, partition, epoch, base and batch CRCs

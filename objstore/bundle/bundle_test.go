@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"errors"
+	"hash/crc32"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -30,6 +31,12 @@ func TestHeader(t *testing.T) {
 			}
 			b[i] ^= 0x10
 		}
+	}
+	b := AppendHeader(nil, Header{Kind: WAL})
+	b[0] = 'X'
+	le.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
+	if _, err := ParseHeader(b); !errors.Is(err, ErrCorrupt) {
+		t.Fatal("another magic with a right CRC:", err)
 	}
 	if _, err := ParseHeader(AppendHeader(nil, Header{Kind: DATA + 1})); !errors.Is(err, ErrVersion) {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ func (f *Footer) Check(kind Kind, pos int64) error {
 	if err := f.checkObjects(); err != nil {
 		return err
 	}
-	if err := f.checkRuns(uint64(pos)); err != nil {
+	if err := f.checkRuns(kind, uint64(pos)); err != nil {
 		return err
 	}
 	if err := f.checkSlots(); err != nil {
@@ -64,7 +64,7 @@ func (f *Footer) checkObjects() error {
 }
 
 // checkRuns also bounds the work: each index entry belongs to one run, so the entries of all runs are as many as there are.
-func (f *Footer) checkRuns(pos uint64) error {
+func (f *Footer) checkRuns(kind Kind, pos uint64) error {
 	if n := len(f.Refs); n != 0 && n != len(f.Runs) {
 		return fmt.Errorf("%d refs, %d runs: %w", n, len(f.Runs), ErrCorrupt)
 	}
@@ -80,6 +80,9 @@ func (f *Footer) checkRuns(pos uint64) error {
 		}
 		if err := f.checkRun(&f.Runs[i], end); err != nil {
 			return fmt.Errorf("run %d: %w", i, err)
+		}
+		if f.Runs[i].Batches == 0 && kind != SNAP {
+			return fmt.Errorf("run %d of a %v: batches not counted: %w", i, kind, ErrCorrupt)
 		}
 		if entries += uint64(f.Runs[i].Batches); len(f.Batches) > 0 {
 			if entries > uint64(len(f.Batches)) {

@@ -118,6 +118,47 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
+// TestCheckWithoutIndex is for what the index of batches would have shown too.
+func TestCheckWithoutIndex(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Footer)
+		want   error
+	}{
+		"fine":                    {func(f *Footer) {}, nil},
+		"batches not counted":     {func(f *Footer) { f.Runs[0].Batches = 0 }, ErrCorrupt},
+		"first batch is nothing":  {func(f *Footer) { f.Runs[0].FirstBatch = 77 }, nil},
+		"object without body":     {func(f *Footer) { f.Objects = append(f.Objects, Object{Kind: SNAP, Size: HeaderLen}) }, nil},
+		"object of 2^63-1":        {func(f *Footer) { f.Objects[0].Size = math.MaxInt64 }, nil},
+		"object below its header": {func(f *Footer) { f.Objects = append(f.Objects, Object{Kind: SNAP, Size: HeaderLen - 1}) }, ErrCorrupt},
+		"no offsets":              {func(f *Footer) { f.Runs[0].Next = 10 }, ErrCorrupt},
+		"offsets fall":            {func(f *Footer) { f.Runs[0].Next = 9 }, ErrCorrupt},
+		"base negative":           {func(f *Footer) { f.Runs[0].Base = -1 }, ErrCorrupt},
+		"batches above bytes":     {func(f *Footer) { f.Runs[0].Batches = 3 }, ErrCorrupt},
+		"no batch fits":           {func(f *Footer) { f.Runs[1].Len, f.Runs[1].Batches = 60, 0 }, ErrCorrupt},
+		"ends in the footer":      {func(f *Footer) { f.Runs[0].Pos = 126 }, ErrCorrupt},
+	} {
+		f := good()
+		f.Batches = nil
+		c.change(f)
+		if err := f.Check(WAL, goodPos); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	f := good()
+	f.Refs[0].Object, f.Runs[0].Batches, f.Runs[1].Batches = 0, 0, 0
+	if err := f.Check(SNAP, HeaderLen); !errors.Is(err, ErrCorrupt) {
+		t.Error("not counted, but indexed:", err)
+	}
+	if f.Batches = nil; f.Check(SNAP, HeaderLen) != nil {
+		t.Error("a snapshot need not count")
+	}
+	for pos, want := range map[int64]error{HeaderLen: nil, HeaderLen - 1: ErrCorrupt, -1: ErrCorrupt} {
+		if err := new(Footer).Check(WAL, pos); !errors.Is(err, want) {
+			t.Error("body ends at", pos, err)
+		}
+	}
+}
+
 func TestNewerRefused(t *testing.T) {
 	for name, change := range map[string]func(*Footer){
 		"op":     func(f *Footer) { f.Ops[0].Kind = OpLogStart + 1 },
@@ -191,8 +232,12 @@ func TestHostileSections(t *testing.T) {
 		"byte after the sections": {append(sec(secTopics, topic), 0), ErrCorrupt},
 	} {
 		b := wrap(WAL, 100, c.sections)
-		if _, _, err := ParseTail(b, int64(len(b))); !errors.Is(err, c.want) {
+		f, _, err := ParseTail(b, int64(len(b)))
+		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && (f.Runs != nil || f.Epochs != nil) {
+			t.Errorf("%s: rows out of nothing", name)
 		}
 	}
 }
