@@ -207,6 +207,8 @@ func TestShortBodies(t *testing.T) {
 		"cut range":              {objstore.Exact(0, 10), 206, "10", "bytes 0-9/20", "12345", objstore.ErrUnknown},
 		"range past the end":     {objstore.Exact(15, 10), 206, "5", "bytes 15-19/20", "12345", objstore.ErrRange},
 		"other range":            {objstore.Exact(5, 10), 206, "10", "bytes 0-9/20", "1234567890", objstore.ErrUnknown},
+		"later range":            {objstore.Exact(0, 10), 206, "10", "bytes 5-14/20", "1234567890", objstore.ErrUnknown},
+		"more than it says":      {objstore.Exact(0, 5), 206, "10", "bytes 0-4/20", "1234567890", objstore.ErrUnknown},
 		"range and length":       {objstore.Exact(0, 10), 206, "5", "bytes 0-9/20", "12345", objstore.ErrUnknown},
 		"odd header":             {objstore.Exact(0, 10), 206, "10", "bytes x-9/20", "1234567890", objstore.ErrUnknown},
 		"unknown size":           {objstore.Exact(0, 10), 206, "10", "bytes 0-9/*", "1234567890", objstore.ErrUnknown},

@@ -155,7 +155,7 @@ func (s *Store) Put(ctx context.Context, key string, body []byte) error {
 	in := &s3.PutObjectInput{
 		Bucket:        &s.cfg.Bucket,
 		Key:           &key,
-		Body:          &chunked{r: *bytes.NewReader(body)},
+		Body:          bytes.NewReader(body),
 		ContentLength: aws.Int64(int64(len(body))),
 	}
 	if s.checksum {
@@ -181,16 +181,6 @@ func crc32cHeader(body []byte) string {
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// chunked is a bytes.Reader without WriteTo. The SDK locks the body during each Read or WriteTo, and Put must take the lock
-// to return: with WriteTo that would be when the network has taken all of it, also if the store answered long ago.
-type chunked struct{ r bytes.Reader }
-
-// Read implements io.Reader.
-func (c *chunked) Read(p []byte) (int, error) { return c.r.Read(p) }
-
-// Seek implements io.Seeker.
-func (c *chunked) Seek(off int64, whence int) (int64, error) { return c.r.Seek(off, whence) }
 
 // List implements objstore.Store.
 func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]objstore.Info, error) {

@@ -204,12 +204,15 @@ func TestCallerEnds(t *testing.T) {
 	srv := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer close(release)
 	s := open(t, srv)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	cause := errors.New("why")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Millisecond, cause)
 	defer cancel()
 	_, get := s.Get(ctx, "k", objstore.Range{})
 	for _, err := range []error{get, s.Put(ctx, "k", nil)} {
-		if !errors.Is(err, objstore.ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v, want ErrUnknown and DeadlineExceeded", err)
+		for _, want := range []error{objstore.ErrUnknown, context.DeadlineExceeded, cause} {
+			if !errors.Is(err, want) {
+				t.Errorf("%v, want %v", err, want)
+			}
 		}
 	}
 }

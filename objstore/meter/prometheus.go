@@ -1,0 +1,66 @@
+package meter
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/varvelog/varve/objstore"
+)
+
+// The series. Whoever else counts dollars describes varve_cost_dollars_total with the same help and labels: a registry
+// insists.
+var (
+	requestsDesc = prometheus.NewDesc("varve_s3_requests_total",
+		"Requests to the object store.", []string{"op", "class", "purpose", "result"}, nil)
+	bytesDesc = prometheus.NewDesc("varve_s3_bytes_total",
+		"Bytes of objects sent to the object store and received from it.", []string{"op", "purpose"}, nil)
+	secondsDesc = prometheus.NewDesc("varve_s3_request_seconds",
+		"Time that requests to the object store took.", []string{"op", "purpose"}, nil)
+	dollarsDesc = prometheus.NewDesc("varve_cost_dollars_total",
+		"Cost by the price list, in US dollars.", []string{"service", "purpose"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (s *Store) Describe(ch chan<- *prometheus.Desc) {
+	ch <- requestsDesc
+	ch <- bytesDesc
+	ch <- secondsDesc
+	ch <- dollarsDesc
+}
+
+// Collect implements prometheus.Collector.
+func (s *Store) Collect(ch chan<- prometheus.Metric) {
+	type opPurpose struct {
+		op Op
+		p  objstore.Purpose
+	}
+	bytes := map[opPurpose]int64{}
+	dollars := map[objstore.Purpose]float64{}
+	for _, l := range s.Snapshot().Lines {
+		ch <- prometheus.MustNewConstMetric(requestsDesc, prometheus.CounterValue, float64(l.Requests),
+			l.Op.String(), s.prices.Class, string(l.Purpose), l.Result.String())
+		bytes[opPurpose{l.Op, l.Purpose}] += l.Bytes
+		dollars[l.Purpose] += l.Dollars
+	}
+	rows := *s.rows.Load()
+	for k, n := range bytes {
+		ch <- prometheus.MustNewConstMetric(bytesDesc, prometheus.CounterValue, float64(n), k.op.String(), string(k.p))
+		count, sum, buckets := rows[k.p][k.op].seconds.read()
+		ch <- prometheus.MustNewConstHistogram(secondsDesc, count, sum, buckets, k.op.String(), string(k.p))
+	}
+	for p, d := range dollars {
+		ch <- prometheus.MustNewConstMetric(dollarsDesc, prometheus.CounterValue, d, "s3", string(p))
+	}
+}
+
+// read returns the count, the sum in seconds, and the count up to each bound.
+func (h *histogram) read() (count uint64, sum float64, buckets map[float64]uint64) {
+	buckets = make(map[float64]uint64, len(bounds))
+	for i := range bounds {
+		count += h.buckets[i].Load()
+		buckets[bounds[i]] = count
+	}
+	count += h.buckets[len(bounds)].Load()
+	return count, time.Duration(h.nanos.Load()).Seconds(), buckets
+}
