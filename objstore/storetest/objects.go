@@ -72,7 +72,8 @@ func putBig(s *suite) {
 	}
 }
 
-// putWhole lets writers of bodies of one byte value, each with its own length, race with readers.
+// putWhole lets writers of bodies of one byte value, each with its own length, race with readers until these have seen
+// enough.
 func putWhole(s *suite) {
 	bodyOf := func(w int) []byte { return bytes.Repeat([]byte{byte(w)}, 20_000+w*7_001) }
 	s.put("k", bodyOf(0))
@@ -80,24 +81,9 @@ func putWhole(s *suite) {
 	done := make(chan struct{})
 	for w := range 3 {
 		writers.Go(func() {
-			for range 10 {
+			for {
 				if err := s.Put(s.Context(), s.prefix+"k", bodyOf(w)); err != nil {
 					s.Errorf("put: %v", err)
-					return
-				}
-			}
-		})
-	}
-	for range 2 {
-		readers.Go(func() {
-			for {
-				o, err := s.Get(s.Context(), s.prefix+"k", objstore.Range{})
-				if err != nil {
-					s.Errorf("get: %v", err)
-					return
-				}
-				if len(o.Body) == 0 || !bytes.Equal(o.Body, bodyOf(int(o.Body[0]))) {
-					s.Errorf("a mixed or cut object of %d bytes", len(o.Body))
 					return
 				}
 				select {
@@ -108,9 +94,24 @@ func putWhole(s *suite) {
 			}
 		})
 	}
-	writers.Wait()
-	close(done)
+	for range 2 {
+		readers.Go(func() {
+			for range 30 {
+				o, err := s.Get(s.Context(), s.prefix+"k", objstore.Range{})
+				if err != nil {
+					s.Errorf("get: %v", err)
+					return
+				}
+				if len(o.Body) == 0 || !bytes.Equal(o.Body, bodyOf(int(o.Body[0]))) {
+					s.Errorf("a mixed or cut object of %d bytes", len(o.Body))
+					return
+				}
+			}
+		})
+	}
 	readers.Wait()
+	close(done)
+	writers.Wait()
 }
 
 func putMany(s *suite) {

@@ -22,7 +22,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) objstore.Store) {
 	for _, rule := range rules {
 		t.Run(rule.name, func(t *testing.T) {
-			rule.check(&suite{T: t, Store: open(t), prefix: fmt.Sprintf("storetest/%016x/", rand.Uint64())})
+			rule.check(newSuite(t, open(t)))
 		})
 	}
 }
@@ -60,11 +60,24 @@ var rules = []struct {
 	{"a cancelled context ends calls", cancelled},
 }
 
+// reporter is what rules need of a testing.T. The suite's own test listens in, to see that rules find broken stores.
+type reporter interface {
+	Helper()
+	Context() context.Context
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // suite is one rule's view of the store: keys are relative to the rule's own prefix, and errors end the rule.
 type suite struct {
-	*testing.T
+	reporter
 	objstore.Store
 	prefix string
+}
+
+func newSuite(r reporter, s objstore.Store) *suite {
+	return &suite{reporter: r, Store: s, prefix: fmt.Sprintf("storetest/%016x/", rand.Uint64())}
 }
 
 func (s *suite) put(key string, body []byte) {
