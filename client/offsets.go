@@ -3,11 +3,13 @@ package client
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // Span is a stretch of one partition: the offsets [From, To).
@@ -55,13 +57,16 @@ func (c *Client) listed(ctx context.Context, topic string, list func(context.Con
 	}
 	offsets := map[int32]int64{}
 	for p, o := range found[topic] {
+		if errors.Is(o.Err, kerr.UnknownTopicOrPartition) && p < 0 {
+			break // kadm's way to say that there is no such topic
+		}
 		if o.Err != nil {
 			return nil, fmt.Errorf("list offsets of %q, partition %d: %w", topic, p, topicError(topic, o.Err))
 		}
 		offsets[p] = o.Offset
 	}
 	if len(offsets) == 0 {
-		return nil, fmt.Errorf("list offsets of %q: %w", topic, ErrUnknownTopic)
+		return nil, fmt.Errorf("list offsets: %w %q", ErrUnknownTopic, topic)
 	}
 	return offsets, nil
 }

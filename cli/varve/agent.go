@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/varvelog/varve/agent"
+)
+
+// agentFlags is what "varve agent" and "varve dev" set.
+type agentFlags struct {
+	cfg         agent.Config
+	store, meta string
+	flushBytes  byteSize
+	memoryLimit byteSize
+	settings    []pair
+	level       string
+	config      string // file
+}
+
+func newAgentFlags() *agentFlags {
+	cfg := agent.DefaultConfig()
+	return &agentFlags{cfg: cfg, flushBytes: byteSize(cfg.FlushBytes), memoryLimit: byteSize(cfg.MemoryLimit), level: "info"}
+}
+
+func agentCommand() *command {
+	f := newAgentFlags()
+	c := &command{
+		name: "agent", max: 0,
+		short: "run an agent of a cluster",
+		long: `Serves Kafka clients from the bucket and the table until it gets SIGTERM or SIGINT; then it flushes once more, leaves
+a snapshot and exits with 0. A second signal ends it at once.
+
+Prints on stdout where it listens once it serves, first "kafka HOST:PORT". Port 0 picks a free one.
+
+  --store  s3://BUCKET/PREFIX?region=R&endpoint=URL&path_style=true  file:///DIR  mem://  null://
+  --meta   dynamodb://TABLE?region=R&endpoint=URL  bolt:///FILE  mem://
+
+"fault+" in front of either injects failures, for tests: fault+file:///DIR?delay=250ms. Credentials come from the AWS
+environment, files or role. A --config FILE has a line "name = value" for each flag, without the dashes, and may also set
+heartbeat, ttl, snapshot-interval, snapshot-flushes and poll.`,
+		options: append(f.storeOptions(), f.options()...),
+		examples: []string{
+			"varve agent --name a1 --store 's3://varve/prod?region=eu-central-1' --meta 'dynamodb://varve?region=eu-central-1' --listen 0.0.0.0:9092 --advertise a1.example.com:9092",
+			"varve agent --name a1 --store file:///var/lib/varve/objects --meta bolt:///var/lib/varve/facts.db --http 127.0.0.1:8080",
+		},
+	}
+	c.run = func(ctx context.Context, w *world, _ []string) error {
+		if err := f.settle(w, c.options); err != nil {
+			return err
+		}
+		for _, o := range c.options[:3] {
+			if o.from == "" {
+				return usagef("--%s is missing: %s", o.name, o.usage)
+			}
+		}
+		log := newLogger(w, f.level)
+		stores, err := openStores(ctx, f.store, f.meta, log)
+		if err != nil {
+			return err
+		}
+		defer stores.close(log)
+		f.cfg.Prefix, f.cfg.Exclusive = stores.prefix, stores.exclusive
+		return serve(ctx, f.cfg, stores.agent, log, func(_ context.Context, at agent.Addresses) error {
+			printAddresses(w, at)
+			return nil
+		})
+	}
+	return c
+}
+
+// storeOptions are the three that an agent cannot do without.
+func (f *agentFlags) storeOptions() []*option {
+	return []*option{
+		opt(&f.cfg.Name, parseText, "name", "NAME", "of the agent, stable over restarts").withEnv(),
+		opt(&f.store, parseText, "store", "URL", "the object store").withEnv(),
+		opt(&f.meta, parseText, "meta", "URL", "the metastore").withEnv(),
+	}
+}
+
+// options are those that dev has too.
+func (f *agentFlags) options() []*option {
+	return []*option{
+		opt(&f.cfg.Listen, parseText, "listen", "HOST:PORT", "where Kafka clients connect").withEnv(),
+		opt(&f.cfg.Advertise, parseText, "advertise", "HOST:PORT", "what clients are told to connect to").withEnv().withDefault("what --listen is bound to"),
+		opt(&f.cfg.Peer, parseText, "peer", "HOST:PORT", "where other agents connect").withEnv(),
+		opt(&f.cfg.HTTP, parseText, "http", "HOST:PORT", "health, metrics and console").withEnv(),
+		opt(&f.cfg.Zone, parseText, "zone", "ZONE", "the availability zone this runs in").withEnv(),
+		opt(&f.cfg.Cluster, parseText, "cluster", "NAME", "the cluster: what keys and items begin with").withEnv(),
+		opt(&f.cfg.Slots, parseInt, "slots", "N", "units of leadership; fixed by a cluster's first agent").withEnv(),
+		opt(&f.cfg.Flush, parseDuration, "flush", "DURATION", "longest time between two flushes").withEnv(),
+		opt(&f.flushBytes, parseBytes, "flush-bytes", "SIZE", "flush when so much waits").withEnv(),
+		opt(&f.memoryLimit, parseBytes, "memory-limit", "SIZE", "what the process shall stay under").withEnv(),
+		opt(&f.level, oneOf("debug", "info", "warn", "error"), "log-level", "LEVEL", "debug, info, warn or error").withEnv(),
+		optMany(&f.settings, parsePair, "set", "KEY=VALUE", "a broker config by Kafka's name, like num.partitions=6").withEnv(),
+		opt(&f.config, parseText, "config", "FILE", "read flags from a file").withEnv(),
+	}
+}
+
+// fileOptions may stand in a config file only: intervals that tests shorten.
+func (f *agentFlags) fileOptions() []*option {
+	return []*option{
+		opt(&f.cfg.Heartbeat, parseDuration, "heartbeat", "DURATION", ""),
+		opt(&f.cfg.TTL, parseDuration, "ttl", "DURATION", ""),
+		opt(&f.cfg.SnapshotInterval, parseDuration, "snapshot-interval", "DURATION", ""),
+		opt(&f.cfg.SnapshotFlushes, parseInt, "snapshot-flushes", "N", ""),
+		opt(&f.cfg.Poll, parseDuration, "poll", "DURATION", ""),
+	}
+}
+
+// settle reads the config file and puts the pieces together.
+func (f *agentFlags) settle(w *world, options []*option) error {
+	if f.config != "" {
+		if err := readConfigFile(w, f.config, append(f.fileOptions(), options...)); err != nil {
+			return err
+		}
+	}
+	settings, err := pairMap(f.settings)
+	if err != nil {
+		return fmt.Errorf("--set: %w", err)
+	}
+	f.cfg.Settings, f.cfg.Version = settings, version()
+	f.cfg.FlushBytes, f.cfg.MemoryLimit = int64(f.flushBytes), int64(f.memoryLimit)
+	return nil
+}

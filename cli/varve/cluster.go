@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+
+	"github.com/varvelog/varve/client"
+)
+
+func clusterCommand() *command {
+	return &command{
+		name:  "cluster",
+		short: "show a cluster, its agents, slots and configs",
+		sub: []*command{
+			clusterInfoCommand(), clusterAgentsCommand(), clusterSlotsCommand(), clusterConfigCommand(), clusterAPIVersionsCommand(),
+		},
+		examples: []string{"varve cluster info", "varve cluster agents --output json"},
+	}
+}
+
+func clusterInfoCommand() *command {
+	var conn connection
+	var format string
+	return &command{
+		name:     "info",
+		short:    "show what the cluster says of itself",
+		options:  []*option{conn.option(), outputOption(&format)},
+		examples: []string{"varve cluster info", "varve cluster info --bootstrap 10.0.0.7:9092 --output json"},
+		run: func(ctx context.Context, w *world, _ []string) error {
+			return conn.with(ctx, func(c *client.Client) error {
+				cluster, err := c.Cluster(ctx)
+				if err != nil {
+					return err
+				}
+				topics, err := c.Topics(ctx)
+				if err != nil {
+					return err
+				}
+				partitions := 0
+				for _, t := range topics {
+					partitions += len(t.Partitions)
+				}
+				return document{fields: []docField{
+					{"cluster", cluster.ID}, {"controller", cluster.Controller}, {"agents", len(cluster.Agents)},
+					{"topics", len(topics)}, {"partitions", partitions},
+				}}.print(w.out, format)
+			})
+		},
+	}
+}
+
+func clusterAgentsCommand() *command {
+	var conn connection
+	var format string
+	return &command{
+		name:     "agents",
+		short:    "list the agents that serve",
+		options:  []*option{conn.option(), outputOption(&format)},
+		examples: []string{"varve cluster agents", "varve cluster agents --output jsonl"},
+		run: func(ctx context.Context, w *world, _ []string) error {
+			return conn.with(ctx, func(c *client.Client) error {
+				cluster, err := c.Cluster(ctx)
+				if err != nil {
+					return err
+				}
+				l := listing{name: "agents", columns: []column{
+					{"ID", "id"}, {"HOST", "host"}, {"PORT", "port"}, {"ZONE", "zone"}, {"CONTROLLER", "controller"},
+				}}
+				for _, a := range cluster.Agents {
+					l.rows = append(l.rows, []any{a.ID, a.Host, a.Port, a.Zone, a.ID == cluster.Controller})
+				}
+				return document{listings: []listing{l}}.print(w.out, format)
+			})
+		},
+	}
+}

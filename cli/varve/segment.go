@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	"github.com/varvelog/varve/objstore"
+)
+
+// defaultStore is where "varve dev" keeps its objects, seen from the folder it was started in.
+const defaultStore = "./.varve"
+
+func segmentCommand() *command {
+	return &command{
+		name:  "segment",
+		short: "look into the objects in the bucket; no agent is needed",
+		long:  "Objects are named by their keys, as \"varve segment list\" prints them. So far there are WAL bundles and snapshots.",
+		sub: []*command{
+			segmentListCommand(), segmentInspectCommand(), segmentVerifyCommand(), segmentCatCommand(),
+		},
+		examples: []string{"varve segment list orders", "varve segment verify orders --deep"},
+	}
+}
+
+// bucket is how a command finds the objects of a cluster.
+type bucket struct {
+	store, cluster string
+	keys           objstore.Keys
+	objects        objstore.Store
+}
+
+func (b *bucket) options() []*option {
+	b.cluster = "varve"
+	return []*option{
+		opt(&b.store, parseText, "store", "URL", "the object store").withEnv().withDefault("that of \"varve dev\" in this folder"),
+		opt(&b.cluster, parseText, "cluster", "NAME", "the cluster: what keys begin with").withEnv(),
+	}
+}
+
+// with opens the bucket for the time of do.
+func (b *bucket) with(ctx context.Context, w *world, do func(context.Context) error) error {
+	if b.store == "" {
+		var err error
+		if b.store, err = devStore(defaultStore); err != nil {
+			return err
+		}
+	}
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	var o openedStores
+	defer o.close(log)
+	if err := o.openObjects(ctx, b.store, log); err != nil {
+		return err
+	}
+	b.objects, b.keys = o.agent.Objects, objstore.Keys{Prefix: o.prefix, Cluster: b.cluster}
+	if err := b.keys.Validate(); err != nil {
+		return usagef("--cluster: %w", err)
+	}
+	return do(objstore.WithPurpose(ctx, objstore.PurposeOther))
+}

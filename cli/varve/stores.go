@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/varvelog/varve/agent"
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/bolt"
+	factfault "github.com/varvelog/varve/metastore/fault"
+	factmem "github.com/varvelog/varve/metastore/mem"
+	"github.com/varvelog/varve/objstore"
+	"github.com/varvelog/varve/objstore/disk"
+	"github.com/varvelog/varve/objstore/fault"
+	"github.com/varvelog/varve/objstore/mem"
+	"github.com/varvelog/varve/objstore/null"
+	"github.com/varvelog/varve/objstore/s3"
+)
+
+// openedStores is the two stores of an agent and what belongs to them.
+type openedStores struct {
+	agent     agent.Stores
+	prefix    string // of object keys
+	exclusive bool   // no other process can use the table while this one does
+	closers   []func() error
+}
+
+func (o *openedStores) close(log *slog.Logger) {
+	for _, c := range o.closers {
+		if err := c(); err != nil {
+			log.Warn("closing a store", "err", err)
+		}
+	}
+}
+
+// openStores opens what two URLs name, metered, and looks whether bucket and table are there.
+func openStores(ctx context.Context, store, meta string, log *slog.Logger) (*openedStores, error) {
+	o := new(openedStores)
+	if err := errors.Join(o.openObjects(ctx, store, log), o.openFacts(ctx, meta, log)); err != nil {
+		o.close(log)
+		return nil, err
+	}
+	return o, nil
+}
+
+// openObjects is the one place that knows which object stores there are.
+func (o *openedStores) openObjects(ctx context.Context, raw string, log *slog.Logger) error {
+	u, err := parseStoreURL(raw, objectSchemes)
+	if err != nil {
+		return usagef("--store: %w", err)
+	}
+	var s objstore.Store
+	switch u.scheme {
+	case "s3":
+		s, err = o.openBucket(ctx, u)
+	case "file":
+		var d *disk.Store
+		if d, err = disk.New(u.path); err == nil {
+			s, o.closers = d, append(o.closers, d.Close)
+		}
+	case "mem":
+		s = mem.New()
+	case "null":
+		s = null.New()
+	}
+	if err != nil {
+		return fmt.Errorf("--store: %w", err)
+	}
+	if u.faults != nil {
+		plan, err := fault.ParsePlan(u.faults)
+		if err != nil {
+			return usagef("--store: %w", err)
+		}
+		log.Warn("the object store fails on purpose", "plan", u.faults.Encode())
+		s = fault.New(s, plan)
+	}
+	o.agent.Objects = s
+	return nil
+}
+
+func (o *openedStores) openBucket(ctx context.Context, u storeURL) (objstore.Store, error) {
+	path, err := u.flag("path_style")
+	if err != nil {
+		return nil, err
+	}
+	checksum, err := checksumOf(u.params.Get("checksum"))
+	if err != nil {
+		return nil, err
+	}
+	s, err := s3.New(ctx, s3.Config{
+		Bucket: u.host, Region: u.params.Get("region"), Endpoint: u.params.Get("endpoint"), PathStyle: path, Checksum: checksum,
+	})
+	if err != nil {
+		return nil, err
+	}
+	o.prefix, o.closers = u.path, append(o.closers, s.Close)
+	return s, s.Check(ctx)
+}
+
+// checksumOf reads the parameter checksum.
+func checksumOf(s string) (s3.Checksum, error) {
+	switch s {
+	case "", "auto":
+		return s3.ChecksumAuto, nil
+	case "always":
+		return s3.ChecksumAlways, nil
+	case "never":
+		return s3.ChecksumNever, nil
+	}
+	return 0, fmt.Errorf("parameter checksum: %q is none of auto, always, never", s)
+}
+
+// openFacts is the one place that knows which metastores there are.
+func (o *openedStores) openFacts(ctx context.Context, raw string, log *slog.Logger) error {
+	u, err := parseStoreURL(raw, factSchemes)
+	if err != nil {
+		return usagef("--meta: %w", err)
+	}
+	var s metastore.Store
+	switch u.scheme {
+	case "dynamodb":
+		s, err = o.openTable(ctx, u)
+	case "bolt":
+		o.exclusive = true
+		s, err = o.openFile(u.path)
+	case "mem":
+		o.exclusive = true
+		s = factmem.New()
+	}
+	if err != nil {
+		return fmt.Errorf("--meta: %w", err)
+	}
+	if u.faults != nil {
+		plan, err := factfault.ParsePlan(u.faults)
+		if err != nil {
+			return usagef("--meta: %w", err)
+		}
+		log.Warn("the metastore fails on purpose", "plan", u.faults.Encode())
+		s = factfault.New(s, plan)
+	}
+	o.agent.Facts = s
+	return nil
+}
+
+func (o *openedStores) openFile(path string) (metastore.Store, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	b, err := bolt.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	o.closers = append(o.closers, b.Close)
+	return b, nil
+}
+
+// fileURL is the URL of a file or folder in a folder. Characters that mean something in a URL are escaped.
+func fileURL(scheme, dir, name string) string {
+	return (&url.URL{Scheme: scheme, Path: filepath.ToSlash(filepath.Join(dir, name))}).String()
+}
+
+func (o *openedStores) openTable(context.Context, storeURL) (metastore.Store, error) {
+	return nil, errors.New("dynamodb is not built in")
+}
