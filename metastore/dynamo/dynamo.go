@@ -22,6 +22,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go/logging"
 	"github.com/varvelog/varve/metastore"
 )
 
@@ -83,7 +84,8 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 			o.BaseEndpoint = &cfg.Endpoint
 		}
 		o.HTTPClient, o.Retryer = s.http, aws.NopRetryer{}
-		o.DisableValidateResponseChecksum = true // else a local store's log fills with mismatches
+		o.Logger = logging.Nop{}                 // errors say what there is to say
+		o.DisableValidateResponseChecksum = true // with local stores each conflict would be logged as a mismatch
 	})
 	retryer := retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.MaxBackoff, o.RateLimiter = readTries, 200*time.Millisecond, ratelimit.None
