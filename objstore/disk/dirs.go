@@ -30,10 +30,11 @@ func (s *Store) ensureLocked(dir string) error {
 	if err := s.ensureLocked(parent); err != nil {
 		return err
 	}
+	s.note("mkdir", dir)
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := syncDir(parent); err != nil {
+	if err := s.syncDir(parent); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -75,11 +76,12 @@ func (s *Store) afterDelete(dir string) error {
 		delete(s.mu.durable, dir)
 		s.mu.Unlock()
 	}
-	return syncDir(dir)
+	return s.syncDir(dir)
 }
 
 // syncDir makes the entries of a folder durable.
-func syncDir(dir string) error {
+func (s *Store) syncDir(dir string) error {
+	s.note("sync", dir)
 	f, err := openFile(dir, os.O_RDONLY, 0)
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ import (
 // Store is an objstore.Store in a directory.
 type Store struct {
 	root  string
+	trace func(step, path string) // hears of each step that durability rests on; nil outside of tests
 	mkdir sync.Mutex
 	mu    struct {
 		sync.Mutex
@@ -68,6 +69,12 @@ func (s *Store) Close() error {
 		return nil
 	}
 	return t.close()
+}
+
+func (s *Store) note(step, path string) {
+	if s.trace != nil {
+		s.trace(step, path)
+	}
 }
 
 // path returns the file of a key that CheckKey took.
@@ -110,6 +117,7 @@ func (s *Store) writeTemp(body []byte) (string, error) {
 	}
 	_, err = f.Write(body)
 	if err == nil {
+		s.note("sync", f.Name())
 		err = f.Sync()
 	}
 	if e := f.Close(); err == nil {
@@ -129,6 +137,7 @@ func (s *Store) publish(temp, path string) error {
 		if err := s.ensureDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		s.note("rename to", path)
 		err := rename(temp, path)
 		if err == nil {
 			break
@@ -139,7 +148,7 @@ func (s *Store) publish(temp, path string) error {
 		}
 		s.forget(dir)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := s.syncDir(dir); err != nil {
 		return fmt.Errorf("%w: sync %s: %w", objstore.ErrUnknown, dir, err) // readers see it already
 	}
 	return nil
@@ -207,6 +216,7 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 			break
 		}
 		path := s.path(key)
+		s.note("unlink", path)
 		switch err := syscall.Unlink(path); {
 		case err == nil:
 			dir := filepath.Dir(path)

@@ -104,6 +104,48 @@ func TestTemp(t *testing.T) {
 	}
 }
 
+// TestSteps holds the order of what durability rests on. Without one of the syncs, or with one too late, everything works
+// until the power fails.
+func TestSteps(t *testing.T) {
+	dir := t.TempDir()
+	steps := func(s *Store, call func() error) string {
+		var got []string
+		s.trace = func(step, path string) {
+			path, err := filepath.Rel(dir, path)
+			if err != nil {
+				t.Error(err)
+			}
+			if strings.HasPrefix(path, tempName) {
+				path = "temp"
+			}
+			got = append(got, step+" "+filepath.ToSlash(path))
+		}
+		defer func() { s.trace = nil }()
+		if err := call(); err != nil {
+			t.Error(err)
+		}
+		return strings.Join(got, ", ")
+	}
+	s, second := open(t, dir), open(t, dir)
+	put := func(s *Store, key string) func() error {
+		return func() error { return s.Put(t.Context(), key, []byte("x")) }
+	}
+	for _, c := range []struct{ what, got, want string }{
+		{"first put", steps(s, put(s, "a/b/1")), "sync temp, mkdir a, sync ., mkdir a/b, sync a, rename to a/b/1, sync a/b"},
+		{"next put", steps(s, put(s, "a/b/2")), "sync temp, rename to a/b/2, sync a/b"},
+		// Another store made the folders; it may have died before its syncs.
+		{"put of another store", steps(second, put(second, "a/b/3")), "sync temp, mkdir a, sync ., mkdir a/b, sync a, rename to a/b/3, sync a/b"},
+		{"put without a folder", steps(s, put(s, "top")), "sync temp, rename to top, sync ."},
+		{"delete", steps(s, func() error { return s.Delete(t.Context(), "a/b/1", "a/b/2") }), "unlink a/b/1, unlink a/b/2, sync a/b"},
+		{"delete of the last", steps(s, func() error { return s.Delete(t.Context(), "a/b/3") }), "unlink a/b/3, sync ."},
+		{"put after it", steps(s, put(s, "a/b/1")), "sync temp, mkdir a, sync ., mkdir a/b, sync a, rename to a/b/1, sync a/b"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.what, c.got, c.want)
+		}
+	}
+}
+
 // TestRemovedUnderUs checks that a Put makes again what somebody removed with rm -r.
 func TestRemovedUnderUs(t *testing.T) {
 	dir := t.TempDir()

@@ -28,17 +28,11 @@ func TestConformance(t *testing.T) {
 
 // script returns a hook that gives the nth call of op (from 1) the nth action; later calls pass.
 func script(op fault.Op, acts ...fault.Action) func(fault.Op, string) fault.Action {
-	var mu sync.Mutex
-	n := 0
-	return func(o fault.Op, _ string) fault.Action {
-		mu.Lock()
-		defer mu.Unlock()
-		if o != op || n == len(acts) {
-			return fault.Action{Do: fault.Pass}
-		}
-		n++
-		return acts[n-1]
+	var steps []fault.Step
+	for i, act := range acts {
+		steps = append(steps, fault.Step{Op: op, N: i + 1, Action: act})
 	}
+	return fault.Script(steps...)
 }
 
 // has reports whether s holds exactly body under key.
@@ -57,6 +51,28 @@ func want(t *testing.T, what string, err, target error) {
 	t.Helper()
 	if !errors.Is(err, target) {
 		t.Errorf("%s: %v, want %v", what, err, target)
+	}
+}
+
+// TestScript checks that steps count the calls that they fit, and no others.
+func TestScript(t *testing.T) {
+	fail := fault.Action{Do: fault.Fail}
+	s := fault.New(mem.New(), fault.Plan{Hook: fault.Script(
+		fault.Step{Op: fault.Put, Part: "/w/", N: 2, Action: fail},
+		fault.Step{Op: fault.Put, Part: "/w/3", N: 1, Action: fault.Action{Do: fault.Fail, Err: objstore.ErrThrottled}},
+		fault.Step{Op: fault.Get, Part: "bad", Action: fail},
+	)})
+	for _, c := range []struct {
+		key  string
+		want error
+	}{
+		{"c/w/1", nil}, {"c/s/1", nil}, {"c/w/3", objstore.ErrUnknown}, {"c/w/3", nil}, {"c/w/4", nil}, {"bad", nil},
+	} {
+		want(t, "put "+c.key, s.Put(t.Context(), c.key, nil), c.want)
+	}
+	for range 3 {
+		_, err := s.Get(t.Context(), "bad", objstore.Range{})
+		want(t, "get", err, objstore.ErrUnknown)
 	}
 }
 
