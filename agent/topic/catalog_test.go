@@ -299,6 +299,12 @@ func TestDeletionIsFinishedByOthers(t *testing.T) {
 	if names(c.List()) != "x" {
 		t.Fatalf("loaded %v", names(c.List()))
 	}
+	if err := c.finish(t.Context(), map[string]uuid.UUID{"y": old.ID}); err != nil { // late, of an earlier topic
+		t.Fatal(err)
+	}
+	if _, err := store.Get(t.Context(), records.Cluster("c").TopicKey("y"), metastore.Consistent); err != nil {
+		t.Fatalf("the item of a later topic was removed: %v", err)
+	}
 	open, err := c.finishAll(t.Context(), nil)
 	if err != nil || len(open) != 1 {
 		t.Fatalf("first round: %v, %v", open, err)
@@ -356,7 +362,7 @@ func TestFind(t *testing.T) {
 	if _, err := b.Find(t.Context(), "x"); !errors.Is(err, ErrUnknown) {
 		t.Fatalf("a negative answer is remembered: %v", err)
 	}
-	b.mu2(func() { b.Catalog.mu.unknown["x"] = time.Now().Add(-time.Millisecond) })
+	b.locked(func() { b.Catalog.mu.unknown["x"] = time.Now().Add(-time.Millisecond) })
 	if got, err := b.Find(t.Context(), "x"); err != nil || got.ID != made.ID || b.LookupID(made.ID) == nil {
 		t.Fatalf("after: %+v, %v", got, err)
 	}
@@ -376,7 +382,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func (a *agent) mu2(f func()) {
+func (a *agent) locked(f func()) {
 	a.Catalog.mu.Lock()
 	defer a.Catalog.mu.Unlock()
 	f()

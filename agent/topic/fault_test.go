@@ -187,10 +187,99 @@ func TestLostReplyThenDeletedByAnother(t *testing.T) {
 	})
 }
 
+// before makes a plan that runs f before the first transaction reaches the table.
+func before(f func()) fault.Plan {
+	var once sync.Once
+	return fault.Plan{Hook: func(c fault.Call) fault.Action {
+		if c.Op == fault.Transact {
+			once.Do(f)
+		}
+		return fault.Action{Do: fault.Pass}
+	}}
+}
+
+// Somebody else's change comes between the read and the write of ours: neither is lost.
+func TestChangesBetweenReadAndWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := mem.New()
+		store := fault.New(table, fault.Plan{})
+		a, b := join(t, store, nil), join(t, table, nil)
+		first := b.create(t, "x", 1)
+		value := "77"
+		store.SetPlan(before(func() {
+			if _, err := b.Alter(t.Context(), "x", []Change{{"retention.bytes", OpSet, &value}}, false); err != nil {
+				t.Error(err)
+			}
+		}))
+		got, err := a.Alter(t.Context(), "x", []Change{{"retention.ms", OpSet, &value}}, false)
+		if err != nil || got.Config.RetentionMS != 77 || got.Config.RetentionBytes != 77 {
+			t.Fatalf("a change is lost: %+v, %v", got, err)
+		}
+		store.SetPlan(before(func() {
+			if _, err := b.AddPartitions(t.Context(), "x", 5, false); err != nil {
+				t.Error(err)
+			}
+		}))
+		if _, err := a.AddPartitions(t.Context(), "x", 4, false); !errors.Is(err, ErrPartitions) {
+			t.Fatalf("partitions were taken away: %v", err)
+		}
+		anew := func() {
+			if err := b.Delete(t.Context(), "x"); err != nil {
+				t.Error(err)
+			}
+			b.create(t, "x", 1)
+		}
+		store.SetPlan(before(anew))
+		if out := a.DeleteAll(t.Context(), []Target{{ID: first.ID}}); !errors.Is(out[0].Err, ErrUnknown) {
+			t.Fatalf("deleted the topic that took the name: %+v", out)
+		}
+		store.SetPlan(before(anew))
+		if _, err := a.Alter(t.Context(), "x", []Change{{"retention.ms", OpSet, &value}}, false); err != nil {
+			t.Fatalf("alter what was created anew: %v", err)
+		}
+		if err := a.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		agree(t, table, a)
+		store.SetPlan(before(anew))
+		if err := a.Delete(t.Context(), "x"); err != nil {
+			t.Fatalf("delete what was created anew: %v", err)
+		}
+		if page, err := table.Query(t.Context(), metastore.Query{PK: records.Cluster("c").TopicsPK()}); err != nil || len(page.Rows) > 0 {
+			t.Fatalf("left: %v, %v", page.Rows, err)
+		}
+	})
+}
+
+// The reply is lost, and no repetition comes through: a read of the log decides.
+func TestLogDecidesInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := fault.New(mem.New(), fault.Plan{})
+		a := join(t, store, nil)
+		seen := 0
+		store.SetPlan(fault.Plan{Hook: func(c fault.Call) fault.Action {
+			if c.Op != fault.Transact {
+				return fault.Action{Do: fault.Pass}
+			}
+			if seen++; seen == 1 {
+				return fault.Action{Do: fault.Lose}
+			}
+			return fault.Action{Do: fault.Fail, Err: metastore.ErrThrottled}
+		}})
+		if _, err := a.Create(t.Context(), Spec{Name: "x", Partitions: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if seen != maxTries {
+			t.Errorf("%d tries, want %d", seen, maxTries)
+		}
+	})
+}
+
 // A store that answers nothing: every call ends, in bounded time, with ErrUnavailable.
 func TestStoreDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := fault.New(mem.New(), fault.Plan{})
+		table := mem.New()
+		store := fault.New(table, fault.Plan{})
 		a := join(t, store, nil)
 		a.create(t, "x", 1)
 		store.SetPlan(fault.Plan{Rates: fault.All(fault.Rates{Error: 1})})
@@ -204,7 +293,7 @@ func TestStoreDown(t *testing.T) {
 				_, err := a.Alter(t.Context(), "x", []Change{{"retention.ms", OpSet, &value}}, false)
 				return err
 			},
-			"find":     func() error { _, err := a.Find(t.Context(), "y"); return err },
+			"find":     func() error { _, err := a.Find(t.Context(), "z"); return err },
 			"catch up": func() error { return a.CatchUp(t.Context()) },
 			"load":     func() error { return a.Load(t.Context()) },
 		} {
@@ -218,8 +307,9 @@ func TestStoreDown(t *testing.T) {
 		if a.Lookup("x") == nil {
 			t.Error("a topic is forgotten because the store is down")
 		}
+		join(t, table, nil).create(t, "z", 1)
 		store.SetPlan(fault.Plan{})
-		if _, err := a.Find(t.Context(), "y"); !errors.Is(err, ErrUnknown) {
+		if _, err := a.Find(t.Context(), "z"); err != nil {
 			t.Errorf("an error was remembered: %v", err)
 		}
 	})

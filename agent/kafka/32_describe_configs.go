@@ -1,0 +1,81 @@
+package kafka
+
+import (
+	"context"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/agent/topic"
+)
+
+// DescribeConfigs (key 32): v1-4.
+//
+//	v1: synonyms. v3: types and documentation.
+//
+// Differs from Kafka: any agent answers for any node id, with its own settings, since agents of a cluster are started
+// alike; the broker config varve.slots tells who leads which slot; there are no loggers and no client metrics.
+func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
+	ctx, cancel := withTimeout(ctx, 0)
+	defer cancel()
+	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	for i := range req.Resources {
+		r := &req.Resources[i]
+		rr := kmsg.NewDescribeConfigsResponseResource()
+		rr.ResourceType, rr.ResourceName = r.ResourceType, r.ResourceName
+		var entries []topic.Entry
+		entries, rr.ErrorCode, rr.ErrorMessage = s.entries(ctx, r)
+		for j := range entries {
+			if len(r.ConfigNames) == 0 || slices.Contains(r.ConfigNames, entries[j].Name) {
+				rr.Configs = append(rr.Configs, described(&entries[j], req))
+			}
+		}
+		resp.Resources = append(resp.Resources, rr)
+	}
+	return resp
+}
+
+// entries are the configs of a resource, or the reason why there are none.
+func (s *Server) entries(ctx context.Context, r *kmsg.DescribeConfigsRequestResource) ([]topic.Entry, int16, *string) {
+	switch r.ResourceType {
+	case kmsg.ConfigResourceTypeTopic:
+		t, err := s.deps.Topics.Find(ctx, r.ResourceName)
+		if err != nil {
+			code, msg := failure(err)
+			return nil, code, msg
+		}
+		return s.deps.Topics.Settings().Topic(t.Overrides), codeNone, nil
+	case kmsg.ConfigResourceTypeBroker:
+		if r.ResourceName == "" { // what is set for all brokers while they run: nothing
+			return nil, codeNone, nil
+		}
+		id, err := brokerID(r.ResourceName)
+		if err != nil {
+			code, msg := refuse(codeInvalidRequest, "%v", err)
+			return nil, code, msg
+		}
+		return s.brokerEntries(id), codeNone, nil
+	case kmsg.ConfigResourceTypeGroupConfig:
+		return s.groupEntries(), codeNone, nil
+	}
+	code, msg := refuse(codeInvalidRequest, "resource type %d has no configs here; topics (2), brokers (4) and groups (32) do", r.ResourceType)
+	return nil, code, msg
+}
+
+func described(e *topic.Entry, req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
+	c := kmsg.NewDescribeConfigsResponseResourceConfig()
+	c.Name, c.Value, c.ReadOnly = e.Name, value(e), e.ReadOnly
+	c.Source, c.ConfigType = kmsg.ConfigSource(e.Source), kmsg.ConfigType(e.Type)
+	c.IsDefault = e.Source == topic.SourceDefault
+	if req.IncludeDocumentation {
+		c.Documentation = &e.Doc
+	}
+	if req.IncludeSynonyms {
+		for _, syn := range e.Synonyms {
+			cs := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
+			cs.Name, cs.Value, cs.Source = syn.Name, kmsg.StringPtr(syn.Value), kmsg.ConfigSource(syn.Source)
+			c.ConfigSynonyms = append(c.ConfigSynonyms, cs)
+		}
+	}
+	return c
+}
