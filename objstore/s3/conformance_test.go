@@ -18,21 +18,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/varvelog/varve/localstack/servers"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/storetest"
 )
 
 // real returns a driver on a new bucket of the store whose URL stands in VARVE_TEST_S3, with the credentials of
-// VARVE_TEST_S3_KEY and VARVE_TEST_S3_SECRET (default: those that localstack/ sets up).
+// VARVE_TEST_S3_KEY and VARVE_TEST_S3_SECRET; without the variables, of this process's MinIO.
 func real(t testing.TB, change ...func(*Config)) *Store {
 	t.Helper()
 	endpoint := os.Getenv("VARVE_TEST_S3")
 	if endpoint == "" {
-		t.Fatal("VARVE_TEST_S3 is not set: the URL of a store that speaks S3, such as http://127.0.0.1:9000")
+		endpoint = servers.MinIO(t).HTTP
 	}
 	cfg := Config{
 		Bucket: fmt.Sprintf("varve-test-%016x", rand.Uint64()), Region: "us-east-1", Endpoint: endpoint, PathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider(env("VARVE_TEST_S3_KEY", "varve"), env("VARVE_TEST_S3_SECRET", "varvevarve"), ""),
+		Credentials: credentials.NewStaticCredentialsProvider(env("VARVE_TEST_S3_KEY", servers.AccessKey), env("VARVE_TEST_S3_SECRET", servers.SecretKey), ""),
 	}
 	for _, c := range change {
 		c(&cfg)
