@@ -138,6 +138,12 @@ func TestCollector(t *testing.T) {
 	if err := reg.Register(s); err != nil {
 		t.Fatal(err)
 	}
+	// What metastore/meter registers beside it.
+	other := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_cost_dollars_total",
+		Help: "Cost of requests at list prices.", ConstLabels: prometheus.Labels{"service": "dynamodb"}}, []string{"purpose"})
+	if err := reg.Register(other); err != nil {
+		t.Error(err)
+	}
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -8,8 +8,8 @@ import (
 	"github.com/varvelog/varve/objstore"
 )
 
-// The series. Whoever else counts dollars describes varve_cost_dollars_total with the same help and labels: a registry
-// insists.
+// The series. varve_cost_dollars_total has a second source, metastore/meter: help and labels must be the same there, purpose
+// variable and service constant, or a registry refuses the second of them.
 var (
 	requestsDesc = prometheus.NewDesc("varve_s3_requests_total",
 		"Requests to the object store.", []string{"op", "class", "purpose", "result"}, nil)
@@ -18,7 +18,7 @@ var (
 	secondsDesc = prometheus.NewDesc("varve_s3_request_seconds",
 		"Time that requests to the object store took.", []string{"op", "purpose"}, nil)
 	dollarsDesc = prometheus.NewDesc("varve_cost_dollars_total",
-		"Cost by the price list, in US dollars.", []string{"service", "purpose"}, nil)
+		"Cost of requests at list prices.", []string{"purpose"}, prometheus.Labels{"service": "s3"})
 )
 
 // Describe implements prometheus.Collector.
@@ -50,7 +50,7 @@ func (s *Store) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstHistogram(secondsDesc, count, sum, buckets, k.op.String(), string(k.p))
 	}
 	for p, d := range dollars {
-		ch <- prometheus.MustNewConstMetric(dollarsDesc, prometheus.CounterValue, d, "s3", string(p))
+		ch <- prometheus.MustNewConstMetric(dollarsDesc, prometheus.CounterValue, d, string(p))
 	}
 }
 
