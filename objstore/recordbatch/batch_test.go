@@ -39,7 +39,7 @@ func TestDecoderServesMany(t *testing.T) {
 	var d Decoder
 	for i := range 60 {
 		c := codecs[i%len(codecs)]
-		want := someRecords(rng, 1+rng.IntN(100))
+		want := someRecords(rng, 1+rng.IntN(2000))
 		b := build(t, Builder{Codec: c}, want)
 		limit := 1 << 20 << (i / 30 * 4) // a larger window later on
 		stop, n := len(want), 0

@@ -106,6 +106,14 @@ func TestNextCutAtEveryByte(t *testing.T) {
 	}
 }
 
+func TestHeaderAlone(t *testing.T) {
+	empty := build(t, Builder{KeepOffsets: true}, nil)
+	b, rest, err := Next(append(empty[:61:61], empty...))
+	if err != nil || len(b) != HeaderLen || len(rest) != HeaderLen || b.CheckCRC() != nil {
+		t.Fatal(len(b), len(rest), err)
+	}
+}
+
 func TestNextRefuses(t *testing.T) {
 	old := func(magic byte, n int) []byte { // message sets: offset, size, crc, magic
 		b := make([]byte, n)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/snappy"
 	"github.com/pierrec/lz4/v4"
 )
 
@@ -58,6 +59,13 @@ func TestHostileRecords(t *testing.T) {
 		"byte after fields":        {1, body(0, 0, -1, -1, 0, 0)},
 		"timestamp without end":    {1, append(append(vs(21), 0), bytes.Repeat([]byte{0xff}, 20)...)},
 		"fields end in the middle": {1, append(vs(6), 0, 0, 0, 1, 1, 0x80)},
+		"no value":                 {1, append(vs(7), 0, 0, 0, 6, 'k', 'e', 'y')},
+		"no header count":          {1, append(vs(8), 0, 0, 0, 6, 'k', 'e', 'y', 1)},
+		"key length without end":   {1, append(append(vs(24), 0, 0, 0), bytes.Repeat([]byte{0xff}, 21)...)},
+		"delta of six bytes":       {1, append(vs(11), 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0, 1, 1, 0)},
+		"value length 2^32":        {1, body(0, 0, -1, 1<<32, 0)},
+		"value length -2^32":       {1, body(0, 0, -1, -1<<32, 0)},
+		"count -1, nothing there":  {-1, nil},
 	} {
 		for _, b := range []Batch{batchOf(None, c.count, c.payload), compressed(t, c.count, c.payload)} {
 			if _, err := all(b, 1<<20); !errors.Is(err, ErrInvalid) {
@@ -79,6 +87,80 @@ func compressed(t *testing.T, count int32, payload []byte) Batch {
 		t.Fatal(err)
 	}
 	return batchOf(Zstd, count, z)
+}
+
+func TestLimitIsExact(t *testing.T) {
+	rs := someRecords(rand.New(rand.NewPCG(21, 22)), 500)
+	plain := build(t, Builder{}, rs).Payload()
+	batches := []Batch{batchOf(Snappy, 500, xerial(plain, 1000))}
+	for _, c := range codecs {
+		batches = append(batches, build(t, Builder{Codec: c}, rs))
+	}
+	for _, b := range batches {
+		if got, err := all(b, len(plain)); err != nil || len(got) != 500 {
+			t.Errorf("%v: at the limit: %d records, %v", b.Codec(), len(got), err)
+		}
+		for _, limit := range []int{len(plain) - 1, 20_000, 1, 0, -1} {
+			if _, err := all(b, limit); !errors.Is(err, ErrTooLarge) {
+				t.Errorf("%v: %d bytes allowed: %v", b.Codec(), limit, err)
+			}
+		}
+	}
+}
+
+func TestOddPayloads(t *testing.T) {
+	var legacy bytes.Buffer
+	w := lz4.NewWriter(&legacy)
+	if err := errors.Join(w.Apply(lz4.LegacyOption(true)), second(w.Write(vs(6, 0, 0, 0, -1, -1, 0))), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		b    Batch
+		want error
+	}{
+		"header cut":         {make(Batch, HeaderLen-1), ErrTruncated},
+		"codec 6":            {batchOf(6, 1, nil), ErrCodec},
+		"lz4, legacy":        {batchOf(LZ4, 1, legacy.Bytes()), ErrCodec},
+		"lz4, skippable":     {batchOf(LZ4, 0, []byte("\x50\x2a\x4d\x18\x00\x00\x00\x00")), ErrCodec},
+		"xerial, no blocks":  {batchOf(Snappy, 0, xerial(nil, 1)), nil},
+		"xerial, header cut": {batchOf(Snappy, 0, xerial(nil, 1)[:15]), ErrCodec},
+		"snappy, nothing":    {batchOf(Snappy, 0, nil), ErrCodec},
+		"gzip, nothing":      {batchOf(Gzip, 0, nil), ErrCodec},
+		"nothing":            {batchOf(None, 0, nil), nil},
+	} {
+		if _, err := all(c.b, 1<<20); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	far := build(t, Builder{KeepOffsets: true, LastOffset: 1 << 30}, []Record{{Offset: 1 << 30}})
+	if got, err := all(far, 100); err != nil || got[0].Offset != 1<<30 {
+		t.Error("a delta of five bytes:", got, err)
+	}
+}
+
+func second(_ int, err error) error { return err }
+
+// TestSnappyAllocatesNoLie wants no room for bytes that cannot come or may not.
+func TestSnappyAllocatesNoLie(t *testing.T) {
+	real := snappy.Encode(nil, make([]byte, 8*mib))
+	for name, c := range map[string]struct {
+		payload []byte
+		limit   int
+	}{
+		"lie below the limit":  {append(binary.AppendUvarint(nil, 16*mib), make([]byte, 1000)...), 32 * mib},
+		"truth above it":       {real, mib},
+		"xerial, truth above":  {xerial(make([]byte, 8*mib), mib), 2 * mib},
+		"xerial, a lie within": {append(xerial(nil, 1), append([]byte{0, 0, 0, 9}, append(binary.AppendUvarint(nil, 16*mib), 0, 0, 0, 0, 0)...)...), 32 * mib},
+	} {
+		b := batchOf(Snappy, 1, c.payload)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := all(b, c.limit)
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; err == nil || used > mib/2 {
+			t.Errorf("%s: %d KiB allocated, %v", name, used>>10, err)
+		}
+	}
 }
 
 func TestManyHeaders(t *testing.T) {
