@@ -89,11 +89,13 @@ func TestCreateTopicsRefuses(t *testing.T) {
 	twice := newTopic("configs", 1, 1, "retention.ms", "1", "retention.ms", "2")
 	both := assigned("both", map[int32][]int32{0: {1}})
 	both.NumPartitions = 1
+	again := assigned("again", map[int32][]int32{0: {1}, 1: {1}})
+	again.ReplicaAssignment[1].Partition = 0
 	req := creating(7,
 		newTopic("a/b", 1, 1), newTopic("there", 1, 1), newTopic("none", 0, 1), newTopic("many", 2_000_000, 1), newTopic("rf", 1, 0),
 		newTopic("unknown", 1, 1, "retention.mss", "1"), newTopic("value", 1, 1, "retention.ms", "x"), newTopic("codec", 1, 1, "compression.type", "zstd"),
 		newTopic("twin", 1, 1), newTopic("twin", 2, 1), twice, both, assigned("gap", map[int32][]int32{0: {1}, 2: {1}}),
-		assigned("uneven", map[int32][]int32{0: {1}, 1: {1, 2}}), assigned("same", map[int32][]int32{0: {1, 1}}),
+		assigned("uneven", map[int32][]int32{0: {1}, 1: {1, 2}}), assigned("same", map[int32][]int32{0: {1, 1}}), again,
 		newTopic("good", 1, 300))
 	want := []struct {
 		name string
@@ -105,7 +107,8 @@ func TestCreateTopicsRefuses(t *testing.T) {
 		{"unknown", codeInvalidConfig, "nearest is retention.ms"}, {"value", codeInvalidConfig, "retention.ms"}, {"codec", codeInvalidConfig, "never compresses"},
 		{"twin", codeInvalidRequest, "more than once"}, {"configs", codeInvalidRequest, "more than once"}, {"both", codeInvalidRequest, "-1 partitions"},
 		{"gap", codeInvalidReplicaAssignment, "0 to 1"}, {"uneven", codeInvalidReplicaAssignment, "2 replicas"},
-		{"same", codeInvalidReplicaAssignment, "there twice"}, {"good", codeNone, ""},
+		{"same", codeInvalidReplicaAssignment, "there twice"}, {"again", codeInvalidReplicaAssignment, "each once"},
+		{"good", codeNone, ""},
 	}
 	resp := call[*kmsg.CreateTopicsResponse](c, req)
 	if len(resp.Topics) != len(want) {

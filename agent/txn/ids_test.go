@@ -181,12 +181,14 @@ func TestUnavailable(t *testing.T) {
 
 // A table that answers nonsense is not taken for a block.
 func TestBadCounter(t *testing.T) {
-	table := mem.New()
-	set := metastore.Item{records.AttrProducer: metastore.N(-5)}
-	if _, err := table.Write(t.Context(), metastore.Op{Kind: metastore.OpPut, Key: records.Cluster("c").IDsKey(), Set: set}); err != nil {
-		t.Fatal(err)
-	}
-	if id, err := NewIDs(table, "c").Next(t.Context()); !errors.Is(err, ErrUnavailable) {
-		t.Fatalf("id %d, %v", id, err)
+	for _, n := range []int64{-5, -1} {
+		table := mem.New()
+		set := metastore.Item{records.AttrProducer: metastore.N(n)}
+		if _, err := table.Write(t.Context(), metastore.Op{Kind: metastore.OpPut, Key: records.Cluster("c").IDsKey(), Set: set}); err != nil {
+			t.Fatal(err)
+		}
+		if id, err := NewIDs(table, "c").Next(t.Context()); !errors.Is(err, ErrUnavailable) {
+			t.Fatalf("id %d, %v", id, err)
+		}
 	}
 }
