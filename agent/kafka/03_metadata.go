@@ -24,7 +24,7 @@ import (
 // metadataWaits: a topic that is not known here is looked for in the store, and perhaps created.
 func metadataWaits(s *Server, req *kmsg.MetadataRequest) bool {
 	for i := range req.Topics {
-		if t := &req.Topics[i]; t.Topic != nil && s.deps.Topics.Lookup(*t.Topic) == nil && validName(*t.Topic) {
+		if t := &req.Topics[i]; t.Topic != nil && s.deps.Topics.Lookup(*t.Topic) == nil && topic.CheckName(*t.Topic) == nil {
 			return true
 		}
 	}
@@ -112,8 +112,8 @@ func (s *Server) findOrCreate(ctx context.Context, name string, create bool) (*t
 	if t := s.deps.Topics.Lookup(name); t != nil {
 		return t, nil
 	}
-	if !validName(name) {
-		return nil, topic.ErrName
+	if err := topic.CheckName(name); err != nil {
+		return nil, err
 	}
 	t, err := s.deps.Topics.Find(ctx, name)
 	if !errors.Is(err, topic.ErrUnknown) || !create || !s.deps.Topics.Settings().AutoCreate() {
@@ -183,21 +183,4 @@ func nullable(s string) *string {
 		return nil
 	}
 	return &s
-}
-
-// maxName is the length of Kafka's topic names: a file name, less what Kafka adds.
-const maxName = 249
-
-// validName reports whether Kafka allows a topic name.
-func validName(name string) bool {
-	if name == "" || len(name) > maxName || name == "." || name == ".." {
-		return false
-	}
-	for _, c := range []byte(name) {
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !letter && c != '.' && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return true
 }
