@@ -3,6 +3,7 @@ package topic
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -63,6 +64,7 @@ type Catalog struct {
 		deadOrder  []uuid.UUID          // ring, oldest at deadNext once full
 		deadNext   int                  // next place in the ring
 		deleting   map[string]uuid.UUID // seen DELETING: somebody has to finish
+		unreadable map[string]struct{}  // names whose items do not decode
 		unknown    map[string]time.Time // until when
 		swept      time.Time            // when unknown was swept last
 	}
@@ -84,6 +86,7 @@ func New(store metastore.Store, log *slog.Logger, o Options) *Catalog {
 	c.mu.collapsed = map[string]int{}
 	c.mu.dead = map[uuid.UUID]struct{}{}
 	c.mu.deleting = map[string]uuid.UUID{}
+	c.mu.unreadable = map[string]struct{}{}
 	c.mu.unknown = map[string]time.Time{}
 	return c
 }
@@ -135,6 +138,7 @@ func (c *Catalog) learn(r records.Topic) {
 	}
 	t := fromRecord(r, c.o.Settings)
 	c.mu.Lock()
+	delete(c.mu.unreadable, r.Name)
 	c.mu.newest = max(c.mu.newest, r.V)
 	old := c.names.get(r.Name)
 	_, dead := c.mu.dead[r.ID]
@@ -170,6 +174,7 @@ func (c *Catalog) learn(r records.Topic) {
 // gone takes in that the topic id is DELETING (pending) or removed.
 func (c *Catalog) gone(name string, id uuid.UUID, pending bool) {
 	c.mu.Lock()
+	delete(c.mu.unreadable, name)
 	if pending {
 		c.mu.deleting[name] = id
 	} else if c.mu.deleting[name] == id {
@@ -191,6 +196,7 @@ func (c *Catalog) gone(name string, id uuid.UUID, pending bool) {
 func (c *Catalog) forget(name string, asked int64) {
 	c.mu.Lock()
 	delete(c.mu.deleting, name)
+	delete(c.mu.unreadable, name)
 	e := c.names.get(name)
 	if e == nil || e.learned > asked {
 		c.mu.Unlock()
@@ -199,6 +205,28 @@ func (c *Catalog) forget(name string, asked int64) {
 	c.removeLocked(e.topic)
 	c.mu.Unlock()
 	c.dropped(e.topic.ID)
+}
+
+// unreadable notes that the item of name does not decode: nothing may be concluded from it, not even that the topic it
+// was is gone. What was known of it stays.
+func (c *Catalog) unreadable(name string, err error) {
+	c.mu.Lock()
+	_, known := c.mu.unreadable[name]
+	c.mu.unreadable[name] = struct{}{}
+	c.mu.Unlock()
+	if !known {
+		c.log.Error("topic item does not decode; somebody must look at the table", "topic", name, "err", err)
+	}
+}
+
+// whole returns an error if there are items that nothing is known of.
+func (c *Catalog) whole() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name := range c.mu.unreadable {
+		return fmt.Errorf("%w: %d topic items do not decode, among them %.260q: %w", ErrUnavailable, len(c.mu.unreadable), name, records.ErrBadItem)
+	}
+	return nil
 }
 
 func (c *Catalog) removeLocked(t *Topic) {

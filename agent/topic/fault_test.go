@@ -315,6 +315,61 @@ func TestStoreDown(t *testing.T) {
 	})
 }
 
+// Nothing is concluded from an item that does not decode: who asks whether a topic is gone gets an error, until the item
+// is well or away. What was known of the topic is served, and all other topics.
+func TestUnreadableItem(t *testing.T) {
+	table := mem.New()
+	a, b := join(t, table, nil), join(t, table, nil)
+	made := a.create(t, "x", 1)
+	if err := b.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	key := records.Cluster("c").TopicKey("x")
+	write := func(op metastore.Op) {
+		t.Helper()
+		if _, err := table.Write(t.Context(), op); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state := func(s string) metastore.Op {
+		return metastore.Op{Kind: metastore.OpUpdate, Key: key, Set: metastore.Item{records.AttrState: metastore.S(s)}}
+	}
+	write(state("FROZEN"))
+	a.create(t, "y", 1)
+	c := unread(table)
+	for range 2 {
+		if err := c.Load(t.Context()); !errors.Is(err, records.ErrBadItem) || c.Lookup("y") == nil {
+			t.Errorf("load: %v", err)
+		}
+	}
+	if _, err := b.refresh(t.Context(), "x"); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("read: %v", err)
+	}
+	if err := b.CatchUp(t.Context()); !errors.Is(err, records.ErrBadItem) || b.LookupID(made.ID) == nil {
+		t.Errorf("it is taken for gone: %v", err)
+	}
+	if _, err := c.Create(t.Context(), Spec{Name: "x", Partitions: 1}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("create over it: %v", err)
+	}
+	write(state("ACTIVE"))
+	if err := c.Load(t.Context()); err != nil || c.LookupID(made.ID) == nil {
+		t.Errorf("well again: %v", err)
+	}
+	write(metastore.Op{Kind: metastore.OpDelete, Key: key})
+	if _, err := b.refresh(t.Context(), "x"); err != nil {
+		t.Error(err)
+	}
+	if err := b.CatchUp(t.Context()); err != nil || b.Lookup("x") != nil {
+		t.Errorf("away: %v", err)
+	}
+}
+
+// unread returns a catalogue that has not read anything.
+func unread(store metastore.Store) *Catalog {
+	s, _ := NewSettings(nil)
+	return New(store, slog.New(slog.DiscardHandler), Options{Cluster: "c", Slots: 16, Poll: time.Second, Settings: s})
+}
+
 // A read that was under way while the topic was removed, or created, must not bring back the old state.
 func TestReadsThatComeLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -83,6 +83,7 @@ func (c *Catalog) read(ctx context.Context, name string) (*records.Topic, error)
 	}
 	r, err := records.DecodeTopic(it)
 	if err != nil {
+		c.unreadable(name, err)
 		return nil, storeError(err)
 	}
 	return &r, nil

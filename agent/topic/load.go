@@ -14,27 +14,35 @@ import (
 	"github.com/varvelog/varve/metastore/records"
 )
 
-// Load reads all topics. Errors: ErrUnavailable.
+// Load reads all topics. After it, and after CatchUp, a topic id that is not in the catalogue is that of no topic, or of one
+// that is DELETING; its data may go. Errors: ErrUnavailable; also records.ErrBadItem if an item does not decode, with all
+// others read.
 func (c *Catalog) Load(ctx context.Context) error {
-	ctx = metastore.WithPurpose(ctx, metastore.PurposeTopic)
+	if err := c.load(metastore.WithPurpose(ctx, metastore.PurposeTopic)); err != nil {
+		return fmt.Errorf("load topics: %w", err)
+	}
+	return c.whole()
+}
+
+func (c *Catalog) load(ctx context.Context) error {
 	asked := c.now()
 	v, err := c.version(ctx, metastore.Consistent) // before the items: changes after it are looked for again
 	if err != nil {
-		return fmt.Errorf("load topics: %w", err)
+		return err
 	}
 	found := map[string]struct{}{}
 	q := metastore.Query{PK: c.o.Cluster.TopicsPK(), Consistency: metastore.Consistent}
 	err = c.pages(ctx, q, func(row metastore.Row) {
 		found[row.SK] = struct{}{}
 		r, err := records.DecodeTopic(row.Item)
-		if err != nil { // the other topics are served all the same
-			c.log.Error("topic item does not decode", "topic", row.SK, "err", err)
+		if err != nil {
+			c.unreadable(row.SK, err)
 			return
 		}
 		c.learn(r)
 	})
 	if err != nil {
-		return fmt.Errorf("load topics: %w", err)
+		return err
 	}
 	c.names.all(func(e *entry) {
 		if _, ok := found[e.topic.Name]; !ok {
@@ -45,9 +53,12 @@ func (c *Catalog) Load(ctx context.Context) error {
 	return nil
 }
 
-// CatchUp makes the catalogue at least as new as the moment of the call, by consistent reads. Errors: ErrUnavailable.
+// CatchUp makes the catalogue at least as new as the moment of the call, by consistent reads. Errors: as Load.
 func (c *Catalog) CatchUp(ctx context.Context) error {
-	return c.follow(metastore.WithPurpose(ctx, metastore.PurposeTopic), metastore.Consistent)
+	if err := c.follow(metastore.WithPurpose(ctx, metastore.PurposeTopic), metastore.Consistent); err != nil {
+		return fmt.Errorf("catch up with topics: %w", err)
+	}
+	return c.whole()
 }
 
 // Run follows changes of other agents and finishes deletions that nobody else finishes, until ctx ends.
@@ -110,15 +121,14 @@ func (c *Catalog) follow(ctx context.Context, how metastore.Consistency) error {
 		return err
 	}
 	if last < v || len(names) > reloadAbove {
-		return c.Load(ctx)
+		return c.load(ctx)
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelGets)
 	for name := range names {
 		g.Go(func() error {
 			_, err := c.refresh(gctx, name)
-			if errors.Is(err, records.ErrBadItem) {
-				c.log.Error("topic item does not decode", "topic", name, "err", err)
+			if errors.Is(err, records.ErrBadItem) { // noted; the other topics are served all the same
 				return nil
 			}
 			return err
