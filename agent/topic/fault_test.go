@@ -345,6 +345,9 @@ func TestUnreadableItem(t *testing.T) {
 	if _, err := b.refresh(t.Context(), "x"); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("read: %v", err)
 	}
+	if err := b.Load(t.Context()); !errors.Is(err, records.ErrBadItem) || b.LookupID(made.ID) == nil {
+		t.Errorf("it is taken for gone: %v", err)
+	}
 	if err := b.CatchUp(t.Context()); !errors.Is(err, records.ErrBadItem) || b.LookupID(made.ID) == nil {
 		t.Errorf("it is taken for gone: %v", err)
 	}
