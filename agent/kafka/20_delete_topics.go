@@ -26,7 +26,6 @@ func (s *Server) deleteTopics(ctx context.Context, req *kmsg.DeleteTopicsRequest
 		}
 	}
 	twice := repeated(named, targetOf)
-	enabled := s.deps.Topics.Settings().Bool("delete.topic.enable")
 	var targets []topic.Target
 	var of []int // the index in resp.Topics of each target
 	told := map[topic.Target]bool{}
@@ -38,22 +37,8 @@ func (s *Server) deleteTopics(ctx context.Context, req *kmsg.DeleteTopicsRequest
 		told[target] = true
 		rt := kmsg.NewDeleteTopicsResponseTopic()
 		rt.Topic, rt.TopicID = named[i].Topic, named[i].TopicID
-		switch {
-		case !enabled:
-			code := codeTopicDeletionDisabled
-			if req.GetVersion() < 3 {
-				code = codeInvalidRequest
-			}
-			rt.ErrorCode, rt.ErrorMessage = refuse(code, "topics cannot be deleted: the agent runs with delete.topic.enable=false")
-		case rt.Topic != nil && rt.TopicID != [16]byte{}:
-			rt.ErrorCode, rt.ErrorMessage = refuse(codeInvalidRequest, "a topic is named by its name or by its id, not by both")
-		case rt.Topic == nil && rt.TopicID == [16]byte{}:
-			rt.ErrorCode, rt.ErrorMessage = refuse(codeInvalidRequest, "a topic is named neither by its name nor by its id")
-		case twice[target]:
-			rt.ErrorCode, rt.ErrorMessage = refuse(codeInvalidRequest, "topic: %v", errDuplicate)
-		case rt.Topic != nil && *rt.Topic == "":
-			rt.ErrorCode, rt.ErrorMessage = failure(topic.ErrUnknown)
-		default:
+		rt.ErrorCode, rt.ErrorMessage = s.refuseDelete(req.GetVersion(), &named[i], twice[target])
+		if rt.ErrorCode == codeNone {
 			targets, of = append(targets, target), append(of, len(resp.Topics))
 		}
 		resp.Topics = append(resp.Topics, rt)
@@ -69,6 +54,28 @@ func (s *Server) deleteTopics(ctx context.Context, req *kmsg.DeleteTopicsRequest
 		}
 	}
 	return resp
+}
+
+// refuseDelete says why a topic of a request cannot be deleted, as far as the request alone tells.
+func (s *Server) refuseDelete(version int16, t *kmsg.DeleteTopicsRequestTopic, twice bool) (int16, *string) {
+	byID := t.TopicID != [16]byte{}
+	switch {
+	case !s.deps.Topics.Settings().Bool("delete.topic.enable"):
+		code := codeTopicDeletionDisabled
+		if version < 3 {
+			code = codeInvalidRequest
+		}
+		return refuse(code, "topics cannot be deleted: the agent runs with delete.topic.enable=false")
+	case t.Topic != nil && byID:
+		return refuse(codeInvalidRequest, "a topic is named by its name or by its id, not by both")
+	case t.Topic == nil && !byID:
+		return refuse(codeInvalidRequest, "a topic is named neither by its name nor by its id")
+	case twice:
+		return refuse(codeInvalidRequest, "topic: %v", errDuplicate)
+	case t.Topic != nil && *t.Topic == "":
+		return failure(topic.ErrUnknown)
+	}
+	return codeNone, nil
 }
 
 func targetOf(t *kmsg.DeleteTopicsRequestTopic) topic.Target {

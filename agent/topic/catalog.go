@@ -26,7 +26,7 @@ const (
 	maxBatch     = 2 << 20         // bytes of a transaction, half of what DynamoDB takes
 	maxTries     = 12              // of a transaction that meets others, or whose outcome is unknown
 	storeTimeout = 5 * time.Second // of a read that several callers share
-	parallelGets = 8               // item reads at once when catching up
+	parallelGets = 16              // item reads at once when catching up
 	maxReads     = 6               // tries of a read that the store was too busy for
 	reloadAbove  = 1000            // names changed at once above which reading all topics is cheaper
 )

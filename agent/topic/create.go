@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/records"
@@ -40,8 +41,12 @@ func (c *Catalog) CreateAll(ctx context.Context, specs []Spec) []Created {
 	var todo []int
 	planned := make([]records.Topic, len(specs))
 	var total int64
+	taken := c.taken(ctx, specs)
 	for i, spec := range specs {
-		r, err := c.plan(ctx, spec, total)
+		r, err := records.Topic{}, taken[i]
+		if err == nil {
+			r, err = c.plan(spec, total)
+		}
 		planned[i], out[i].Err = r, err
 		if err != nil {
 			continue
@@ -119,19 +124,32 @@ func (c *Catalog) occupied(ctx context.Context, ch *change) error {
 
 func exists(name string) error { return fmt.Errorf("%w: %q", ErrExists, name) }
 
+// taken returns for each spec ErrExists if a consistent read shows a topic of its name. It reads only for names that are
+// known, and those that nothing will be written for: of all others the transaction finds out.
+func (c *Catalog) taken(ctx context.Context, specs []Spec) []error {
+	out := make([]error, len(specs))
+	var g errgroup.Group
+	g.SetLimit(parallelGets)
+	for i, spec := range specs {
+		if !spec.ValidateOnly && c.Lookup(spec.Name) == nil {
+			continue
+		}
+		g.Go(func() error {
+			t, err := c.refresh(ctx, spec.Name)
+			if out[i] = err; t != nil {
+				out[i] = exists(spec.Name)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return out
+}
+
 // plan checks spec and works out its item. more is the partitions of topics that are planned besides.
-func (c *Catalog) plan(ctx context.Context, spec Spec, more int64) (records.Topic, error) {
+func (c *Catalog) plan(spec Spec, more int64) (records.Topic, error) {
 	if err := CheckName(spec.Name); err != nil {
 		return records.Topic{}, err
-	}
-	if spec.ValidateOnly || c.Lookup(spec.Name) != nil { // else the transaction finds out
-		t, err := c.refresh(ctx, spec.Name)
-		if err != nil {
-			return records.Topic{}, err
-		}
-		if t != nil {
-			return records.Topic{}, exists(spec.Name)
-		}
 	}
 	n := spec.Partitions
 	if n == -1 {

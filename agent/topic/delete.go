@@ -36,8 +36,16 @@ func (c *Catalog) DeleteAll(ctx context.Context, targets []Target) []Deleted {
 	out := make([]Deleted, len(targets))
 	todo := make([]int, 0, len(targets))
 	taken := map[string]struct{}{}
+	caughtUp := false
 	for i, target := range targets {
-		out[i] = c.target(ctx, target)
+		if target.Name == "" && !caughtUp && c.LookupID(target.ID) == nil {
+			if err := c.CatchUp(ctx); err != nil {
+				out[i].Err = err
+				continue
+			}
+			caughtUp = true
+		}
+		out[i] = c.target(target)
 		if out[i].Err != nil {
 			continue
 		}
@@ -59,20 +67,14 @@ func (c *Catalog) DeleteAll(ctx context.Context, targets []Target) []Deleted {
 }
 
 // target finds out the name of target.
-func (c *Catalog) target(ctx context.Context, target Target) Deleted {
+func (c *Catalog) target(target Target) Deleted {
 	if target.Name != "" {
 		return Deleted{Name: target.Name}
 	}
-	t := c.LookupID(target.ID)
-	if t == nil {
-		if err := c.CatchUp(ctx); err != nil {
-			return Deleted{Err: err}
-		}
-		if t = c.LookupID(target.ID); t == nil {
-			return Deleted{Err: fmt.Errorf("%w: id %v", ErrUnknown, target.ID)}
-		}
+	if t := c.LookupID(target.ID); t != nil {
+		return Deleted{Name: t.Name}
 	}
-	return Deleted{Name: t.Name}
+	return Deleted{Err: fmt.Errorf("%w: id %v", ErrUnknown, target.ID)}
 }
 
 // resolve reads the ids that the names of todo have now.
