@@ -45,6 +45,8 @@ func (f field) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads the three forms.
 func (f *field) UnmarshalJSON(b []byte) error {
 	switch {
+	case !utf8.Valid(b): // encoding/json would put other characters there
+		return errors.New("bytes that are not UTF-8; write them as base64")
 	case string(b) == "null":
 		*f = nil
 		return nil
@@ -131,11 +133,7 @@ func recordLine(r *kgo.Record) ([]byte, error) {
 	}
 	j := jsonRecord{Topic: r.Topic, Partition: &r.Partition, Offset: &r.Offset, Timestamp: &ms, Key: r.Key, Value: value, Headers: []jsonHeader{}}
 	for _, h := range r.Headers {
-		key := field(h.Key)
-		if key == nil {
-			key = field{} // a header's key is never null
-		}
-		j.Headers = append(j.Headers, jsonHeader{key, h.Value})
+		j.Headers = append(j.Headers, jsonHeader{field(h.Key), h.Value})
 	}
 	return marshal(j)
 }

@@ -128,15 +128,19 @@ func printLine(out io.Writer, v any) error {
 	return err
 }
 
-// printTable writes fields as two columns, then each listing under its headings. Values are made printable: they may come
-// from anybody, and a terminal obeys escapes.
+// printTable writes fields as two columns, then each listing under its headings; of several, those that are empty are
+// left out. Values are made printable: they may come from anybody, and a terminal obeys escapes.
 func (d document) printTable(out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	for _, f := range d.fields {
 		fmt.Fprintf(t, "%s\t%s\n", f.name, printable(cell(f.value)))
 	}
 	for i, l := range d.listings {
-		if i > 0 || len(d.fields) > 0 {
+		several := i > 0 || len(d.fields) > 0
+		if several && len(l.rows) == 0 {
+			continue
+		}
+		if several {
 			if err := t.Flush(); err != nil {
 				return err
 			}

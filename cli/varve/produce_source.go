@@ -86,7 +86,8 @@ func jsonSource(in io.Reader) source {
 	}
 }
 
-// formatSource reads records in kgo's language.
+// formatSource reads records in kgo's language. Where it reads no bytes, the key is null but the value is empty: a
+// tombstone must be asked for.
 func formatSource(in io.Reader, layout string) (source, error) {
 	if !strings.Contains(layout, "%v") {
 		return nil, usagef("--format %q has no %%v, so that every value would be null; for a tombstone say --null-value", layout)
@@ -106,6 +107,9 @@ func formatSource(in io.Reader, layout string) (source, error) {
 		n++
 		if err != nil {
 			return nil, fmt.Errorf("line %d, record %d: does not fit the format %q: %w", lines.n, n, layout, err)
+		}
+		if r.Value == nil {
+			r.Value = []byte{}
 		}
 		return r, nil
 	}, nil

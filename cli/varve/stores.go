@@ -112,7 +112,7 @@ func checksumOf(s string) (s3.Checksum, error) {
 	case "never":
 		return s3.ChecksumNever, nil
 	}
-	return 0, fmt.Errorf("parameter checksum: %q is none of auto, always, never", s)
+	return 0, usagef("parameter checksum: %q is none of auto, always, never", s)
 }
 
 // openFacts is the one place that knows which metastores there are.

@@ -144,7 +144,7 @@ func (s storeURL) flag(name string) (bool, error) {
 	}
 	b, err := strconv.ParseBool(v)
 	if err != nil {
-		return false, fmt.Errorf("parameter %s: %q is not true or false", name, v)
+		return false, usagef("parameter %s: %q is not true or false", name, v)
 	}
 	return b, nil
 }

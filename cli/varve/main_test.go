@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// result is what a command left behind.
+type result struct {
+	out, err string
+	code     int
+}
+
+// shell runs commands as a user would.
+type shell struct {
+	t        *testing.T
+	env      map[string]string
+	terminal bool // stdin, stdout and stderr are one
+}
+
+// newShell gives a shell whose commands find a new server with topic "t" of 3 partitions.
+func newShell(t *testing.T) *shell {
+	t.Helper()
+	server, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "t"), kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	return &shell{t: t, env: map[string]string{"VARVE_BOOTSTRAP": strings.Join(server.ListenAddrs(), ",")}}
+}
+
+// run runs one command.
+func (s *shell) run(in string, args ...string) result {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return s.runIn(ctx, in, args...)
+}
+
+func (s *shell) runIn(ctx context.Context, in string, args ...string) result {
+	s.t.Helper()
+	var out, err bytes.Buffer
+	w := &world{in: strings.NewReader(in), out: &out, err: &err, env: func(k string) (string, bool) { v, ok := s.env[k]; return v, ok }}
+	w.terminal.in, w.terminal.out, w.terminal.err = s.terminal, s.terminal, s.terminal
+	code := run(ctx, w, commands(), args)
+	return result{out.String(), err.String(), code}
+}
+
+// ok runs a command that must succeed, and returns its output.
+func (s *shell) ok(in string, args ...string) string {
+	s.t.Helper()
+	r := s.run(in, args...)
+	if r.code != exitOK {
+		s.t.Fatalf("varve %q: exit %d\n%s%s", args, r.code, r.out, r.err)
+	}
+	return r.out
+}
+
+// fails runs a command that must fail with that code and print nothing but an error that holds want.
+func (s *shell) fails(code int, want string, args ...string) {
+	s.t.Helper()
+	r := s.run("", args...)
+	if r.code != code || !strings.Contains(r.err, want) || r.out != "" {
+		s.t.Errorf("varve %q: exit %d, stdout %q, stderr %q; want exit %d, %q", args, r.code, r.out, r.err, code, want)
+	}
+}
