@@ -12,12 +12,15 @@ import (
 	"github.com/varvelog/varve/agent"
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/bolt"
+	"github.com/varvelog/varve/metastore/dynamo"
 	factfault "github.com/varvelog/varve/metastore/fault"
 	factmem "github.com/varvelog/varve/metastore/mem"
+	factmeter "github.com/varvelog/varve/metastore/meter"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/disk"
 	"github.com/varvelog/varve/objstore/fault"
 	"github.com/varvelog/varve/objstore/mem"
+	"github.com/varvelog/varve/objstore/meter"
 	"github.com/varvelog/varve/objstore/null"
 	"github.com/varvelog/varve/objstore/s3"
 )
@@ -79,7 +82,8 @@ func (o *openedStores) openObjects(ctx context.Context, raw string, log *slog.Lo
 		log.Warn("the object store fails on purpose", "plan", u.faults.Encode())
 		s = fault.New(s, plan)
 	}
-	o.agent.Objects = s
+	m := meter.New(s, meter.S3Standard)
+	o.agent.Objects, o.agent.Collectors = m, append(o.agent.Collectors, m)
 	return nil
 }
 
@@ -143,7 +147,8 @@ func (o *openedStores) openFacts(ctx context.Context, raw string, log *slog.Logg
 		log.Warn("the metastore fails on purpose", "plan", u.faults.Encode())
 		s = factfault.New(s, plan)
 	}
-	o.agent.Facts = s
+	m := factmeter.New(s, factmeter.ListPrices())
+	o.agent.Facts, o.agent.Collectors = m, append(o.agent.Collectors, m)
 	return nil
 }
 
@@ -164,6 +169,11 @@ func fileURL(scheme, dir, name string) string {
 	return (&url.URL{Scheme: scheme, Path: filepath.ToSlash(filepath.Join(dir, name))}).String()
 }
 
-func (o *openedStores) openTable(context.Context, storeURL) (metastore.Store, error) {
-	return nil, errors.New("dynamodb is not built in")
+func (o *openedStores) openTable(ctx context.Context, u storeURL) (metastore.Store, error) {
+	d, err := dynamo.New(ctx, dynamo.Config{Table: u.host, Region: u.params.Get("region"), Endpoint: u.params.Get("endpoint")})
+	if err != nil {
+		return nil, err
+	}
+	o.closers = append(o.closers, d.Close)
+	return d, d.Check(ctx)
 }
