@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,6 +79,9 @@ func TestCreateIsSeenHereAndByACatchUp(t *testing.T) {
 	}
 	if b.Lookup("b") != nil || len(b.List()) != 0 {
 		t.Fatal("the other sees it before it read anything")
+	}
+	if _, err := b.Create(t.Context(), Spec{Name: "a", Partitions: 1, ValidateOnly: true}); !errors.Is(err, ErrExists) {
+		t.Fatalf("validate what exists and is not known: %v", err)
 	}
 	if err := b.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
@@ -486,12 +490,22 @@ func TestManyTopics(t *testing.T) {
 	if len(a.List()) != 9_999 {
 		t.Errorf("%d topics", len(a.List()))
 	}
-	if again := a.CreateAll(t.Context(), specs[:3]); !errors.Is(again[0].Err, ErrExists) || !errors.Is(again[2].Err, ErrExists) {
-		t.Errorf("again: %+v", again)
+	store.transactions = 0
+	if again := a.CreateAll(t.Context(), specs[:3]); !errors.Is(again[0].Err, ErrExists) || !errors.Is(again[2].Err, ErrExists) || store.transactions > 0 {
+		t.Errorf("again, with %d transactions: %+v", store.transactions, again)
 	}
 	b := join(t, store, nil)
 	if len(b.List()) != 9_999 || b.List()[0].Name != "topic-00000" {
 		t.Errorf("loaded %d topics", len(b.List()))
+	}
+	store.gets.Store(0)
+	for _, d := range b.DeleteAll(t.Context(), []Target{{ID: uuid.New()}, {ID: uuid.New()}, {ID: uuid.New()}}) {
+		if !errors.Is(d.Err, ErrUnknown) {
+			t.Errorf("made-up id: %+v", d)
+		}
+	}
+	if n := store.gets.Load(); n != 1 {
+		t.Errorf("three unknown ids took %d reads", n)
 	}
 	var targets []Target
 	for _, spec := range specs[:500] {
@@ -511,10 +525,16 @@ func TestManyTopics(t *testing.T) {
 	}
 }
 
-// counting counts transactions.
+// counting counts requests.
 type counting struct {
 	metastore.Store
 	transactions int
+	gets         atomic.Int64
+}
+
+func (s *counting) Get(ctx context.Context, key metastore.Key, c metastore.Consistency) (metastore.Item, error) {
+	s.gets.Add(1)
+	return s.Store.Get(ctx, key, c)
 }
 
 func (s *counting) Transact(ctx context.Context, ops []metastore.Op) error {
