@@ -82,6 +82,7 @@ func (w *appending) topic(t produceTopic, parts []producePartition) {
 		name = top.Name
 	} else {
 		name = string(t.name)
+		top = w.c.s.find(w.c.ctx, name)
 	}
 	op := w.op
 	op.topics = append(op.topics, producedTopic{name, len(parts)})

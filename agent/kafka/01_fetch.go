@@ -32,15 +32,16 @@ type fetchOp struct {
 	epoch    int32 // of the session, when its answer is made
 	full     bool  // every partition is answered
 
-	parts  []fetchPart
-	slices []fetch.Slice
-	size   int                // bytes of slices
-	held   int64              // taken from the connection's share
-	urgent bool               // an answer must not wait
-	missed bool               // something is not in memory, or must be confirmed
-	loaded bool               // the store was asked: what it gave does not wait for more
-	early  chan time.Duration // after how long to answer, because a request waits behind this one
-	answer fetchAnswer
+	parts   []fetchPart
+	slices  []fetch.Slice
+	size    int                // bytes of slices
+	held    int64              // taken from the connection's share
+	urgent  bool               // an answer must not wait
+	missed  bool               // something is not in memory, or must be confirmed
+	unknown bool               // a topic is not known here, and may be new
+	loaded  bool               // the store was asked: what it gave does not wait for more
+	early   chan time.Duration // after how long to answer, because a request waits behind this one
+	answer  fetchAnswer
 }
 
 // fetchPart is a partition of a request and what was found out about it.
@@ -67,13 +68,34 @@ func admitFetch(c *conn, sl *slot, req kmsg.Request) {
 		op.refuse(code)
 		return
 	}
-	op.collect()
-	if !op.missed && op.ready() {
-		op.respond()
-		return
+	if !op.unknown {
+		op.collect()
+		if op.mayRespond() {
+			op.respond()
+			return
+		}
 	}
 	c.park(op)
 	c.spawn(op.run)
+}
+
+// mayRespond reports whether what memory holds is answer enough. If so, and if there is more that memory does not hold, its
+// loading is started and the next Fetch of the connection waits for it: partitions whose consumer lags do not slow down
+// those at the tail, and get their turn nevertheless.
+func (op *fetchOp) mayRespond() bool {
+	c, skipped := op.c, op.c.skipped
+	c.skipped = false
+	switch {
+	case !op.ready():
+		return false
+	case !op.missed:
+		return true
+	case skipped || op.size == 0 && !op.urgent:
+		return false
+	}
+	c.skipped = true
+	c.warm(op)
+	return true
 }
 
 func (s *Server) newFetch(c *conn, sl *slot, q *kmsg.FetchRequest) *fetchOp {
@@ -86,7 +108,7 @@ func (s *Server) newFetch(c *conn, sl *slot, q *kmsg.FetchRequest) *fetchOp {
 	op.maxBytes = int(min(max(q.MaxBytes, 0), s.cfg.FetchMaxBytes))
 	op.wait = min(time.Duration(max(q.MaxWaitMillis, 0))*time.Millisecond, maxFetchWait)
 	op.stable = q.IsolationLevel == 1
-	op.session, op.epoch, op.full, op.loaded = nil, 0, true, false
+	op.session, op.epoch, op.full, op.loaded, op.unknown = nil, 0, true, false, false
 	return op
 }
 
@@ -193,6 +215,7 @@ func (op *fetchOp) find() {
 	for i := range op.parts {
 		part := &op.parts[i]
 		top := op.c.s.deps.Topics.Lookup(part.key.topic)
+		op.unknown = op.unknown || top == nil
 		if top == nil || part.key.index < 0 || part.key.index >= top.Partitions() {
 			part.code = codeUnknownTopicOrPartition
 			continue

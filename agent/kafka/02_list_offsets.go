@@ -28,9 +28,12 @@ const (
 	tsEarliestPending = -6
 )
 
-// listOffsetsWaits: to find a record by its time a batch is opened, which may not be in memory.
-func listOffsetsWaits(_ *Server, req *kmsg.ListOffsetsRequest) bool {
+// listOffsetsWaits: to find a record by its time a batch is opened, which may not be in memory; nor may the topic be.
+func listOffsetsWaits(s *Server, req *kmsg.ListOffsetsRequest) bool {
 	for i := range req.Topics {
+		if s.deps.Topics.Lookup(req.Topics[i].Topic) == nil {
+			return true
+		}
 		for j := range req.Topics[i].Partitions {
 			if ts := req.Topics[i].Partitions[j].Timestamp; ts >= 0 || ts == tsMax {
 				return true
@@ -61,7 +64,7 @@ func (s *Server) listOffset(ctx context.Context, req *kmsg.ListOffsetsRequest, n
 	if r.ErrorCode = listOffsetsCode(req, q.Timestamp); r.ErrorCode != codeNone {
 		return r
 	}
-	p, st, code := s.led(name, q.Partition, q.CurrentLeaderEpoch)
+	p, st, code := s.led(ctx, name, q.Partition, q.CurrentLeaderEpoch)
 	if code != codeNone {
 		r.ErrorCode = code
 		if code == codeOffsetNotAvailable && req.Version < 5 {
@@ -117,8 +120,8 @@ func listOffsetsCode(req *kmsg.ListOffsetsRequest, ts int64) int16 {
 
 // led returns a partition that this agent leads, and its state. epoch is the leader epoch that the client knows. While the
 // slot is being opened the code is OFFSET_NOT_AVAILABLE.
-func (s *Server) led(name string, index, epoch int32) (*partition.Partition, partition.State, int16) {
-	top := s.deps.Topics.Lookup(name)
+func (s *Server) led(ctx context.Context, name string, index, epoch int32) (*partition.Partition, partition.State, int16) {
+	top := s.find(ctx, name)
 	if top == nil || index < 0 || index >= top.Partitions() {
 		return nil, partition.State{}, codeUnknownTopicOrPartition
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"math"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -127,6 +128,24 @@ func (s *Server) findOrCreate(ctx context.Context, name string, create bool) (*t
 		s.log.Info("topic created for a client that asked for it", "topic", name, "partitions", t.Partitions())
 	}
 	return t, err
+}
+
+// findTime bounds the read for a topic that is not known here.
+const findTime = 2 * time.Second
+
+// find returns a topic that a request for its leader names; nil if there is none. One that another agent made a moment ago
+// is not in memory yet: then this waits for a read of the store, at most once a second for each name.
+func (s *Server) find(ctx context.Context, name string) *topic.Topic {
+	if t := s.deps.Topics.Lookup(name); t != nil || topic.CheckName(name) != nil {
+		return t
+	}
+	ctx, cancel := context.WithTimeout(ctx, findTime)
+	defer cancel()
+	t, err := s.deps.Topics.Find(ctx, name)
+	if err != nil {
+		return nil
+	}
+	return t
 }
 
 // describeTopic lists the partitions of a topic with their leaders, all from one view (ME5).

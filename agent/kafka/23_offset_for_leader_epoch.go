@@ -6,12 +6,22 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// offsetForLeaderEpochWaits: a topic may not be known here yet.
+func offsetForLeaderEpochWaits(s *Server, req *kmsg.OffsetForLeaderEpochRequest) bool {
+	for i := range req.Topics {
+		if s.deps.Topics.Lookup(req.Topics[i].Topic) == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // OffsetForLeaderEpoch (key 23): v2-4.
 //
 //	v3: replica id. v4: flexible.
 //
 // Differs from Kafka: nothing known.
-func (s *Server) offsetForLeaderEpoch(_ context.Context, req *kmsg.OffsetForLeaderEpochRequest) *kmsg.OffsetForLeaderEpochResponse {
+func (s *Server) offsetForLeaderEpoch(ctx context.Context, req *kmsg.OffsetForLeaderEpochRequest) *kmsg.OffsetForLeaderEpochResponse {
 	resp := kmsg.NewPtrOffsetForLeaderEpochResponse()
 	for i := range req.Topics {
 		t := kmsg.NewOffsetForLeaderEpochResponseTopic()
@@ -20,7 +30,7 @@ func (s *Server) offsetForLeaderEpoch(_ context.Context, req *kmsg.OffsetForLead
 			q := &req.Topics[i].Partitions[j]
 			r := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
 			r.Partition, r.LeaderEpoch, r.EndOffset = q.Partition, -1, -1
-			p, _, code := s.led(t.Topic, q.Partition, q.CurrentLeaderEpoch)
+			p, _, code := s.led(ctx, t.Topic, q.Partition, q.CurrentLeaderEpoch)
 			if code == codeOffsetNotAvailable {
 				code = codeNotLeaderOrFollower
 			}

@@ -39,6 +39,7 @@ type conn struct {
 	produce produceRequest
 	opener  recordbatch.Decoder // for topics whose records are looked at
 	refused bool                // a transactional id was refused, and logged
+	skipped bool                // the last Fetch was answered without what is not in memory
 
 	mu struct {
 		sync.Mutex

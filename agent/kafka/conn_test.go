@@ -76,7 +76,7 @@ func TestAV5UnknownKeyOrVersionCloses(t *testing.T) {
 	for _, f := range [][]byte{
 		raw(10, 999, 0), raw(10, -1, 0), raw(10, 4, 0), raw(10, 127, 0), raw(10, 128, 0), // keys
 		raw(10, 3, 13), raw(10, 3, -1), raw(10, 1, 3), raw(10, 1, 13), raw(10, 0, 12), raw(10, 18, -1), // versions
-		raw(10, 0, 0), raw(10, 0, 2), // told, not answered
+		encode(producing(0, "t", batch(t, 1, 1)), 1), encode(producing(2, "t", batch(t, 1, 1)), 1), // told, not answered
 		raw(0, 18, 0), raw(9, 18, 0), raw(0x80000000, 18, 0), raw(0xffffffff, 0, 9), raw(100<<20+1, 0, 9), raw(8<<20+1, 3, 9), // sizes
 	} {
 		c := w.dial()
@@ -87,6 +87,7 @@ func TestAV5UnknownKeyOrVersionCloses(t *testing.T) {
 	if used := w.budget.Used() + w.s.reserve.Used() + w.pool.Outstanding(); used != 0 {
 		t.Errorf("hostile frames took %d bytes", used)
 	}
+	eventually(t, "six frames refused for their size", func() bool { return counterValue(w.s.metrics.ends.WithLabelValues("size")) == 6 })
 }
 
 func TestAV6AV7Features(t *testing.T) {

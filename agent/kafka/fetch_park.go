@@ -53,6 +53,9 @@ func (c *conn) nudge() {
 // run is the goroutine of a Fetch that has to wait: for the store, for a confirmation, or for records.
 func (op *fetchOp) run() {
 	ctx := op.c.ctx
+	if op.unknown {
+		op.learn(ctx)
+	}
 	w := partition.NewWaiter()
 	for i := range op.parts {
 		if p := op.parts[i].p; p != nil {
@@ -75,6 +78,23 @@ func (op *fetchOp) run() {
 	}
 	op.c.unpark(op)
 	op.respond()
+}
+
+// maxFinds is how many unknown topics of a Fetch are looked for.
+const maxFinds = 16
+
+// learn looks in the store for topics that are not known here.
+func (op *fetchOp) learn(ctx context.Context) {
+	last := ""
+	for i, n := 0, 0; i < len(op.parts) && n < maxFinds; i++ {
+		if part := &op.parts[i]; part.p == nil && part.key.topic != last {
+			last = part.key.topic
+			op.c.s.find(ctx, last)
+			n++
+		}
+	}
+	op.find()
+	op.collect()
 }
 
 // pause waits for a change, and reports whether the waiting is over.
@@ -161,6 +181,35 @@ func (op *fetchOp) readAll(ctx context.Context, parts []*fetchPart) {
 		}
 	}
 	op.settle()
+}
+
+// warmBytes is how much of a lagging partition is loaded ahead of the Fetch that will ask for it again.
+const warmBytes = 1 << 20
+
+// warm starts to load what op missed, so that it is in memory when it is asked for again. Whether that succeeds is that
+// request's business.
+func (c *conn) warm(op *fetchOp) {
+	var ahead []fetch.Request
+	for i := range op.parts {
+		if part := &op.parts[i]; part.miss && len(ahead) < loadsAtOnce {
+			ahead = append(ahead, fetch.Request{
+				Log: part.p, From: part.want.offset, Before: part.look.hw, MaxBytes: min(part.most(), warmBytes), AtLeastOne: true, Mode: fetch.Load,
+			})
+		}
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, storeTime)
+	var loads sync.WaitGroup
+	for _, q := range ahead {
+		loads.Add(1)
+		c.spawn(func() {
+			defer loads.Done()
+			got, _, _ := c.s.deps.Reader.Read(ctx, q, nil)
+			for _, s := range got {
+				s.Release()
+			}
+		})
+	}
+	c.spawn(func() { loads.Wait(); cancel() })
 }
 
 // failed answers a partition that could not be read.

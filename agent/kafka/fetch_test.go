@@ -317,6 +317,43 @@ func TestFetchFromTheStore(t *testing.T) {
 	_ = w
 }
 
+// TestLaggingPartitionsDoNotSlowTheTail: a Fetch of one partition in memory and one in the store is answered with the first
+// at once; the next one waits for the second.
+func TestLaggingPartitionsDoNotSlowTheTail(t *testing.T) {
+	gate := make(chan struct{})
+	w := newWorld(t, option{cache: 64 << 20, gate: gate})
+	w.topic("t", 2)
+	c := w.dial()
+	for i, b := range [][][]byte{{nil, batch(t, 1, 100)}, {batch(t, 1, 100)}} {
+		w.wal.uncache = i == 0
+		req := producing(9, "t", b...)
+		id := c.send(req)
+		eventually(t, "appended", func() bool { return w.wal.queued() == 1 })
+		w.wal.commit()
+		receive[*kmsg.ProduceResponse](c, req, id)
+	}
+	req := fetching(11, "t", 0, 0)
+	req.MaxWaitMillis = 60_000
+	if resp := call[*kmsg.FetchResponse](c, req); len(fetched(resp, 0).RecordBatches) == 0 || len(fetched(resp, 1).RecordBatches) != 0 {
+		t.Errorf("first: %+v", resp)
+	}
+	id := c.send(req)
+	eventually(t, "the second waits", func() bool { return w.parked() == 1 })
+	close(gate)
+	if resp := receive[*kmsg.FetchResponse](c, req, id); len(fetched(resp, 0).RecordBatches) == 0 || len(fetched(resp, 1).RecordBatches) == 0 {
+		t.Errorf("second: %+v", resp)
+	}
+}
+
+// TestFetchWhoseStoreHangs ends with its connection.
+func TestFetchWhoseStoreHangs(t *testing.T) {
+	w, c := loaded(t, option{cache: 1, gate: make(chan struct{})}, 1, 1)
+	c.send(fetching(11, "t", 0))
+	eventually(t, "loading", func() bool { return w.parked() == 1 })
+	_ = c.nc.Close()
+	eventually(t, "gone", func() bool { return len(w.s.conns()) == 0 && w.parked() == 0 })
+}
+
 // TestMissingObject: a store without the object is an error of that partition, one that consumers try again.
 func TestMissingObject(t *testing.T) {
 	w, c := loaded(t, option{cache: 1}, 2, 1)

@@ -145,6 +145,12 @@ func TestPR7AcksOne(t *testing.T) {
 	slow.Acks = 1
 	id := c.send(slow)
 	eventually(t, "appended", func() bool { return w.wal.queued() == 2 })
+	time.Sleep(20 * time.Millisecond)
+	select {
+	case <-w.answered(c):
+		t.Error("acks=1 at commit is answered before")
+	default:
+	}
 	w.wal.commit()
 	if p := produced(receive[*kmsg.ProduceResponse](c, slow, id)); p.ErrorCode != 0 {
 		t.Errorf("acks=1 at commit: %+v", p)

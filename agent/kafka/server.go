@@ -35,11 +35,11 @@ type Config struct {
 
 // The bounds that are not settings.
 const (
-	inFlight    = 64       // requests of a connection between admission and the write of the answer
-	bytesPerSec = 32 << 10 // a client that reads or writes slower than that is cut off
-	maxElements = 200_000  // array elements of one request
-	maxAdmin    = 10_000   // the same for requests that change or describe topics and configs
-	maxTags     = 64       // tagged fields of one request
+	inFlight    = 64        // requests of a connection between admission and the write of the answer
+	bytesPerSec = 256 << 10 // a client that reads or writes slower than that, beyond Config.FrameTime, is cut off
+	maxElements = 200_000   // array elements of one request
+	maxAdmin    = 10_000    // the same for requests that change or describe topics and configs
+	maxTags     = 64        // tagged fields of one request
 	storeTime   = 10 * time.Second
 )
 

@@ -42,6 +42,7 @@ type world struct {
 	s      *Server
 	set    *partition.Set
 	topics *topic.Catalog
+	facts  *factsmem.Store
 	wal    *heldWAL
 	budget *memory.Budget
 	pool   *memory.Pool
@@ -57,6 +58,7 @@ type option struct {
 	budget   int64
 	cache    int64
 	auto     bool          // commit by itself
+	gate     chan struct{} // reads of the store wait until it is closed
 	before   func(*Server) // changes the server before it listens
 	panics   int           // that the test means to cause
 }
@@ -70,9 +72,10 @@ func newWorld(t testing.TB, o option) *world {
 	must(t, err)
 	logger := slog.New(slog.DiscardHandler)
 	w := &world{t: t, budget: memory.NewBudget(o.budget), pool: &memory.Pool{}, node: newFakeCluster()}
-	w.wal = &heldWAL{w: w, store: mem.New(), session: uuid.New(), kick: make(chan struct{}, 1)}
+	w.wal = &heldWAL{w: w, store: gated{mem.New(), o.gate}, session: uuid.New(), kick: make(chan struct{}, 1)}
 	w.set = partition.NewSet(w.wal)
-	w.topics = topic.New(factsmem.New(), logger, topic.Options{
+	w.facts = factsmem.New()
+	w.topics = topic.New(w.facts, logger, topic.Options{
 		Cluster: "c", Slots: testSlots, Poll: time.Second, Settings: settings, OnDelete: w.set.Drop,
 	})
 	must(t, w.topics.Load(t.Context()))
@@ -146,6 +149,23 @@ func (w *world) check() {
 	if got := counterValue(w.s.metrics.panics); got != float64(w.panics) {
 		w.t.Errorf("%v panics", got)
 	}
+}
+
+// gated is a store whose reads wait.
+type gated struct {
+	objstore.Store
+	gate chan struct{}
+}
+
+func (g gated) Get(ctx context.Context, key string, r objstore.Range) (objstore.Object, error) {
+	if g.gate != nil {
+		select {
+		case <-g.gate:
+		case <-ctx.Done():
+			return objstore.Object{}, ctx.Err()
+		}
+	}
+	return g.Store.Get(ctx, key, r)
 }
 
 func (w *world) topic(name string, partitions int32, configs ...string) *topic.Topic {
