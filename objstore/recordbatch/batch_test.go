@@ -114,12 +114,20 @@ func TestBuilderRefuses(t *testing.T) {
 		"after last":        {Builder{KeepOffsets: true, BaseOffset: 0, LastOffset: 4}, one, ErrInvalid},
 		"twice":             {Builder{KeepOffsets: true, BaseOffset: 0, LastOffset: 9}, two, ErrInvalid},
 		"too wide":          {Builder{KeepOffsets: true, BaseOffset: 0, LastOffset: 1 << 31}, one, ErrInvalid},
+		"base below 0":      {Builder{KeepOffsets: true, BaseOffset: -1, LastOffset: 9}, one, ErrInvalid},
 		"empty, last below": {Builder{KeepOffsets: true, BaseOffset: 7, LastOffset: 6}, nil, ErrInvalid},
 	} {
 		dst, err := c.bl.Append([]byte("keep"), c.rs)
 		if !errors.Is(err, c.want) || string(dst) != "keep" {
 			t.Errorf("%s: %v, %q", name, err, dst)
 		}
+	}
+}
+
+func TestBuilderLogAppendTime(t *testing.T) {
+	b := build(t, Builder{LogAppendTime: 77, KeepOffsets: true, LastOffset: 1<<31 - 1}, []Record{{Timestamp: 5}})
+	if got, err := all(b, 100); err != nil || got[0].Timestamp != 77 || b.MaxTimestamp() != 77 || !b.IsLogAppend() || b.LastOffset() != 1<<31-1 {
+		t.Fatal(got, err, b.MaxTimestamp())
 	}
 }
 

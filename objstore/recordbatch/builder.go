@@ -81,7 +81,7 @@ func (bl *Builder) check(records []Record) error {
 		}
 		last = records[i].Offset
 	}
-	if bl.LastOffset < max(last, bl.BaseOffset) || bl.LastOffset-bl.BaseOffset > math.MaxInt32 {
+	if bl.BaseOffset < 0 || bl.LastOffset < max(last, bl.BaseOffset) || bl.LastOffset-bl.BaseOffset > math.MaxInt32 {
 		return fmt.Errorf("offsets %d to %d, last record %d: %w", bl.BaseOffset, bl.LastOffset, last, ErrInvalid)
 	}
 	return nil

@@ -112,6 +112,9 @@ func TestHeaderAlone(t *testing.T) {
 	if err != nil || len(b) != HeaderLen || len(rest) != HeaderLen || b.CheckCRC() != nil {
 		t.Fatal(len(b), len(rest), err)
 	}
+	if b, rest, err = Next(rest); err != nil || len(b) != HeaderLen || len(rest) != 0 {
+		t.Fatal(len(b), len(rest), err)
+	}
 }
 
 func TestNextRefuses(t *testing.T) {

@@ -98,6 +98,13 @@ func TestFindTimestamp(t *testing.T) {
 	}
 }
 
+func TestMaxTimestampBelowZero(t *testing.T) {
+	b := build(t, Builder{BaseOffset: 5}, []Record{{Timestamp: -9}, {Timestamp: -1}, {Timestamp: -1}})
+	if offset, at, ok, err := MaxTimestampRecord(b, 1000); offset != 6 || at != -1 || !ok || err != nil || b.MaxTimestamp() != -1 {
+		t.Fatal(offset, at, ok, err)
+	}
+}
+
 func TestFindTimestampSkipsByHeader(t *testing.T) {
 	b := batchOf(Gzip, 1, []byte("not gzip"))
 	if _, _, ok, err := FindTimestamp(b, 1, 1<<20); ok || err != nil {

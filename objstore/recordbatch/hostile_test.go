@@ -106,6 +106,12 @@ func TestLimitIsExact(t *testing.T) {
 			}
 		}
 	}
+	one := []Record{{Value: bytes.Repeat([]byte("one"), 30_000)}}
+	for _, c := range codecs {
+		if _, err := all(build(t, Builder{Codec: c}, one), len(build(t, Builder{}, one).Payload())); err != nil {
+			t.Errorf("%v: one record at the limit: %v", c, err)
+		}
+	}
 }
 
 func TestOddPayloads(t *testing.T) {
