@@ -107,12 +107,14 @@ func (p *produce) run(ctx context.Context, w *world) error {
 		return err
 	}
 	return p.conn.with(ctx, func(c *client.Client) error {
+		reading, stop := context.WithCancel(ctx)
+		defer stop()
 		wr, err := c.NewWriter(client.WriteConfig{Acks: acksOf(p.acks), Codec: p.codec})
 		if err != nil {
 			return err
 		}
 		defer wr.Close()
-		return p.pump(ctx, w, wr, next)
+		return p.pump(ctx, w, wr, interruptible(reading, next))
 	})
 }
 
@@ -200,6 +202,40 @@ func (p *produce) source(in io.Reader) (source, error) {
 		return csvSource(in)
 	}
 	return lineSource(in), nil
+}
+
+// interruptible lets a source end with ctx, although a read from a terminal or pipe cannot be broken off: it goes on in a
+// goroutine, which is left behind when the process is about to end anyway.
+func interruptible(ctx context.Context, next source) source {
+	type read struct {
+		r   *kgo.Record
+		err error
+	}
+	reads := make(chan read, 64)
+	go func() {
+		for {
+			r, err := next()
+			select {
+			case reads <- read{r, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return func() (*kgo.Record, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		select {
+		case got := <-reads:
+			return got.r, got.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func onlyOne(r *kgo.Record) source {

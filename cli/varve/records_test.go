@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -131,6 +132,23 @@ func TestProduceFailsForOneRecord(t *testing.T) {
 	}
 	if got := s.ok("", "consume", "t", "--exit-at-end"); got != "a\n" {
 		t.Errorf("written: %q", got)
+	}
+}
+
+// TestProduceIsInterruptedWhileItReads: nothing comes from stdin, and Ctrl-C ends it all the same.
+func TestProduceIsInterruptedWhileItReads(t *testing.T) {
+	s := newShell(t)
+	in, feed := io.Pipe()
+	defer feed.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	var errs bytes.Buffer
+	w := &world{in: in, out: io.Discard, err: &errs, env: func(k string) (string, bool) { v, ok := s.env[k]; return v, ok }}
+	go func() {
+		_, _ = feed.Write([]byte("one\n"))
+		cancel()
+	}()
+	if code := run(ctx, w, commands(), []string{"produce", "t"}); code != exitFailed || !strings.Contains(errs.String(), "interrupted") {
+		t.Errorf("exit %d, %q", code, errs.String())
 	}
 }
 

@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"io"
+	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/varvelog/varve/objstore"
 )
@@ -46,7 +47,12 @@ func (b *bucket) with(ctx context.Context, w *world, do func(context.Context) er
 			return err
 		}
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	if u, err := parseStoreURL(b.store, objectSchemes); err == nil && u.scheme == "file" {
+		if _, err := os.Stat(u.path); err != nil {
+			return fmt.Errorf("--store: %w", err) // the driver would make the folder
+		}
+	}
+	log := slog.New(slog.DiscardHandler)
 	var o openedStores
 	defer o.close(log)
 	if err := o.openObjects(ctx, b.store, log); err != nil {

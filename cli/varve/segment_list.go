@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"time"
@@ -82,7 +81,7 @@ func (s *segmentList) sessions(ctx context.Context) (state stateOf, done func(),
 	if err != nil {
 		return nil, nil, usagef("--cluster: %w", err)
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	o := new(openedStores)
 	if err := o.openFacts(ctx, s.meta, log); err != nil {
 		o.close(log)

@@ -278,6 +278,7 @@ func TestSegmentCommands(t *testing.T) {
 	damage(t, sh, dir, keysIn(runs)[0])
 	sh.env = nil
 	sh.fails(exitUsage, "--store is missing", "segment", "list")
+	sh.fails(exitFailed, "no such file", "segment", "list", "--store", fileURL("file", dir, "typo"))
 	sh.fails(exitFailed, "in use", "segment", "list", "--store", "mem://", "--meta", heldTable(t))
 }
 

@@ -118,7 +118,7 @@ func (s *storeURL) checkShape(u *url.URL, k storeScheme) error {
 	path := strings.Trim(s.path, "/")
 	switch {
 	case u.Opaque != "":
-		return fmt.Errorf("two slashes follow %s:", k.name)
+		return fmt.Errorf("two slashes are missing after %q", k.name+":")
 	case k.host != "" && s.host == "":
 		return fmt.Errorf("no %s", k.host)
 	case k.host == "" && s.host != "":

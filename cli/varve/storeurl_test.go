@@ -48,7 +48,7 @@ func TestBadStoreURLsSayWhatIsWrong(t *testing.T) {
 		{"fault+fault+s3://b", "is none of"},
 		{"s3://", "no bucket"},
 		{"s3:///prefix", "no bucket"},
-		{"s3:b", "two slashes follow s3:"},
+		{"s3:b", `two slashes are missing after "s3:"`},
 		{"s3://b?regoin=eu", `takes no parameter "regoin"; did you mean region?`},
 		{"s3://b?region=a&region=b", "region is given twice"},
 		{"s3://b?delay=1s", `takes no parameter "delay"`},
