@@ -145,102 +145,123 @@ func TestFS6Bounded(t *testing.T) {
 	}
 }
 
-// machine drives sessions against a model: maps, without order or re-use.
+// modelSession is what a session should be: maps, without order or re-use.
+type modelSession struct {
+	epoch int32
+	parts map[partKey]int64
+}
+
+// play drives sessions against a model by bytes that a test or a fuzzer chose.
+type play struct {
+	t      *testing.T
+	steps  []byte
+	ss     sessions
+	models map[int32]*modelSession
+	opened int32
+	count  int // partitions, as freed and added say
+}
+
+// machine plays all of steps.
 func machine(t *testing.T, steps []byte) {
-	var ss sessions
-	type model struct {
-		epoch int32
-		parts map[partKey]int64
+	p := &play{t: t, steps: steps, models: map[int32]*modelSession{}}
+	for len(p.steps) > 0 {
+		id := int32(p.next() % 5)
+		if s, m := p.find(id, int32(p.next()%6-2)); s != nil {
+			p.change(s, m)
+			p.compare(s, m)
+		}
 	}
-	models := map[int32]*model{}
-	ids, count := int32(0), 0
-	r := func() int {
-		if len(steps) == 0 {
-			return 0
-		}
-		v := int(steps[0])
-		steps = steps[1:]
-		return v
+}
+
+func (p *play) next() int {
+	if len(p.steps) == 0 {
+		return 0
 	}
-	for len(steps) > 0 {
-		id, epoch := int32(r()%5), int32(r()%6-2)
-		m := models[id]
-		s, fresh, freed, code := ss.find(id, epoch)
-		count -= freed
-		switch {
-		case epoch == 0 || epoch == -1:
-			if s != nil || fresh != (epoch == 0) || code != 0 || m != nil && freed != len(m.parts) || m == nil && freed != 0 {
-				t.Fatalf("full (%d, %d): %v %v %d %d", id, epoch, s, fresh, freed, code)
-			}
-			delete(models, id)
-		case m == nil:
-			if s != nil || code != codeFetchSessionIDNotFound {
-				t.Fatalf("unknown %d: %v, code %d", id, s, code)
-			}
-		case m.epoch != epoch:
-			if s != nil || code != codeInvalidFetchSessionEpoch {
-				t.Fatalf("epoch %d of %d: %v, code %d", epoch, id, s, code)
-			}
-		default:
-			if s == nil || code != 0 {
-				t.Fatalf("(%d, %d): code %d", id, epoch, code)
-			}
-			m.epoch++
+	v := int(p.steps[0])
+	p.steps = p.steps[1:]
+	return v
+}
+
+// find makes a request and compares what becomes of it; it may open a session.
+func (p *play) find(id, epoch int32) (*session, *modelSession) {
+	m := p.models[id]
+	s, fresh, freed, code := p.ss.find(id, epoch)
+	p.count -= freed
+	switch {
+	case epoch == 0 || epoch == -1:
+		if s != nil || fresh != (epoch == 0) || code != 0 || m != nil && freed != len(m.parts) || m == nil && freed != 0 {
+			p.t.Fatalf("full (%d, %d): %v %v %d %d", id, epoch, s, fresh, freed, code)
 		}
-		if fresh && r()%2 == 0 && models[ids%4+1] == nil {
-			ids++
-			newID := (ids-1)%4 + 1
-			for other := range models { // the oldest goes; the machine knows which
-				if ss.index(other) < 0 {
-					delete(models, other)
-				}
-			}
-			var n int
-			s, n = ss.open(newID)
-			count -= n
-			models[newID] = &model{epoch: 1, parts: map[partKey]int64{}}
-			m = models[newID]
-			for other := range models {
-				if ss.index(other) < 0 {
-					delete(models, other)
-				}
-			}
+		delete(p.models, id)
+	case m == nil:
+		if s != nil || code != codeFetchSessionIDNotFound {
+			p.t.Fatalf("unknown %d: %v, code %d", id, s, code)
 		}
-		if s == nil {
-			continue
+	case m.epoch != epoch:
+		if s != nil || code != codeInvalidFetchSessionEpoch {
+			p.t.Fatalf("epoch %d of %d: %v, code %d", epoch, id, s, code)
 		}
-		before := len(s.parts)
-		for range r() % 6 {
-			k, at := key(r()%8), int64(r())
-			if at%3 == 0 {
-				s.remove(k)
-				s.prune()
-				delete(m.parts, k)
-			} else {
-				s.put(k, fetchWant{offset: at})
-				m.parts[k] = at
-			}
+	default:
+		if s == nil || code != 0 {
+			p.t.Fatalf("(%d, %d): code %d", id, epoch, code)
 		}
-		count += len(s.parts) - before
-		for _, p := range s.order {
-			p.served = r()%2 == 0
+		m.epoch++
+	}
+	if next := p.opened%4 + 1; fresh && p.next()%2 == 0 && p.models[next] == nil {
+		p.opened++
+		s, m = p.open(next)
+	}
+	return s, m
+}
+
+func (p *play) open(id int32) (*session, *modelSession) {
+	s, freed := p.ss.open(id)
+	p.count -= freed
+	for other := range p.models { // the one used longest ago is gone
+		if p.ss.index(other) < 0 {
+			delete(p.models, other)
 		}
-		s.rotate()
-		if len(s.order) != len(m.parts) || len(s.parts) != len(m.parts) {
-			t.Fatalf("%d in order, %d parts, want %d", len(s.order), len(s.parts), len(m.parts))
+	}
+	m := &modelSession{epoch: 1, parts: map[partKey]int64{}}
+	p.models[id] = m
+	return s, m
+}
+
+func (p *play) change(s *session, m *modelSession) {
+	before := len(s.parts)
+	for range p.next() % 6 {
+		k, at := key(p.next()%8), int64(p.next())
+		if at%3 == 0 {
+			s.remove(k)
+			s.prune()
+			delete(m.parts, k)
+		} else {
+			s.put(k, fetchWant{offset: at})
+			m.parts[k] = at
 		}
-		for _, p := range s.order {
-			if at, ok := m.parts[p.key]; !ok || at != p.want.offset || s.parts[p.key] != p {
-				t.Fatalf("partition %v: offset %d, want %d", p.key, p.want.offset, at)
-			}
+	}
+	p.count += len(s.parts) - before
+	for _, part := range s.order {
+		part.served = p.next()%2 == 0
+	}
+	s.rotate()
+}
+
+func (p *play) compare(s *session, m *modelSession) {
+	if len(s.order) != len(m.parts) || len(s.parts) != len(m.parts) {
+		p.t.Fatalf("%d in order, %d parts, want %d", len(s.order), len(s.parts), len(m.parts))
+	}
+	for _, part := range s.order {
+		if at, ok := m.parts[part.key]; !ok || at != part.want.offset || s.parts[part.key] != part {
+			p.t.Fatalf("partition %v: offset %d, want %d", part.key, part.want.offset, at)
 		}
-		total := 0
-		for _, s := range ss.list {
-			total += len(s.parts)
-		}
-		if total != count || len(ss.list) > maxSessions {
-			t.Fatalf("%d partitions counted, %d there, in %d sessions", count, total, len(ss.list))
-		}
+	}
+	total := 0
+	for _, s := range p.ss.list {
+		total += len(s.parts)
+	}
+	if total != p.count || len(p.ss.list) > maxSessions || len(p.models) != len(p.ss.list) {
+		p.t.Fatalf("%d partitions counted, %d there, in %d sessions, want %d", p.count, total, len(p.ss.list), len(p.models))
 	}
 }
 
