@@ -306,6 +306,11 @@ func TestGatherTakesWhatWaits(t *testing.T) {
 func TestClosed(t *testing.T) {
 	s := open(t, file(t))
 	s.Close()
+	select {
+	case <-s.stopped:
+	default:
+		t.Error("the writer still runs")
+	}
 	_, werr := s.Write(t.Context(), put("a", 1))
 	_, gerr := s.Get(t.Context(), metastore.Key{PK: "pk", SK: "a"}, metastore.Consistent)
 	_, qerr := s.Query(t.Context(), metastore.Query{PK: "pk"})

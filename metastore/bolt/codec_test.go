@@ -25,6 +25,16 @@ func TestCodecRoundTrip(t *testing.T) {
 	}
 }
 
+// The bytes of the file are gone when the transaction ends; an item must not point into them.
+func TestDecodeCopies(t *testing.T) {
+	b := encode(sample)
+	it, err := decode(b)
+	clear(b)
+	if err != nil || !maps.EqualFunc(it, sample, metastore.Value.Equal) {
+		t.Errorf("%v, %v", it, err)
+	}
+}
+
 func TestCodecGolden(t *testing.T) {
 	b := encode(metastore.Item{"b": metastore.B([]byte{9}), "a": metastore.S("xy"), "c": metastore.N(-2)})
 	want := "01" + "03" + "0161" + "73" + "027879" + "0162" + "62" + "0109" + "0163" + "6e" + "03" + "6569b1ee"

@@ -156,6 +156,7 @@ func TestOldItem(t *testing.T) {
 		{"with item", []reply{failure(400, "ConditionalCheckFailedException", "m", ","+oldItem)}, metastore.ErrCondition, "map[n:5]", 1},
 		{"without, there", []reply{bare, {body: "{" + oldItem + "}"}}, metastore.ErrCondition, "map[n:5]", 2},
 		{"without, absent", []reply{bare, {body: "{}"}}, metastore.ErrCondition, "map[]", 2},
+		{"with an empty item", []reply{failure(400, "ConditionalCheckFailedException", "m", `,"Item":{}`), {body: "{}"}}, metastore.ErrCondition, "map[]", 2},
 		{"without, not readable", []reply{bare, denied}, metastore.ErrUnknown, "", 2},
 		{"item of a foreign type", []reply{failure(400, "ConditionalCheckFailedException", "m", `,"Item":{"pk":{"S":"p"},"sk":{"S":"s"},"x":{"BOOL":true}}`)}, metastore.ErrRefused, "", 1},
 		{"part with item", []reply{failure(400, "TransactionCanceledException", "m", `,"CancellationReasons":[{"Code":"ConditionalCheckFailed",`+oldItem+`}]`)}, metastore.ErrCondition, "map[n:5]", 1},
@@ -225,6 +226,16 @@ func TestReasonsOfTransactions(t *testing.T) {
 			t.Errorf("%s: %d requests", reasons, n)
 		}
 	}
+}
+
+// If the first failed part cannot be told, a later one is not taken for the first.
+func TestFirstReasonUnknown(t *testing.T) {
+	f := newFake(t, failure(400, "TransactionCanceledException", "m",
+		`,"CancellationReasons":[{"Code":"ConditionalCheckFailed"},{"Code":"ConditionalCheckFailed",`+oldItem+`}]`),
+		failure(400, "AccessDeniedException", "no", ""))
+	second := put()
+	second.Key.SK = "2"
+	only(t, "first reason", client(t, f).Transact(t.Context(), []metastore.Op{put(), second}), metastore.ErrUnknown)
 }
 
 // The guard of a sum fails like a condition, but it is no answer to what the caller asked.

@@ -101,6 +101,7 @@ func TestWrites(t *testing.T) {
 		"twice":      {Action{Do: Twice, After: time.Minute}, nil, 1, 1},
 		"stale":      {Action{Do: Stale}, nil, 1, 1},
 		"short":      {Action{Do: Short}, nil, 1, 1},
+		"draw late":  {Action{Delay: time.Hour}, nil, 1, 1},
 		"delay":      {Action{Do: Pass, Delay: time.Hour}, nil, 1, 1},
 		"crash":      {Action{Do: CrashFirst}, ErrCrashed, 0, 0},
 		"crash then": {Action{Do: CrashAfter}, ErrCrashed, 1, 1},

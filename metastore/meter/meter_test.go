@@ -117,6 +117,19 @@ func TestReadUnits(t *testing.T) {
 	}
 }
 
+// A failed condition is charged for the item that it met, whoever put it there.
+func TestSizeFromFailure(t *testing.T) {
+	inner := mem.New()
+	s := New(inner, ListPrices())
+	s.Write(t.Context(), put("a", 10))
+	inner.Write(t.Context(), put("a", 5000))
+	for range 2 {
+		if got, _ := units(t, s, func() { s.Write(t.Context(), put("a", 10, absent)) }); got != 5 {
+			t.Errorf("%v units", got)
+		}
+	}
+}
+
 // A put or delete is charged for the item before, which the meter may have learned by reading it.
 func TestSizeFromRead(t *testing.T) {
 	inner := mem.New()

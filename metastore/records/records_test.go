@@ -132,6 +132,33 @@ func TestHostileItems(t *testing.T) {
 	}
 }
 
+// Values that have the right type and make no sense.
+func TestSenseless(t *testing.T) {
+	session, slot, topic := kinds[5].values[0].Item(), kinds[6].values[0].Item(), kinds[7].values[0].Item()
+	long := []byte{packVersion, 0x81, 0x00, 'a', 0x00} // a string of length 1, said in two bytes
+	for _, c := range []struct {
+		kind int
+		item metastore.Item
+		attr string
+		v    metastore.Value
+	}{
+		{5, session, AttrState, metastore.S("ASLEEP")},
+		{5, session, AttrPins, PinsValue(map[uint16]Pin{1: {Seq: -1}})},
+		{5, session, AttrPins, PinsValue(map[uint16]Pin{1: {Epoch: -1}})},
+		{5, session, AttrPending, PendingValue(map[uint16]int32{1: -1})},
+		{6, slot, AttrFrom, FromValue([]From{{End: -1}})},
+		{6, slot, AttrFrom, FromValue([]From{{Epoch: -1}})},
+		{7, topic, AttrState, metastore.S("ACTIVE ")},
+		{7, topic, AttrConfigs, metastore.B(long)},
+	} {
+		it := c.item.Clone()
+		it[c.attr] = c.v
+		if _, err := kinds[c.kind].decode(it); !errors.Is(err, ErrBadItem) || !strings.Contains(err.Error(), `"`+c.attr+`"`) {
+			t.Errorf("%s %s = %v: %v", kinds[c.kind].name, c.attr, c.v, err)
+		}
+	}
+}
+
 func TestNilItems(t *testing.T) {
 	for _, k := range kinds {
 		_, err := k.decode(nil)
