@@ -1,0 +1,113 @@
+package kafka
+
+import (
+	"math/rand/v2"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// What a Fetch does with sessions; what sessions do is in session.go.
+
+// resolve finds the session and the partitions that the request is about.
+func (op *fetchOp) resolve(q *kmsg.FetchRequest) int16 {
+	c := op.c
+	if q.Version < 7 {
+		op.addAll(q)
+		op.find()
+		return codeNone
+	}
+	c.mu.Lock()
+	s, fresh, freed, code := c.mu.sessions.find(q.SessionID, q.SessionEpoch)
+	if code == codeNone && s == nil {
+		op.addAll(q)
+		if fresh {
+			freed += op.open()
+		}
+	} else if code == codeNone {
+		freed += op.update(s, q)
+	}
+	c.mu.Unlock()
+	c.s.sessions.Add(-int64(freed))
+	if code == codeNone {
+		op.find()
+	}
+	return code
+}
+
+func (op *fetchOp) addAll(q *kmsg.FetchRequest) {
+	for i := range q.Topics {
+		t := &q.Topics[i]
+		for j := range t.Partitions {
+			op.parts = append(op.parts, fetchPart{key: partKey{t.Topic, t.Partitions[j].Partition}, want: wantOf(&t.Partitions[j])})
+		}
+	}
+}
+
+func wantOf(p *kmsg.FetchRequestTopicPartition) fetchWant {
+	return fetchWant{offset: p.FetchOffset, maxBytes: p.PartitionMaxBytes, epoch: p.CurrentLeaderEpoch, lastEpoch: p.LastFetchedEpoch}
+}
+
+// open begins a session if the request has enough partitions for it to pay, and there is room; under the connection's lock.
+// It returns how many partitions older sessions gave up.
+func (op *fetchOp) open() (freed int) {
+	srv, n := op.c.s, len(op.parts)
+	if n < srv.cfg.SessionMin || srv.sessions.Load()+int64(n) > int64(srv.cfg.SessionMax) {
+		return 0
+	}
+	id := rand.Int32N(1<<31-1) + 1
+	if op.c.mu.sessions.index(id) >= 0 {
+		return 0
+	}
+	s, freed := op.c.mu.sessions.open(id)
+	for i := range op.parts {
+		s.put(op.parts[i].key, op.parts[i].want)
+	}
+	srv.sessions.Add(int64(len(s.parts)))
+	op.session, op.epoch = s, s.epoch
+	return freed
+}
+
+// update applies an incremental request to its session, and asks for all that it holds; under the connection's lock.
+func (op *fetchOp) update(s *session, q *kmsg.FetchRequest) (freed int) {
+	before := len(s.parts)
+	for i := range q.ForgottenTopics {
+		for _, index := range q.ForgottenTopics[i].Partitions {
+			s.remove(partKey{q.ForgottenTopics[i].Topic, index})
+		}
+	}
+	s.prune()
+	for i := range q.Topics {
+		for j := range q.Topics[i].Partitions {
+			p := &q.Topics[i].Partitions[j]
+			s.put(partKey{q.Topics[i].Topic, p.Partition}, wantOf(p))
+		}
+	}
+	for _, p := range s.order {
+		op.parts = append(op.parts, fetchPart{key: p.key, want: p.want})
+	}
+	op.session, op.epoch, op.full = s, s.epoch, false
+	return before - len(s.parts)
+}
+
+// choose leaves what an incremental answer must hold, and gives the other partitions their turn next time.
+func (op *fetchOp) choose(s *session) {
+	served := false
+	kept := op.parts[:0]
+	for _, part := range op.parts {
+		r := &part.look
+		p := s.parts[part.key]
+		if p == nil {
+			continue
+		}
+		p.served = r.size > 0
+		served = served || p.served
+		if p.tells(told{r.code, r.hw, r.start, r.size > 0, r.divergent.epoch >= 0}) || op.full {
+			kept = append(kept, part)
+		}
+	}
+	clear(op.parts[len(kept):])
+	op.parts = kept
+	if served {
+		s.rotate()
+	}
+}
