@@ -21,9 +21,6 @@ import (
 	"github.com/varvelog/varve/objstore"
 )
 
-// stopTime bounds a graceful stop: the last flush, the snapshot, the closing of the session.
-const stopTime = 4500 * time.Millisecond
-
 // Agent is a running agent.
 type Agent struct {
 	cfg      Config

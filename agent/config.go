@@ -34,6 +34,7 @@ type Config struct {
 	SnapshotInterval time.Duration
 	SnapshotFlushes  int           // also after so many flushes; 0: only by time
 	Poll             time.Duration // how often changes of topics and of the map are looked for
+	StopTime         time.Duration // bounds a graceful stop: requests in flight, the last flush, the closing of the session
 
 	// Exclusive: the stores are this process's alone (a file lock, or memory). A session found under the name is dead.
 	Exclusive bool
@@ -49,6 +50,7 @@ func DefaultConfig() Config {
 		Cluster: "varve", Slots: 256, Listen: "127.0.0.1:9092",
 		Flush: 250 * time.Millisecond, FlushBytes: 8 << 20, MemoryLimit: 1 << 30,
 		Heartbeat: 3 * time.Second, TTL: 9 * time.Second, SnapshotInterval: time.Minute, Poll: 3 * time.Second,
+		StopTime: 4500 * time.Millisecond,
 	}
 }
 
@@ -86,8 +88,8 @@ func (c *Config) validate() error {
 	if c.Heartbeat <= 0 || c.TTL < 2*c.Heartbeat {
 		bad("ttl: %v is less than two heartbeats of %v", c.TTL, c.Heartbeat)
 	}
-	if c.SnapshotInterval <= 0 || c.Poll <= 0 {
-		bad("snapshot and poll intervals must be above 0")
+	if c.SnapshotInterval <= 0 || c.Poll <= 0 || c.StopTime <= 0 {
+		bad("snapshot interval, poll interval and stop time must be above 0")
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {

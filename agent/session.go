@@ -213,9 +213,9 @@ func (s *session) declareOpen(ctx context.Context, epochs map[uint16]int32) erro
 
 // stop ends the session in order: no new requests, the last flush, the snapshot, the session item.
 func (s *session) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.StopTime)
 	defer cancel()
-	drain, done := context.WithTimeout(ctx, stopTime/2)
+	drain, done := context.WithTimeout(ctx, s.cfg.StopTime/2)
 	err := s.server.Shutdown(drain)
 	done()
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -25,7 +27,10 @@ var errTimeTravel = errors.New("the table is older than the bucket, or belongs t
 // table knows nothing of. latest reads which number the table gave out last.
 func markStart(ctx context.Context, store objstore.Store, keys objstore.Keys, n int64, session uuid.UUID, latest func(context.Context) (int64, error)) error {
 	for later := n + 1; later <= n+startsAhead; later++ {
-		_, err := store.Get(ctx, keys.Start(later), objstore.Range{})
+		err := patiently(ctx, func() error {
+			_, err := store.Get(ctx, keys.Start(later), objstore.Range{})
+			return err
+		})
 		if errors.Is(err, objstore.ErrNotFound) {
 			continue
 		}
@@ -36,7 +41,8 @@ func markStart(ctx context.Context, store objstore.Store, keys objstore.Keys, n 
 			return errors.Join(fmt.Errorf("start %d: object %s exists: %w", n, keys.Start(later), errTimeTravel), err)
 		}
 	}
-	if err := store.Put(ctx, keys.Start(n), []byte(session.String()+"\n")); err != nil {
+	err := patiently(ctx, func() error { return store.Put(ctx, keys.Start(n), []byte(session.String()+"\n")) })
+	if err != nil {
 		return fmt.Errorf("mark start %d: %w", n, err)
 	}
 	return nil
@@ -45,7 +51,11 @@ func markStart(ctx context.Context, store objstore.Store, keys objstore.Keys, n 
 // checkAhead refuses if a session that has ended has bundles in the bucket that it can't have written.
 func checkAhead(ctx context.Context, store objstore.Store, keys objstore.Keys, from records.From) error {
 	after := keys.WAL(from.Session, uint64(from.End-1+bundlesAhead))
-	found, err := store.List(ctx, keys.WALPrefix(from.Session), after, 1)
+	var found []objstore.Info
+	err := patiently(ctx, func() (err error) {
+		found, err = store.List(ctx, keys.WALPrefix(from.Session), after, 1)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("look for later bundles: %w", err)
 	}
@@ -53,4 +63,21 @@ func checkAhead(ctx context.Context, store objstore.Store, keys objstore.Keys, f
 		return fmt.Errorf("object %s lies beyond the end of its session at %d: %w", found[0].Key, from.End, errTimeTravel)
 	}
 	return nil
+}
+
+// patiently repeats a request to the object store while the store is slow or unsure, until ctx ends.
+func patiently(ctx context.Context, do func() error) error {
+	pause := 50 * time.Millisecond
+	for {
+		err := do()
+		if !errors.Is(err, objstore.ErrThrottled) && !errors.Is(err, objstore.ErrUnknown) {
+			return err
+		}
+		select {
+		case <-time.After(pause/2 + time.Duration(rand.Int64N(int64(pause)))):
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		}
+		pause = min(2*pause, 5*time.Second)
+	}
 }

@@ -2,7 +2,6 @@ package simtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,8 +13,10 @@ import (
 
 	"github.com/varvelog/varve/agent"
 	"github.com/varvelog/varve/metastore"
+	factfault "github.com/varvelog/varve/metastore/fault"
 	factsmem "github.com/varvelog/varve/metastore/mem"
 	"github.com/varvelog/varve/objstore"
+	objfault "github.com/varvelog/varve/objstore/fault"
 	objmem "github.com/varvelog/varve/objstore/mem"
 )
 
@@ -26,18 +27,18 @@ type world struct {
 	facts   metastore.Store
 	addr    string // where the agent listens; kept over restarts
 	change  func(*agent.Config)
+	plans   func() (objfault.Plan, factfault.Plan) // of the next agent's way to its stores; nil: no faults
 
-	running *agent.Agent
-	kill    context.CancelFunc // ends the agent's context: a graceful stop
-	done    chan error
-	levers  *levers
+	running *running
 }
 
-// levers cut an agent off from its stores, which is as good as killing it: nothing it does counts any more.
-type levers struct {
-	objstore.Store
-	facts metastore.Store
-	dead  chan struct{}
+// running is one agent and its way to the stores.
+type running struct {
+	agent   *agent.Agent
+	stop    context.CancelFunc
+	done    chan error
+	objects *objfault.Store
+	facts   *factfault.Store
 }
 
 func newWorld(t *testing.T) *world {
@@ -50,11 +51,25 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// start starts the agent and waits until it serves.
 func (w *world) start() {
 	w.t.Helper()
+	w.running = w.launch(w.addr)
+	select {
+	case <-w.running.agent.Ready():
+	case err := <-w.running.done:
+		w.t.Fatalf("the agent did not start: %v", err)
+	case <-time.After(30 * time.Second):
+		w.t.Fatal("the agent is not ready after 30 s")
+	}
+	w.addr = w.running.agent.Addresses().Kafka
+}
+
+func (w *world) launch(addr string) *running {
+	w.t.Helper()
 	cfg := agent.DefaultConfig()
-	cfg.Name, cfg.Slots, cfg.Listen, cfg.Exclusive, cfg.Flush = "a", 16, w.addr, true, 10*time.Millisecond
-	cfg.Poll = 50 * time.Millisecond
+	cfg.Name, cfg.Slots, cfg.Listen, cfg.Exclusive, cfg.Flush = "a", 16, addr, true, 10*time.Millisecond
+	cfg.Poll, cfg.StopTime = 50*time.Millisecond, time.Second
 	if w.change != nil {
 		w.change(&cfg)
 	}
@@ -62,79 +77,44 @@ func (w *world) start() {
 	if os.Getenv("VARVE_TEST_LOG") != "" {
 		level = slog.LevelDebug
 	}
-	w.levers = &levers{Store: w.objects, facts: w.facts, dead: make(chan struct{})}
-	a, err := agent.New(cfg, agent.Stores{Objects: w.levers, Facts: leversFacts{w.facts, w.levers}},
+	var objects objfault.Plan
+	var facts factfault.Plan
+	if w.plans != nil {
+		objects, facts = w.plans()
+	}
+	r := &running{done: make(chan error, 1), objects: objfault.New(w.objects, objects), facts: factfault.New(w.facts, facts)}
+	a, err := agent.New(cfg, agent.Stores{Objects: r.objects, Facts: r.facts},
 		slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w.running, w.kill, w.done = a, cancel, make(chan error, 1)
-	go func() { w.done <- a.Run(ctx) }()
-	select {
-	case <-a.Ready():
-	case err := <-w.done:
-		w.t.Fatalf("the agent did not start: %v", err)
-	case <-time.After(20 * time.Second):
-		w.t.Fatal("the agent is not ready after 20 s")
-	}
-	w.addr = a.Addresses().Kafka
+	r.agent, r.stop = a, cancel
+	go func() { r.done <- a.Run(ctx) }()
+	return r
 }
 
 // stop stops the agent gracefully.
 func (w *world) stop() {
 	w.t.Helper()
-	w.kill()
-	if err := <-w.done; err != nil {
+	w.running.stop()
+	if err := <-w.running.done; err != nil {
 		w.t.Fatalf("stop: %v", err)
 	}
 	w.running = nil
 }
 
-// crash cuts the agent off from its stores, then ends it: no last flush, no snapshot, no closed session.
+// crash cuts the agent off from its stores, then ends it: no last flush, no snapshot, no closed session. What was under
+// way to the stores may land or not.
 func (w *world) crash() {
 	w.t.Helper()
-	close(w.levers.dead)
-	w.kill()
-	<-w.done
+	w.running.objects.Crash(false)
+	w.running.facts.Crash(false)
+	w.running.stop()
+	if err := <-w.running.done; err == nil {
+		w.t.Error("an agent without stores claims to have stopped gracefully")
+	}
 	w.running = nil
-}
-
-var errDead = errors.New("this process is dead")
-
-func (l *levers) check() error {
-	select {
-	case <-l.dead:
-		return fmt.Errorf("%w: %w", objstore.ErrRefused, errDead)
-	default:
-		return nil
-	}
-}
-
-func (l *levers) Put(ctx context.Context, key string, body []byte) error {
-	if err := l.check(); err != nil {
-		return err
-	}
-	return l.Store.Put(ctx, key, body)
-}
-
-type leversFacts struct {
-	metastore.Store
-	l *levers
-}
-
-func (f leversFacts) Write(ctx context.Context, op metastore.Op) (metastore.Item, error) {
-	if f.l.check() != nil {
-		return nil, fmt.Errorf("%w: %w", metastore.ErrRefused, errDead)
-	}
-	return f.Store.Write(ctx, op)
-}
-
-func (f leversFacts) Transact(ctx context.Context, ops []metastore.Op) error {
-	if f.l.check() != nil {
-		return fmt.Errorf("%w: %w", metastore.ErrRefused, errDead)
-	}
-	return f.Store.Transact(ctx, ops)
 }
 
 func (w *world) client(opts ...kgo.Opt) *kgo.Client {
