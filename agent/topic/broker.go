@@ -8,7 +8,7 @@ const MaxPartitionsPerTopic = 10_000
 // brokerDefs is the broker configs of Kafka that clients and consoles look at, and Varve's own, sorted by name. All are
 // given at the start of an agent (--set KEY=VALUE) and read-only after. It is never written.
 var brokerDefs = []def{
-	{name: "auto.create.topics.enable", typ: TypeBool, def: "false",
+	{name: "auto.create.topics.enable", typ: TypeBool, def: "true",
 		doc: "Whether a client that asks for the metadata of a topic that is not there makes it, if the client agrees."},
 	{name: "compression.gzip.level", typ: TypeInt, def: "-1", check: minusOneOr(1, 9), effect: echo, doc: "Default of the topic config."},
 	{name: "compression.lz4.level", typ: TypeInt, def: "9", check: between(1, 17), effect: echo, doc: "Default of the topic config."},
