@@ -28,7 +28,6 @@ type fetchOp struct {
 	stable   bool // read_committed
 	session  *session
 	epoch    int32 // of the session, when its answer is made
-	full     bool  // every partition is answered
 
 	parts   []fetchPart
 	slices  []fetch.Slice
@@ -106,7 +105,7 @@ func (s *Server) newFetch(c *conn, sl *slot, q *kmsg.FetchRequest) *fetchOp {
 	op.maxBytes = int(min(max(q.MaxBytes, 0), s.cfg.FetchMaxBytes))
 	op.wait = min(time.Duration(max(q.MaxWaitMillis, 0))*time.Millisecond, maxFetchWait)
 	op.stable = q.IsolationLevel == 1
-	op.session, op.epoch, op.full, op.loaded, op.unknown = nil, 0, true, false, false
+	op.session, op.epoch, op.loaded, op.unknown = nil, 0, false, false
 	return op
 }
 

@@ -310,7 +310,9 @@ func TestInitProducerID(t *testing.T) {
 			}
 		}
 	}
+	w.node.mu.Lock()
 	w.node.pidErr = io.ErrUnexpectedEOF
+	w.node.mu.Unlock()
 	if resp := call[*kmsg.InitProducerIDResponse](w.dial(), kmsg.NewPtrInitProducerIDRequest()); resp.ErrorCode != codeCoordinatorLoadInProgress {
 		t.Errorf("no ids: %+v", resp)
 	}

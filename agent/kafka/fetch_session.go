@@ -85,7 +85,7 @@ func (op *fetchOp) update(s *session, q *kmsg.FetchRequest) (freed int) {
 	for _, p := range s.order {
 		op.parts = append(op.parts, fetchPart{key: p.key, want: p.want})
 	}
-	op.session, op.epoch, op.full = s, s.epoch, false
+	op.session, op.epoch = s, s.epoch
 	return before - len(s.parts)
 }
 
@@ -101,7 +101,7 @@ func (op *fetchOp) choose(s *session) {
 		}
 		p.served = r.size > 0
 		served = served || p.served
-		if p.tells(told{r.code, r.hw, r.start, r.size > 0, r.divergent.epoch >= 0}) || op.full {
+		if p.tells(told{r.code, r.hw, r.start, r.size > 0, r.divergent.epoch >= 0}) {
 			kept = append(kept, part)
 		}
 	}
