@@ -37,6 +37,8 @@ type fetchOp struct {
 	missed  bool               // something is not in memory, or must be confirmed
 	unknown bool               // a topic is not known here, and may be new
 	loaded  bool               // the store was asked: what it gave does not wait for more
+	weight  int64              // partitions that it counts for while it is parked
+	hasty   bool               // too many are parked: answer as soon as the store allows
 	early   chan time.Duration // after how long to answer, because a request waits behind this one
 	answer  fetchAnswer
 }
@@ -105,7 +107,7 @@ func (s *Server) newFetch(c *conn, sl *slot, q *kmsg.FetchRequest) *fetchOp {
 	op.maxBytes = int(min(max(q.MaxBytes, 0), s.cfg.FetchMaxBytes))
 	op.wait = min(time.Duration(max(q.MaxWaitMillis, 0))*time.Millisecond, maxFetchWait)
 	op.stable = q.IsolationLevel == 1
-	op.session, op.epoch, op.loaded, op.unknown = nil, 0, false, false
+	op.session, op.epoch, op.loaded, op.unknown, op.hasty = nil, 0, false, false, false
 	return op
 }
 
@@ -144,7 +146,7 @@ func (op *fetchOp) find() {
 
 // ready reports whether the answer need not wait for more.
 func (op *fetchOp) ready() bool {
-	return op.urgent || op.wait <= 0 || op.loaded && op.size > 0 || op.size >= op.minBytes || op.c.draining.Load()
+	return op.urgent || op.hasty || op.wait <= 0 || op.loaded && op.size > 0 || op.size >= op.minBytes || op.c.draining.Load()
 }
 
 // respond answers with what was collected.

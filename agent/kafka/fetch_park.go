@@ -9,17 +9,24 @@ import (
 	"github.com/varvelog/varve/agent/partition"
 )
 
+// maxParked is how many partitions the parked Fetches of a server may have together: what each of them takes in memory is
+// many times its bytes on the wire.
+const maxParked = 500_000
+
 // park makes a Fetch known to the requests that come behind it.
 func (c *conn) park(op *fetchOp) {
 	c.mu.Lock()
 	c.mu.parked[op] = struct{}{}
 	c.mu.Unlock()
+	op.weight = int64(len(op.parts))
+	op.hasty = c.s.parked.Add(op.weight) > maxParked
 }
 
 func (c *conn) unpark(op *fetchOp) {
 	c.mu.Lock()
 	delete(c.mu.parked, op)
 	c.mu.Unlock()
+	c.s.parked.Add(-op.weight)
 }
 
 // nudge makes parked Fetches answer early, because a request waits behind them: a client with one connection for all would

@@ -24,7 +24,7 @@ func (op *fetchOp) resolve(q *kmsg.FetchRequest) int16 {
 			freed += op.open()
 		}
 	} else if code == codeNone {
-		freed += op.update(s, q)
+		freed, code = op.update(s, q)
 	}
 	c.mu.Unlock()
 	c.s.sessions.Add(-int64(freed))
@@ -51,7 +51,7 @@ func wantOf(p *kmsg.FetchRequestTopicPartition) fetchWant {
 // It returns how many partitions older sessions gave up.
 func (op *fetchOp) open() (freed int) {
 	srv, n := op.c.s, len(op.parts)
-	if n < srv.cfg.SessionMin || srv.sessions.Load()+int64(n) > int64(srv.cfg.SessionMax) {
+	if n < srv.cfg.SessionMin || !srv.sessionRoom(n, n) {
 		return 0
 	}
 	id := rand.Int32N(1<<31-1) + 1
@@ -67,8 +67,17 @@ func (op *fetchOp) open() (freed int) {
 	return freed
 }
 
-// update applies an incremental request to its session, and asks for all that it holds; under the connection's lock.
-func (op *fetchOp) update(s *session, q *kmsg.FetchRequest) (freed int) {
+// maxSessionParts bounds one session: a request of a few bytes asks for all that it holds.
+const maxSessionParts = 10_000
+
+// sessionRoom reports whether a session may have n partitions, more of them new.
+func (s *Server) sessionRoom(n, more int) bool {
+	return n <= maxSessionParts && s.sessions.Load()+int64(more) <= int64(s.cfg.SessionMax)
+}
+
+// update applies an incremental request to its session, and asks for all that it holds; under the connection's lock. A
+// session that grows too large ends: the client is told that it is not there and asks in full.
+func (op *fetchOp) update(s *session, q *kmsg.FetchRequest) (freed int, code int16) {
 	before := len(s.parts)
 	for i := range q.ForgottenTopics {
 		for _, index := range q.ForgottenTopics[i].Partitions {
@@ -82,11 +91,15 @@ func (op *fetchOp) update(s *session, q *kmsg.FetchRequest) (freed int) {
 			s.put(partKey{q.Topics[i].Topic, p.Partition}, wantOf(p))
 		}
 	}
+	if n := len(s.parts); !op.c.s.sessionRoom(n, n-before) {
+		op.c.mu.sessions.drop(s.id)
+		return before, codeFetchSessionIDNotFound
+	}
 	for _, p := range s.order {
 		op.parts = append(op.parts, fetchPart{key: p.key, want: p.want})
 	}
 	op.session, op.epoch = s, s.epoch
-	return before - len(s.parts)
+	return before - len(s.parts), codeNone
 }
 
 // choose leaves what an incremental answer must hold, and gives the other partitions their turn next time.

@@ -468,3 +468,38 @@ func TestFS2Sessions(t *testing.T) {
 		t.Errorf("a session for one partition: %+v", resp)
 	}
 }
+
+// TestSessionsAreBounded: a session that would take more than its share ends, and says so.
+func TestSessionsAreBounded(t *testing.T) {
+	w := newWorld(t, option{cfg: Config{SessionMin: 1, SessionMax: 3}})
+	w.topic("t", 1)
+	c := w.dial()
+	req := fetching(12, "t", 0)
+	req.SessionEpoch = 0
+	full := call[*kmsg.FetchResponse](c, req)
+	req = fetching(12, "t", 0, 0, 0, 0)
+	req.SessionID, req.SessionEpoch = full.SessionID, 1
+	if resp := call[*kmsg.FetchResponse](c, req); full.SessionID == 0 || resp.ErrorCode != codeFetchSessionIDNotFound {
+		t.Errorf("grown to 4: %+v", resp)
+	}
+	if n := w.s.sessions.Load(); n != 0 {
+		t.Errorf("%d partitions left", n)
+	}
+	req.SessionID, req.SessionEpoch = 0, 0
+	if resp := call[*kmsg.FetchResponse](c, req); resp.SessionID != 0 || resp.ErrorCode != 0 {
+		t.Errorf("opened with 4: %+v", resp)
+	}
+}
+
+// TestTooManyParked: with no room to wait, a Fetch is answered with what there is.
+func TestTooManyParked(t *testing.T) {
+	w := newWorld(t, option{})
+	w.topic("t", 1)
+	w.s.parked.Add(maxParked)
+	req := fetching(11, "t", 0)
+	req.MaxWaitMillis = 60_000
+	if f := fetched(call[*kmsg.FetchResponse](w.dial(), req), 0); f.ErrorCode != 0 || len(f.RecordBatches) != 0 {
+		t.Errorf("answer %+v", f)
+	}
+	w.s.parked.Add(-maxParked)
+}

@@ -50,10 +50,12 @@ func (sl *slot) release() {
 type ring struct {
 	mu      sync.Mutex
 	ready   sync.Cond // the oldest is done, or nothing more will come
-	room    sync.Cond // a slot is free
+	room    sync.Cond // a slot is free, or bytes were read
+	limit   int64     // of unread
 	slots   [inFlight]slot
 	head    uint64 // requests admitted
 	tail    uint64 // answers written
+	unread  int64  // bytes of answers that are done and not written
 	writing uint64 // slots from tail on that the writer holds
 	ended   bool   // no more is admitted
 	over    bool   // no more is written: what is done is let go of
@@ -61,16 +63,18 @@ type ring struct {
 
 func (r *ring) init(c *conn) {
 	r.ready.L, r.room.L = &r.mu, &r.mu
+	r.limit = c.s.cfg.ConnBytes
 	for i := range r.slots {
 		r.slots[i].c = c
 	}
 }
 
-// take admits a request, waiting while the ring is full; nil when the connection is over.
+// take admits a request, waiting while the ring is full or too many bytes of answers wait for the client to read them; nil
+// when the connection is over.
 func (r *ring) take() *slot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.head-r.tail == inFlight && !r.over {
+	for (r.head-r.tail == inFlight || r.unread >= r.limit) && !r.over {
 		r.room.Wait()
 	}
 	if r.over {
@@ -87,6 +91,7 @@ func (r *ring) finish(sl *slot) {
 	r.mu.Lock()
 	over := r.over
 	sl.done = true
+	r.unread += sl.size
 	if !over && sl == &r.slots[r.tail%inFlight] {
 		r.ready.Signal()
 	}
@@ -122,6 +127,9 @@ func (r *ring) next() (first, n uint64) {
 // wrote gives the slots that next returned back.
 func (r *ring) wrote() {
 	r.mu.Lock()
+	for i := r.tail; i < r.tail+r.writing; i++ {
+		r.unread -= r.slots[i%inFlight].size
+	}
 	r.tail += r.writing
 	r.writing = 0
 	r.room.Signal()

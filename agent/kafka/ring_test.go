@@ -3,6 +3,7 @@ package kafka
 import (
 	"net"
 	"testing"
+	"time"
 )
 
 // held makes the answer of a slot one that holds bytes of the connection's share.
@@ -64,5 +65,31 @@ func TestShareOfAConnection(t *testing.T) {
 	b.unhold(50)
 	if s.held.Load() != 0 {
 		t.Errorf("%d bytes left", s.held.Load())
+	}
+}
+
+// TestUnreadBytesStopAdmission: large answers that a client does not read are as good as a full ring.
+func TestUnreadBytesStopAdmission(t *testing.T) {
+	s := New(Config{ConnBytes: 100}, Deps{})
+	c := newConn(t.Context(), s, nil)
+	for range 2 {
+		sl := held(c, 0)
+		sl.size = 60
+		c.ring.finish(sl)
+	}
+	taken := make(chan *slot)
+	go func() { taken <- c.ring.take() }()
+	select {
+	case <-taken:
+		t.Fatal("admitted with 120 bytes unread")
+	case <-time.After(20 * time.Millisecond):
+	}
+	first, n := c.ring.next()
+	for i := first; i < first+n; i++ {
+		c.ring.slots[i].release()
+	}
+	c.ring.wrote()
+	if sl := <-taken; sl == nil || c.ring.unread != 0 {
+		t.Errorf("after the write: %v, %d bytes unread", sl, c.ring.unread)
 	}
 }

@@ -108,6 +108,7 @@ type Server struct {
 	fetches  sync.Pool    // *fetchOp
 	held     atomic.Int64 // bytes of records in responses not written yet
 	sessions atomic.Int64 // partitions in fetch sessions
+	parked   atomic.Int64 // partitions of parked Fetches
 	refused  atomic.Int64 // connections over the limit
 
 	wg sync.WaitGroup // every goroutine but those in Serve

@@ -143,6 +143,9 @@ func (w *world) check() {
 	if got := w.s.held.Load(); got != 0 {
 		w.t.Errorf("%d bytes of answers were not given back", got)
 	}
+	if got := w.s.parked.Load(); got != 0 {
+		w.t.Errorf("%d partitions are still parked", got)
+	}
 	if got := w.s.sessions.Load(); got != 0 {
 		w.t.Errorf("%d partitions of sessions were not given back", got)
 	}
