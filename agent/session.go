@@ -198,7 +198,7 @@ func (s *session) replay(ctx context.Context, taken []cluster.Taken) (*partition
 // declareOpen writes the snapshot of what was replayed, then commits the slot-open records that name it (I5).
 func (s *session) declareOpen(ctx context.Context, epochs map[uint16]int32) error {
 	key := ""
-	if f := s.parts.CaptureOpening().Footer(); len(f.Partitions) > 0 {
+	if f := s.withTopics(s.parts.CaptureOpening().Footer()); len(f.Partitions) > 0 {
 		var err error
 		if _, key, err = s.wal.WriteSnapshot(ctx, 0, f); err != nil {
 			return err
@@ -245,6 +245,19 @@ func (k sink) Committed(o bundle.Object, f *bundle.Footer, body *memory.Buf) err
 	return k.s.parts.Committed(o, f)
 }
 
-func (k sink) Capture() func() *bundle.Footer { return k.s.parts.Capture().Footer }
+func (k sink) Capture() func() *bundle.Footer {
+	snap := k.s.parts.Capture()
+	return func() *bundle.Footer { return k.s.withTopics(snap.Footer()) }
+}
+
+// withTopics adds to a snapshot how many partitions its topics have: a rebuild from the bucket alone needs it.
+func (s *session) withTopics(f *bundle.Footer) *bundle.Footer {
+	for i := range f.Topics {
+		if t := s.topics.LookupID(f.Topics[i].ID); t != nil {
+			f.Topics[i].Partitions = uint32(t.Partitions())
+		}
+	}
+	return f
+}
 
 func (k sink) Ended() { k.s.parts.End() }

@@ -103,7 +103,7 @@ func TestFencedAlive(t *testing.T) {
 	acked := w.produce(w.client(), "orders", 0, 100)
 	first := w.running
 
-	w.change = nil // exclusive: takes it for granted that the name is free
+	exclusive = true // takes it for granted that the name is free
 	w.addr = "127.0.0.1:0"
 	w.start()
 	var inUse *cluster.NameInUseError

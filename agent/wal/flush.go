@@ -22,6 +22,7 @@ type flush struct {
 	charge              int64       // bytes taken from the budget
 	waiters             []waiter
 	ops                 []control
+	flaw                error     // the footer would be refused by every reader: a fault of this program
 	before, cut, landed time.Time // before: the start of the flush before
 }
 
@@ -119,6 +120,7 @@ func (l *Log) build(f *flush, entries []Entry, size int) {
 	}
 	clear(entries)
 	f.bodyEnd = len(out)
+	f.flaw = f.footer.Check(bundle.WAL, int64(len(out)))
 	f.body.SetBytes(bundle.AppendFooter(out, bundle.WAL, f.footer))
 	l.metrics.cut(f)
 }

@@ -16,7 +16,12 @@ import (
 func (l *Log) put(ctx context.Context, f *flush) {
 	ctx = objstore.WithPurpose(ctx, objstore.PurposeWAL)
 	key := l.cfg.Keys.WAL(l.cfg.Session, f.seq)
-	err := l.persist(ctx, key, f)
+	err := f.flaw
+	if err != nil {
+		l.giveUp(fmt.Errorf("bundle %s can't be written: %w", key, err))
+	} else {
+		err = l.persist(ctx, key, f)
+	}
 	l.mu.Lock()
 	l.mu.flying--
 	l.mu.Unlock()

@@ -73,6 +73,9 @@ func (l *Log) recordSnapshot(ctx context.Context, seq uint64, f *bundle.Footer) 
 
 // WriteSnapshot PUTs a snapshot of the state after bundle seq and returns its id and key.
 func (l *Log) WriteSnapshot(ctx context.Context, seq uint64, f *bundle.Footer) (uuid.UUID, string, error) {
+	if err := f.Check(bundle.SNAP, bundle.HeaderLen); err != nil {
+		return uuid.Nil, "", fmt.Errorf("write snapshot: %w", err)
+	}
 	id := uuid.New()
 	key := l.cfg.Keys.Snapshot(l.cfg.Session, seq, id)
 	body := l.pool.Get(bundle.HeaderLen + bundle.FooterSize(f))
