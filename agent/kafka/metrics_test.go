@@ -1,8 +1,12 @@
 package kafka
 
 import (
+	"strings"
+	"testing"
+
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // counterValue reads a counter or a gauge.
@@ -15,4 +19,59 @@ func counterValue(m prometheus.Metric) float64 {
 		return d.Gauge.GetValue()
 	}
 	return d.Counter.GetValue()
+}
+
+// TestMetrics: requests, bytes and errors are counted by API, and no label is a client's word.
+func TestMetrics(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	w := newWorld(t, option{before: func(s *Server) { s.metrics = newMetrics(s.apis, reg) }})
+	c := w.dial()
+	req := producing(9, "client-chosen", batch(t, 1, 1))
+	call[*kmsg.ProduceResponse](c, req)
+	call[*kmsg.ProduceResponse](c, req)
+	call[*kmsg.FetchResponse](c, fetching(11, "client-chosen", 0))
+	call[*kmsg.ListOffsetsResponse](c, listing(7, "client-chosen", tsLatest))
+	call[*kmsg.MetadataResponse](c, metadataOf(9, "client-chosen"))
+	_ = c.nc.Close()
+	eventually(t, "closed", func() bool { return len(w.s.conns()) == 0 })
+	got := map[string]float64{}
+	families, err := reg.Gather()
+	must(t, err)
+	for _, f := range families {
+		for _, m := range f.Metric {
+			name := strings.TrimPrefix(f.GetName(), "varve_kafka_")
+			for _, l := range m.Label {
+				name += " " + l.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	frame := float64(len(encode(req, 1)))
+	for name, want := range map[string]float64{
+		"request_seconds Produce": 2, "received_bytes_total Produce": 2 * frame, "errors_total Produce 3": 2, "errors_total Fetch 3": 1,
+		"errors_total ListOffsets 3": 1, "errors_total Metadata 3": 1, "requests_in_flight Produce": 0, "requests_in_flight Fetch": 0,
+		"connections": 0, "panics_total": 0, "connections_closed_total client": 1,
+	} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("%s is %v, want %v", name, v, want)
+		}
+	}
+	if got["sent_bytes_total Produce"] == 0 {
+		t.Error("no bytes sent")
+	}
+	for name := range got {
+		if strings.Contains(name, "chosen") {
+			t.Errorf("label %s", name)
+		}
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "rdkafka": "rdkafka", "a\x1b[31m\n\x00\xff": "a?[31m???", strings.Repeat("x", 1000): strings.Repeat("x", maxClient),
+	} {
+		if got := printable([]byte(in)); got != want {
+			t.Errorf("%q is printed as %q", in, got)
+		}
+	}
 }
