@@ -50,6 +50,7 @@ conformance: ## the stores' suites, on real servers too
 	$(call stage,conformance,$(GO) test $(CONFORMANCE))
 
 e2e: ## real clients, real servers; RUN=REGEXP some, FULL=1 100 kills instead of 15
+	@for c in kcat mvn; do command -v $$c >/dev/null || echo "LEFT OUT: the tests of a client, because $$c is not installed"; done
 	$(call stage,e2e,$(if $(FULL),VARVE_KILL_ROUNDS=100 )$(GO) test -tags e2e -count=1 -timeout 30m -run '$(RUN)' ./cli/varve/e2e)
 
 lint: ## vet, staticcheck, tidy

@@ -52,6 +52,7 @@ var startJava = sync.OnceValues(func() (*jvm, error) {
 
 func sharedJava(t *testing.T) *jvm {
 	t.Helper()
+	need(t, "mvn", "the Java client", "install Maven and a JDK 17 or newer")
 	j, err := startJava()
 	if err != nil {
 		t.Fatalf("Java client: %v", err)
@@ -64,9 +65,6 @@ func buildJava(dir string) error {
 	fresh, err := upToDate(filepath.Join(dir, "target", "e2e-client.jar"), filepath.Join(dir, "pom.xml"), filepath.Join(dir, "src"))
 	if err != nil || fresh {
 		return err
-	}
-	if _, err := exec.LookPath("mvn"); err != nil {
-		return errors.New("mvn not found: install Maven and a JDK 17 or newer (Debian: apt-get install maven)")
 	}
 	if err := maven(dir, "-o"); err == nil {
 		return nil

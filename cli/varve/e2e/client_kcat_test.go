@@ -23,16 +23,15 @@ const (
 	recordEnd = "\x1e\x1eend\x1e\x1e"
 )
 
-// needKcat fails with what to install.
+// needKcat returns the program's path.
 func needKcat(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{"kcat", "kafkacat"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
+	need(t, "kcat", "kcat", "Debian: apt-get install kcat; macOS: brew install kcat")
+	path, err := exec.LookPath("kcat")
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("kcat not found: install it (Debian: apt-get install kcat; macOS: brew install kcat)")
-	return ""
+	return path
 }
 
 func (k kcatClient) produce(t *testing.T, addr, topic, codec string, records []record) []int64 {

@@ -2,7 +2,11 @@
 
 package e2e
 
-import "testing"
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
 
 // client is one of Kafka's clients. Every method fails the test on an error.
 type client interface {
@@ -16,6 +20,37 @@ type client interface {
 	consumeFrom(t *testing.T, addr, topic string, millis int64) []record
 }
 
+// clients returns the clients that this machine has, and says what is left out. The gate leaves out none.
 func clients(t *testing.T) []client {
-	return []client{kgoClient{}, javaClient{sharedJava(t)}, kcatClient{}}
+	t.Helper()
+	all := []client{kgoClient{}}
+	if have(t, "mvn", "the Java client", "install Maven and a JDK 17 or newer") {
+		all = append(all, javaClient{sharedJava(t)})
+	}
+	if have(t, "kcat", "kcat", "Debian: apt-get install kcat; macOS: brew install kcat") {
+		all = append(all, kcatClient{})
+	}
+	return all
+}
+
+// have reports whether a program is there. In the gate (CI=true) one that is missing fails the test.
+func have(t *testing.T, program, what, fix string) bool {
+	t.Helper()
+	_, err := exec.LookPath(program)
+	if err == nil {
+		return true
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s not found: %s", program, fix)
+	}
+	t.Logf("LEFT OUT: %s, because %s is not here. %s", what, program, fix)
+	return false
+}
+
+// need skips a test of a client that is not on this machine; in the gate it fails.
+func need(t *testing.T, program, what, fix string) {
+	t.Helper()
+	if !have(t, program, what, fix) {
+		t.SkipNow()
+	}
 }
