@@ -95,9 +95,8 @@ func TestFaultyStores(t *testing.T) {
 // An agent that is fenced while it lives acks nothing any more, says so, and gives way to the one that has its name.
 func TestFencedAlive(t *testing.T) {
 	w := newWorld(t)
-	w.change = func(c *agent.Config) {
-		c.Exclusive, c.Heartbeat, c.TTL = false, 50*time.Millisecond, 200*time.Millisecond
-	}
+	exclusive := false
+	w.change = func(c *agent.Config) { c.Exclusive, c.Heartbeat, c.TTL = exclusive, 20*time.Millisecond, 2*time.Second }
 	w.start()
 	w.createTopic("orders", 4)
 	acked := w.produce(w.client(), "orders", 0, 100)
