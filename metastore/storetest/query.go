@@ -119,7 +119,7 @@ func queryLargePages(t *table) {
 		t.must(t.put(fmt.Sprint("big", i), item{"x": big}))
 	}
 	var got []string
-	for after := ""; ; {
+	for after, n := "", 0; n < 100; n++ {
 		page, err := t.store.Query(t.Context(), metastore.Query{PK: t.pk, After: after, Consistency: metastore.Consistent})
 		if err != nil {
 			t.Fatal(err)

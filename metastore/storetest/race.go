@@ -68,11 +68,15 @@ func raceOfCreators(t *table) {
 
 // 16 who count by compare and set, starting from the item that the failure brought, lose nothing.
 func raceOfCounters(t *table) {
-	const each = 10
+	const each, tries = 10, 4000
 	t.must(t.put("n", item{"n": num(0)}))
 	race(16, func(i int) {
 		seen := num(0)
-		for done := 0; done < each; {
+		for done, try := 0, 0; done < each; try++ {
+			if try == tries {
+				t.Errorf("counter %d: %d of %d after %d tries", i, done, each, try)
+				return
+			}
 			n, _ := seen.Num()
 			var it item
 			err := retry(func() (err error) {

@@ -1,0 +1,29 @@
+package fault
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/mem"
+	"github.com/varvelog/varve/metastore/storetest"
+)
+
+// The conformance suite finds every liar: it runs on each in a process of its own, which must fail.
+func TestConformanceFindsLiars(t *testing.T) {
+	const env = "VARVE_TEST_LIE"
+	if n, err := strconv.Atoi(os.Getenv(env)); err == nil {
+		storetest.Run(t, func(*testing.T) metastore.Store { return Liar(mem.New(), Lie(n)) })
+		return
+	}
+	for _, lie := range append(Lies(), 0) {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestConformanceFindsLiars$", "-test.timeout=60s")
+		cmd.Env = append(os.Environ(), env+"="+strconv.Itoa(int(lie)))
+		out, err := cmd.CombinedOutput()
+		if found := err != nil; found != (lie != 0) {
+			t.Errorf("%v: %v\n%s", lie, err, out)
+		}
+	}
+}
