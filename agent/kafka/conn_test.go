@@ -87,6 +87,9 @@ func TestAV5UnknownKeyOrVersionCloses(t *testing.T) {
 	if used := w.budget.Used() + w.s.reserve.Used() + w.pool.Outstanding(); used != 0 {
 		t.Errorf("hostile frames took %d bytes", used)
 	}
+	eventually(t, "13 frames refused for their key or version", func() bool {
+		return counterValue(w.s.metrics.ends.WithLabelValues("version")) == 13
+	})
 	eventually(t, "six frames refused for their size", func() bool { return counterValue(w.s.metrics.ends.WithLabelValues("size")) == 6 })
 }
 

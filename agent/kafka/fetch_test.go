@@ -337,6 +337,7 @@ func TestLaggingPartitionsDoNotSlowTheTail(t *testing.T) {
 	if resp := call[*kmsg.FetchResponse](c, req); len(fetched(resp, 0).RecordBatches) == 0 || len(fetched(resp, 1).RecordBatches) != 0 {
 		t.Errorf("first: %+v", resp)
 	}
+	eventually(t, "what was left out is being loaded", func() bool { return w.wal.reader.Stats().Misses > 0 })
 	id := c.send(req)
 	eventually(t, "the second waits", func() bool { return w.parked() == 1 })
 	close(gate)
@@ -502,4 +503,53 @@ func TestTooManyParked(t *testing.T) {
 		t.Errorf("answer %+v", f)
 	}
 	w.s.parked.Add(-maxParked)
+}
+
+// sessionOf opens a session over partitions of t from the given offsets.
+func sessionOf(c *client, maxBytes int32, offsets ...int64) *kmsg.FetchRequest {
+	c.t.Helper()
+	req := fetching(12, "t", offsets...)
+	req.SessionEpoch, req.MaxBytes = 0, maxBytes
+	full := call[*kmsg.FetchResponse](c, req)
+	if full.SessionID == 0 {
+		c.t.Fatalf("no session: %+v", full)
+	}
+	next := fetching(12, "t")
+	next.SessionID, next.SessionEpoch, next.MaxBytes, next.Topics = full.SessionID, 1, maxBytes, nil
+	return next
+}
+
+// TestFE12EveryPartitionGetsItsTurn: with room for one batch per answer, a session serves one partition after the other.
+func TestFE12EveryPartitionGetsItsTurn(t *testing.T) {
+	_, c := loaded(t, option{cfg: Config{SessionMin: 2}}, 3, 1)
+	next := sessionOf(c, 1, 0, 0, 0) // served partition 0
+	var got []int32
+	for range 4 {
+		resp := call[*kmsg.FetchResponse](c, next)
+		next.SessionEpoch++
+		for _, p := range resp.Topics[0].Partitions {
+			if len(p.RecordBatches) > 0 {
+				got = append(got, p.Partition)
+			}
+		}
+	}
+	if len(got) != 4 || [4]int32(got) != [4]int32{1, 2, 0, 1} {
+		t.Errorf("served %v", got)
+	}
+}
+
+// TestFS3OverlappingRequests: the answer to a request that a later one of its session overtook is an error.
+func TestFS3OverlappingRequests(t *testing.T) {
+	_, c := loaded(t, option{cfg: Config{SessionMin: 2}}, 2, 1)
+	first := sessionOf(c, 1<<20, 1, 1)
+	first.MaxWaitMillis = 60_000
+	second := *first
+	second.SessionEpoch, second.MaxWaitMillis = 2, 0
+	a, b := c.send(first), c.send(&second)
+	if resp := receive[*kmsg.FetchResponse](c, first, a); resp.ErrorCode != codeInvalidFetchSessionEpoch {
+		t.Errorf("overtaken: %+v", resp)
+	}
+	if resp := receive[*kmsg.FetchResponse](c, &second, b); resp.ErrorCode != 0 || resp.SessionID != first.SessionID {
+		t.Errorf("the later one: %+v", resp)
+	}
 }

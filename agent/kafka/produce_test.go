@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/varvelog/varve/agent/cluster"
+	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
@@ -311,6 +312,46 @@ func TestSparseFrameIsNotHeld(t *testing.T) {
 	w.wal.commit()
 	if p := produced(receive[*kmsg.ProduceResponse](c, req, id)); p.ErrorCode != 0 {
 		t.Errorf("answer %+v", p)
+	}
+}
+
+// TestCommitFasterThanAdmission: a commit may be told before the reader is done with the request, or with its partition.
+func TestCommitFasterThanAdmission(t *testing.T) {
+	s := New(Config{}, Deps{})
+	for _, err := range []error{nil, records.ErrFenced} {
+		c := newConn(t.Context(), s, nil)
+		sl := c.ring.take()
+		sl.hdr, sl.api = preamble{version: 9}, s.byKey[0]
+		op := s.newProduce(sl)
+		op.topics = append(op.topics, producedTopic{"t", 2})
+		for i := range int32(2) {
+			op.results = append(op.results, produceResult{index: i, base: -1, appendTime: -1})
+			op.expect()
+			r := produceResult{index: i, base: 10, appendTime: -1, logStart: 3, pending: true, leader: cluster.Leader{Node: -1}}
+			if i == 0 {
+				op.Appended(0, err)
+				op.settle(0, r)
+			} else {
+				op.settle(1, r)
+				op.Appended(1, err)
+			}
+		}
+		if !c.ring.idle() && sl.done {
+			t.Fatal("answered before the admission ended")
+		}
+		op.admitted(-1, time.Hour)
+		resp := kmsg.NewPtrProduceResponse()
+		resp.Version = 9
+		must(t, resp.ReadFrom(sl.frags[0][9:]))
+		base, code := int64(10), codeNone
+		if err != nil {
+			base, code = -1, codeNotLeaderOrFollower
+		}
+		for _, p := range resp.Topics[0].Partitions {
+			if p.BaseOffset != base || p.ErrorCode != code || p.LogStartOffset != 3 {
+				t.Errorf("error %v: %+v", err, p)
+			}
+		}
 	}
 }
 
