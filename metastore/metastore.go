@@ -57,6 +57,7 @@ const (
 // Key names an item. Both parts are non-empty UTF-8 (an item that needs no sort key uses "-").
 type Key struct{ PK, SK string }
 
+// String is k for people.
 func (k Key) String() string { return k.PK + " / " + k.SK }
 
 // Size is what the key adds to the size of its item: the names pk and sk, and the values.
@@ -183,6 +184,7 @@ type ConditionError struct {
 	Old   Item // the item as it is; nil: there is none
 }
 
+// Error names the key, never what the item holds.
 func (e *ConditionError) Error() string { return fmt.Sprintf("%v on %s", ErrCondition, e.Key) }
 
 // Is reports whether target is ErrCondition.

@@ -97,6 +97,7 @@ func numberSize(n int64) int {
 	return size + (digits+1)/2
 }
 
+// String is v for people.
 func (v Value) String() string {
 	switch v.kind {
 	case kindString:

@@ -152,4 +152,5 @@ func (s *Store) apply(b *bbolt.Bucket, ops []metastore.Op) answer {
 // plain hides the kind of an error and keeps its text.
 type plain struct{ err error }
 
+// Error is the text of what is hidden.
 func (p plain) Error() string { return p.err.Error() }

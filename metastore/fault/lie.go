@@ -31,6 +31,7 @@ func Lies() []Lie {
 	return all
 }
 
+// String is the lie in words.
 func (l Lie) String() string {
 	if l == 0 || l >= numLies {
 		return "no lie"
@@ -49,6 +50,7 @@ type liar struct {
 	first *Store // its history is what StaleRead answers from
 }
 
+// Get implements metastore.Store.
 func (l *liar) Get(ctx context.Context, key metastore.Key, c metastore.Consistency) (metastore.Item, error) {
 	if l.lie == StaleRead {
 		return l.first.Get(ctx, key, metastore.Eventual)
@@ -56,6 +58,7 @@ func (l *liar) Get(ctx context.Context, key metastore.Key, c metastore.Consisten
 	return l.Store.Get(ctx, key, c)
 }
 
+// Query implements metastore.Store.
 func (l *liar) Query(ctx context.Context, q metastore.Query) (metastore.Page, error) {
 	if l.lie == StaleRead {
 		q.Consistency = metastore.Eventual
@@ -64,6 +67,7 @@ func (l *liar) Query(ctx context.Context, q metastore.Query) (metastore.Page, er
 	return l.Store.Query(ctx, q)
 }
 
+// Write implements metastore.Store.
 func (l *liar) Write(ctx context.Context, op metastore.Op) (metastore.Item, error) {
 	if l.lie == NoConditions {
 		op.If = nil
@@ -76,6 +80,7 @@ func (l *liar) Write(ctx context.Context, op metastore.Op) (metastore.Item, erro
 	return it, l.strip(err)
 }
 
+// Transact implements metastore.Store.
 func (l *liar) Transact(ctx context.Context, ops []metastore.Op) error {
 	if l.lie == NoConditions {
 		ops = slices.Clone(ops)

@@ -25,6 +25,7 @@ const (
 	numOps
 )
 
+// String is the name of op, as in ParsePlan.
 func (op Op) String() string {
 	if op >= numOps {
 		return fmt.Sprint("op ", uint8(op))

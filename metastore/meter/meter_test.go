@@ -9,7 +9,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/varvelog/varve/metastore"
-	"github.com/varvelog/varve/metastore/fault"
 	"github.com/varvelog/varve/metastore/mem"
 	"github.com/varvelog/varve/metastore/storetest"
 )
@@ -141,18 +140,27 @@ func TestSizeFromRead(t *testing.T) {
 	}
 }
 
+// failing is a store whose writes fail with err, if there is one.
+type failing struct {
+	metastore.Store
+	err error
+}
+
+func (f *failing) Write(ctx context.Context, op metastore.Op) (metastore.Item, error) {
+	if f.err != nil {
+		return nil, fmt.Errorf("%w: as the test says", f.err)
+	}
+	return f.Store.Write(ctx, op)
+}
+
 func TestResultsAndPurposes(t *testing.T) {
-	next := fault.Action{Do: fault.Pass}
-	s := New(fault.New(mem.New(), fault.Plan{Hook: func(fault.Call) fault.Action { return next }}), ListPrices())
+	inner := &failing{Store: mem.New()}
+	s := New(inner, ListPrices())
 	ctx := metastore.WithPurpose(t.Context(), metastore.PurposeCommit)
-	for _, err := range []error{nil, metastore.ErrThrottled, metastore.ErrConflict, metastore.ErrRefused, metastore.ErrUnknown, metastore.ErrTooLarge} {
-		next = fault.Action{Do: fault.Pass}
-		if err != nil {
-			next = fault.Action{Do: fault.Fail, Err: err}
-		}
+	for _, err := range []error{metastore.ErrThrottled, metastore.ErrConflict, metastore.ErrRefused, metastore.ErrUnknown, metastore.ErrTooLarge, nil} {
+		inner.err = err
 		s.Write(ctx, put("a", 100))
 	}
-	next = fault.Action{Do: fault.Pass}
 	s.Write(ctx, put("a", 100, absent))
 	s.Get(t.Context(), key("none"), metastore.Consistent)
 	want := `get other not_found: 1 requests, 1 read units
