@@ -21,7 +21,7 @@ func TestParseWhen(t *testing.T) {
 			t.Errorf("ParseWhen(%q) = %v, %v; want %v", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "-", "--5", "+5", "-+5", "@", "@noon", "@-5", "5h", "-h", "--1h", "-1x", "yesterday", "1.5", "-99999d1h", "Latest"} {
+	for _, in := range []string{"", "-", "--5", "+5", "-+5", "@", "@noon", "@-5", "5h", "-h", "--1h", "-1x", "yesterday", "1.5", "-99999d1h", "-65535d2562047h", "Latest"} {
 		if w, err := ParseWhen(in); !errors.Is(err, ErrWhen) {
 			t.Errorf("ParseWhen(%q) = %v, %v; want ErrWhen", in, w, err)
 		}

@@ -24,9 +24,6 @@ const (
 	devFacts   = "facts.db"
 )
 
-// autoCreate is on in "varve dev": the first record to a topic makes it.
-const autoCreate = "auto.create.topics.enable"
-
 // dev is the flags of "varve dev".
 type dev struct {
 	*agentFlags
@@ -70,9 +67,6 @@ serves, first "kafka HOST:PORT", and what to type. Topics are created when they 
 		}
 		if d.memory && (d.reset || c.option("data").from != "") {
 			return usagef("--memory keeps nothing: leave out --data and --reset")
-		}
-		if _, set := d.cfg.Settings[autoCreate]; !set {
-			d.cfg.Settings[autoCreate] = "true"
 		}
 		return d.run(ctx, w)
 	}

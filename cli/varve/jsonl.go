@@ -68,10 +68,7 @@ func (f *field) UnmarshalJSON(b []byte) error {
 		return fmt.Errorf(`%s: want {"encoding":"base64","data":"..."}`, b)
 	}
 	data, err := base64.StdEncoding.DecodeString(*e.Data)
-	*f = data
-	if *f == nil {
-		*f = field{}
-	}
+	*f = data // empty, not nil, if there is none
 	return err
 }
 

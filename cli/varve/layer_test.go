@@ -191,6 +191,7 @@ func TestFlagsMayFollowArguments(t *testing.T) {
 		{[]string{"--key", "--on"}, taste{key: "--on"}},
 		{[]string{"--key", "", "a"}, taste{args: []string{"a"}}},
 		{[]string{"a", "--", "--key", "-k"}, taste{args: []string{"a", "--key", "-k"}}},
+		{[]string{"--", "--on", "--"}, taste{args: []string{"--on", "--"}}},
 		{[]string{"-", "--on=false"}, taste{args: []string{"-"}}},
 		{[]string{"-m", "a=1,b=2", "-m", "c;d"}, taste{many: []string{"a=1,b=2", "c;d"}}},
 		{[]string{"help"}, taste{args: []string{"help"}}},

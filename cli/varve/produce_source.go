@@ -28,7 +28,7 @@ type lineReader struct {
 
 func newLineReader(in io.Reader) *lineReader { return &lineReader{r: bufio.NewReaderSize(in, 64<<10)} }
 
-// next returns a line without its end, which the last one need not have. io.EOF after it.
+// next returns a line without its end, which the last one need not have; never nil. io.EOF after it.
 func (l *lineReader) next() ([]byte, error) {
 	var line []byte
 	for {
@@ -56,9 +56,6 @@ func lineSource(in io.Reader) source {
 		line, err := lines.next()
 		if err != nil {
 			return nil, err
-		}
-		if line == nil {
-			line = []byte{}
 		}
 		return &kgo.Record{Value: line, Partition: client.ByKey}, nil
 	}
