@@ -541,8 +541,14 @@ func TestFE12EveryPartitionGetsItsTurn(t *testing.T) {
 // TestFS3OverlappingRequests: the answer to a request that a later one of its session overtook is an error.
 func TestFS3OverlappingRequests(t *testing.T) {
 	_, c := loaded(t, option{cfg: Config{SessionMin: 2}}, 2, 1)
+	parked := fetching(11, "t", 1)
+	parked.MaxWaitMillis = 4000
+	md := kmsg.NewPtrMetadataRequest()
+	f, m := c.send(parked), c.send(md)
+	receive[*kmsg.FetchResponse](c, parked, f)
+	receive[*kmsg.MetadataResponse](c, md, m) // so the next Fetch is not hurried for a second
 	first := sessionOf(c, 1<<20, 1, 1)
-	first.MaxWaitMillis = 60_000
+	first.MaxWaitMillis = 4000
 	second := *first
 	second.SessionEpoch, second.MaxWaitMillis = 2, 0
 	a, b := c.send(first), c.send(&second)
