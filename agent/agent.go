@@ -11,9 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/varvelog/varve/agent/cluster"
 	"github.com/varvelog/varve/agent/console"
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/agent/topic"
@@ -85,7 +87,7 @@ func (a *Agent) notReady(why string) { a.state.Store(&why) }
 // Run serves until ctx ends, and then stops gracefully: no more connections, one last flush, a snapshot, the session closed.
 // It returns nil after a graceful stop, else what kept it from serving.
 func (a *Agent) Run(ctx context.Context) error {
-	ln, err := listen(ctx, a.cfg.Listen, "--listen")
+	ln, dead, err := a.listenKafka(ctx, a.cfg.Listen)
 	if err != nil {
 		return err
 	}
@@ -99,17 +101,28 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	for {
-		err := a.session(ctx, ln)
+		err := a.session(ctx, ln, dead)
 		if !errors.Is(err, records.ErrFenced) || ctx.Err() != nil {
 			return err
 		}
 		a.notReady("fenced; starting a new session")
 		a.log.Error("THIS AGENT WAS FENCED WHILE IT LIVED: another one took over its slots; a new session begins. "+
 			"Look for long pauses of this process or of its network", "agent", a.cfg.Name)
-		if ln, err = listen(ctx, a.bound.Kafka, "--listen"); err != nil {
+		if ln, dead, err = a.listenKafka(ctx, a.bound.Kafka); err != nil {
 			return err
 		}
 	}
+}
+
+// listenKafka binds the Kafka listener, after a look whether the last session of this name can still have a process.
+func (a *Agent) listenKafka(ctx context.Context, address string) (ln net.Listener, dead uuid.UUID, err error) {
+	if !a.cfg.Exclusive {
+		if dead, err = cluster.Probe(ctx, a.stores.Facts, a.cluster, a.cfg.Name); err != nil {
+			return nil, dead, err
+		}
+	}
+	ln, err = listen(ctx, address, "--listen")
+	return ln, dead, err
 }
 
 // serveConsole starts the HTTP side, which answers until the very end.

@@ -43,14 +43,15 @@ type session struct {
 }
 
 // session runs one session on ln, which it closes: records.ErrFenced if another agent ended it, nil after a graceful stop.
-func (a *Agent) session(ctx context.Context, ln net.Listener) error {
+// dead is a session of this name whose process is known to be gone.
+func (a *Agent) session(ctx context.Context, ln net.Listener, dead uuid.UUID) error {
 	// What a stop still needs goes on after ctx ended.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	s := &session{Agent: a, budget: memory.NewBudget(a.cfg.MemoryLimit / budgetShare)}
 	defer s.bg.Wait()
 	defer cancel()
-	if err := s.join(ctx); err != nil {
+	if err := s.join(ctx, dead); err != nil {
 		_ = ln.Close()
 		return err
 	}
@@ -80,14 +81,14 @@ func (a *Agent) session(ctx context.Context, ln net.Listener) error {
 }
 
 // join registers the session and reads the topics.
-func (s *session) join(ctx context.Context) error {
+func (s *session) join(ctx context.Context, dead uuid.UUID) error {
 	host, port, err := s.advertised()
 	if err != nil {
 		return err
 	}
 	s.member, err = cluster.Join(ctx, s.stores.Facts, cluster.Config{
 		Cluster: s.cluster, Name: s.cfg.Name, Zone: s.cfg.Zone, Host: host, Port: port, HTTP: s.bound.HTTP, Peer: s.cfg.Peer,
-		Slots: s.cfg.Slots, TTL: s.cfg.TTL, Poll: s.cfg.Poll, Exclusive: s.cfg.Exclusive,
+		Slots: s.cfg.Slots, TTL: s.cfg.TTL, Poll: s.cfg.Poll, Exclusive: s.cfg.Exclusive, Dead: dead,
 	}, s.log)
 	if err != nil {
 		return fmt.Errorf("join cluster %s: %w", s.cfg.Cluster, err)

@@ -175,6 +175,9 @@ func TestNameInUse(t *testing.T) {
 	cfg.Port, cfg.Exclusive = int32(ln.Addr().(*net.TCPAddr).Port), false
 	first := join(t, facts, cfg)
 	acquire(t, first)
+	if dead, err := Probe(t.Context(), facts, "c", "a"); err != nil || dead != uuid.Nil {
+		t.Fatalf("probe of an address that answers: %v, %v", dead, err)
+	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -208,9 +211,17 @@ func TestNameWhoseAddressRefuses(t *testing.T) {
 	cfg := config("a")
 	cfg.Exclusive, cfg.TTL = false, time.Hour
 	first := join(t, facts, cfg)
+	dead, err := Probe(t.Context(), facts, "c", "a")
+	if err != nil || dead != first.Session() {
+		t.Fatalf("probe: %v, %v", dead, err)
+	}
+	cfg.Dead = dead
 	join(t, facts, cfg)
 	if s := session(t, facts, first.Session()); s.State != records.Sealed {
 		t.Fatalf("%+v", s)
+	}
+	if dead, err = Probe(t.Context(), facts, "c", "nobody"); err != nil || dead != uuid.Nil {
+		t.Fatalf("probe of a new name: %v, %v", dead, err)
 	}
 }
 

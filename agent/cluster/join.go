@@ -30,6 +30,8 @@ type Config struct {
 	Poll    time.Duration
 	// Exclusive: no other process can reach the stores, so an earlier session of the name is dead.
 	Exclusive bool
+	// Dead is a session of the name whose process was seen to be gone, by Probe; Nil: none.
+	Dead uuid.UUID
 }
 
 // Member is one session of an agent.
@@ -86,6 +88,36 @@ func Join(ctx context.Context, facts metastore.Store, cfg Config, logger *slog.L
 	return m, nil
 }
 
+// Probe looks whether the last session of an agent's name can still have a process: it dials the address that the name is
+// registered with, and returns the session if nobody listens there. Call it before listening, or the answer may be one's own.
+func Probe(ctx context.Context, facts metastore.Store, c records.Cluster, name string) (dead uuid.UUID, err error) {
+	ctx = metastore.WithPurpose(ctx, metastore.PurposeSlot)
+	var item metastore.Item
+	err = retry(ctx, func() error {
+		item, err = facts.Get(ctx, c.AgentKey(name), metastore.Consistent)
+		return err
+	})
+	if errors.Is(err, metastore.ErrNotFound) {
+		return uuid.Nil, nil
+	}
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("look for an agent of this name: %w", err)
+	}
+	a, err := records.DecodeAgent(item)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	d := net.Dialer{Timeout: time.Second}
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(a.Host, fmt.Sprint(a.Port)))
+	if err == nil {
+		return uuid.Nil, conn.Close()
+	}
+	if connectionRefused(err) {
+		return a.Session, nil
+	}
+	return uuid.Nil, nil
+}
+
 // config reads the cluster's config, or makes the cluster.
 func (m *Member) config(ctx context.Context) (records.Config, error) {
 	key := m.cfg.Cluster.ConfigKey()
@@ -128,7 +160,7 @@ func (m *Member) predecessor(ctx context.Context) (*records.Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the session of the last %s: %w", a.Name, err)
 	}
-	if s.State == records.Active && !m.cfg.Exclusive && !m.refused(ctx, a) {
+	if s.State == records.Active && !m.cfg.Exclusive && a.Session != m.cfg.Dead {
 		if s, err = m.watch(ctx, a, s); err != nil {
 			return nil, err
 		}
@@ -136,20 +168,9 @@ func (m *Member) predecessor(ctx context.Context) (*records.Agent, error) {
 	return &a, m.finish(ctx, a.Session, s)
 }
 
-// refused reports whether nobody listens any more where the name is registered: its process is gone.
-func (m *Member) refused(ctx context.Context, a records.Agent) bool {
-	d := net.Dialer{Timeout: time.Second}
-	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(a.Host, fmt.Sprint(a.Port)))
-	if err == nil {
-		_ = c.Close()
-		return false
-	}
-	return connectionRefused(err)
-}
-
 // watch waits until the heartbeat of a session stood still for the TTL, on this clock.
 func (m *Member) watch(ctx context.Context, a records.Agent, s records.Session) (records.Session, error) {
-	m.logger.Info("something answers where this name is registered: waiting whether its session still beats",
+	m.logger.Info("the last session of this name may be alive: waiting whether its heartbeat moves",
 		"agent", a.Name, "address", net.JoinHostPort(a.Host, fmt.Sprint(a.Port)), "for", m.cfg.TTL)
 	deadline := time.Now().Add(m.cfg.TTL)
 	for time.Now().Before(deadline) {
