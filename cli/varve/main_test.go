@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -11,7 +15,66 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asMain in the environment makes the test binary be varve itself.
+const asMain = "VARVE_TEST_AS_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asMain) != "" {
+		main()
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// process starts varve as a process of its own and returns its first line of output.
+func process(t *testing.T, args ...string) (cmd *exec.Cmd, line string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd = exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), asMain+"=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	line, _ = bufio.NewReader(out).ReadString('\n')
+	return cmd, line
+}
+
+func TestSignals(t *testing.T) {
+	slow := []string{"agent", "--name", "a", "--listen", "127.0.0.1:0", "--meta", "mem://", "--store", "fault+mem://?put.delay=500ms"}
+	for _, c := range []struct {
+		name    string
+		args    []string
+		signals []os.Signal
+		code    int
+	}{
+		{"one ends it gracefully", []string{"dev", "--memory", "--listen", "127.0.0.1:0", "--http", ""}, []os.Signal{syscall.SIGTERM}, exitOK},
+		{"an interrupt too", []string{"dev", "--memory", "--listen", "127.0.0.1:0", "--http", ""}, []os.Signal{os.Interrupt}, exitOK},
+		{"a second one ends it at once", slow, []os.Signal{syscall.SIGTERM, os.Interrupt}, exitFailed}, // two of one kind might become one
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd, line := process(t, c.args...)
+			if !strings.HasPrefix(line, "kafka ") {
+				t.Fatalf("it printed %q first", line)
+			}
+			for _, s := range c.signals {
+				if err := cmd.Process.Signal(s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_ = cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != c.code {
+				t.Errorf("exit %d, want %d", code, c.code)
+			}
+		})
+	}
+}
 
 // result is what a command left behind.
 type result struct {

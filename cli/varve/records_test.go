@@ -241,7 +241,7 @@ func TestConsumeFollowsUntilInterrupted(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancel(context.Background())
 		w := &world{in: strings.NewReader(""), err: new(bytes.Buffer), env: func(k string) (string, bool) { v, ok := s.env[k]; return v, ok }}
-		out := &cutWriter{after: 20, cut: cancel}
+		out := &cutWriter{cut: cancel}
 		w.out = out
 		if code := run(ctx, w, commands(), c.args); code != c.code {
 			t.Errorf("%q: exit %d, %s", c.args, code, w.err)
@@ -253,11 +253,10 @@ func TestConsumeFollowsUntilInterrupted(t *testing.T) {
 	}
 }
 
-// cutWriter interrupts when something was printed.
+// cutWriter interrupts when something was written.
 type cutWriter struct {
-	b     bytes.Buffer
-	after int
-	cut   func()
+	b   bytes.Buffer
+	cut func()
 }
 
 // Write implements io.Writer.

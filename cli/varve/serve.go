@@ -31,7 +31,8 @@ func serve(ctx context.Context, cfg agent.Config, stores agent.Stores, log *slog
 	if err != nil {
 		return usageError{err}
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	stop := ctx
+	ctx, cancel := context.WithCancelCause(stop)
 	defer cancel(nil)
 	began := make(chan error, 1)
 	go func() {
@@ -50,6 +51,9 @@ func serve(ctx context.Context, cfg agent.Config, stores agent.Stores, log *slog
 	cancel(nil)
 	if failed := <-began; failed != nil && !errors.Is(failed, context.Canceled) {
 		return failed
+	}
+	if stop.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // asked to stop before it served: that is no failure
 	}
 	return err
 }

@@ -166,6 +166,17 @@ func TestAgentOnLocalStores(t *testing.T) {
 	}
 }
 
+// TestStopBeforeItServes: a SIGTERM while an agent starts is no failure.
+func TestStopBeforeItServes(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	errs := &cutWriter{cut: cancel} // the first thing it logs is that the store is slow
+	w := &world{in: strings.NewReader(""), out: new(bytes.Buffer), err: errs, env: func(string) (string, bool) { return "", false }}
+	args := []string{"agent", "--name", "a", "--store", "fault+mem://?delay=1h", "--meta", "mem://", "--listen", "127.0.0.1:0"}
+	if code := run(ctx, w, commands(), args); code != exitOK {
+		t.Errorf("exit %d\n%s", code, errs.b.String())
+	}
+}
+
 func TestServersRefuse(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
