@@ -241,8 +241,12 @@ func (c *conn) refuse(h preamble, a *api) error {
 }
 
 // body reads the frame after its size into a buffer of its own. Its bytes are taken from a budget first: of Produce from
-// that of the agent, of all others from the server's reserve, so that a full agent answers everything but Produce.
+// that of the agent, of all others from the server's reserve, so that a full agent answers everything but Produce. Who
+// announces a large frame takes none before the first of it is here.
 func (c *conn) body(h preamble, a *api) (*memory.Buf, error) {
+	if _, err := c.br.Peek(min(sizeLen+int(h.size), readBuffer)); err != nil {
+		return nil, err
+	}
 	budget := c.s.reserve
 	if h.key == keyProduce {
 		budget = c.s.deps.Budget
@@ -255,18 +259,40 @@ func (c *conn) body(h preamble, a *api) (*memory.Buf, error) {
 	a.m.throttled.Add(time.Since(before).Seconds())
 	buf := c.s.deps.Pool.Get(int(h.size))
 	buf.Charge(budget, n)
-	err := c.deadline(c.s.cfg.FrameTime + time.Duration(h.size/bytesPerSec)*time.Second)
+	_, err := c.br.Discard(sizeLen)
 	if err == nil {
-		_, err = c.br.Discard(sizeLen)
-	}
-	if err == nil {
-		_, err = io.ReadFull(c.br, buf.Bytes())
+		err = c.fill(buf.Bytes())
 	}
 	if err != nil {
 		buf.Release()
 		return nil, err
 	}
 	return buf, nil
+}
+
+// fillStep is how much of a frame is read under one deadline.
+const fillStep = 256 << 10
+
+// fill reads b, which must come at bytesPerSec or faster. A client that stops in the middle is noticed after one step,
+// not after the time that the whole frame may take: it holds budget that others wait for.
+func (c *conn) fill(b []byte) error {
+	end := time.Now().Add(c.frameTime(len(b)))
+	for len(b) > 0 {
+		n := min(len(b), fillStep)
+		if err := c.deadline(min(time.Until(end), c.frameTime(n))); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(c.br, b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// frameTime is the longest that n bytes may take.
+func (c *conn) frameTime(n int) time.Duration {
+	return c.s.cfg.FrameTime + time.Duration(n/bytesPerSec)*time.Second
 }
 
 // dispatch admits a request whose frame was read. It owns buf. On an error the slot is still the caller's.
@@ -321,8 +347,7 @@ func (c *conn) writeSlots(first, n uint64) bool {
 	}
 	if len(all) > 0 {
 		c.out = all
-		limit := c.s.cfg.FrameTime + time.Duration(size/bytesPerSec)*time.Second
-		err := c.nc.SetWriteDeadline(time.Now().Add(limit))
+		err := c.nc.SetWriteDeadline(time.Now().Add(c.frameTime(int(size))))
 		if err == nil {
 			_, err = c.out.WriteTo(c.nc) // consumes c.out
 		}

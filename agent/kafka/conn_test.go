@@ -177,6 +177,32 @@ func TestProduceWaitsForTheBudgetAlone(t *testing.T) {
 	receive[*kmsg.ProduceResponse](second, two, id2)
 }
 
+// TestWhoOnlyAnnouncesAFrameTakesNothing: one client says that a frame of 90 MiB follows, and another sends a part of one
+// and stops. The first takes no bytes of the budget, the second is cut off long before the time that the whole may take.
+func TestWhoOnlyAnnouncesAFrameTakesNothing(t *testing.T) {
+	w := newWorld(t, option{budget: 8 << 10, auto: true, cfg: Config{FrameTime: 100 * time.Millisecond}})
+	w.topic("t", 1)
+	silent, stops, good := w.dial(), w.dial(), w.dial()
+	_, err := silent.nc.Write(append(raw(90<<20, 0, 9), make([]byte, 1000)...))
+	must(t, err)
+	admitted, taken := false, int64(0)
+	eventually(t, "the silent client cut off", func() bool {
+		taken = max(taken, w.budget.Used())
+		n := counterValue(w.s.lookup(keyProduce).m.inFlight)
+		admitted = admitted || n == 1
+		return admitted && n == 0
+	})
+	silent.closed()
+	if taken > 0 {
+		t.Errorf("an announced frame took %d bytes", taken)
+	}
+	_, err = stops.nc.Write(append(raw(90<<20, 0, 9), make([]byte, readBuffer)...))
+	must(t, err)
+	eventually(t, "bytes taken", func() bool { return w.budget.Used() >= 90<<20 })
+	call[*kmsg.ProduceResponse](good, producing(9, "t", batch(t, 1, 1)))
+	stops.closed()
+}
+
 func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
 	w := newWorld(t, option{})
 	w.topic("t", 1)
