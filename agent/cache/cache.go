@@ -44,8 +44,14 @@ type load struct {
 // Stats counts what happened since the start.
 type Stats struct {
 	Hits, Misses, Joined, Evicted int64 // Joined: found a load of the same block under way
-	Bytes                         int64 // held now
+	Bytes                         int64 // of memory held now, with a share for each entry
 }
+
+// overhead is what an entry costs besides its bytes: map, list element, buffer header. Without it a cache of tiny blocks
+// would take many times its limit.
+const overhead = 256
+
+func cost(buf *memory.Buf) int64 { return int64(buf.Cap()) + overhead }
 
 // New returns a cache of limit bytes. With limit 0 it holds nothing, and still joins concurrent loads.
 func New[K comparable](limit int64) *Cache[K] {
@@ -133,11 +139,11 @@ func (c *Cache[K]) put(key K, buf *memory.Buf) (evicted []*memory.Buf) {
 	}
 	buf.Retain()
 	c.mu.entries[key] = c.mu.recent.PushFront(&entry[K]{key, buf})
-	c.mu.bytes += int64(buf.Len())
+	c.mu.bytes += cost(buf)
 	for c.mu.bytes > c.limit {
 		old := c.mu.recent.Remove(c.mu.recent.Back()).(*entry[K])
 		delete(c.mu.entries, old.key)
-		c.mu.bytes -= int64(old.buf.Len())
+		c.mu.bytes -= cost(old.buf)
 		c.mu.stats.Evicted++
 		evicted = append(evicted, old.buf)
 	}

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func block(n int) *memory.Buf { return memory.Wrap(make([]byte, n)) }
 
 func TestEvictsLeastRecentlyUsedByBytes(t *testing.T) {
-	c := New[int](100)
+	c := New[int](100 + 2*overhead)
 	for i := range 3 {
 		c.Put(i, block(40))
 		c.Peek(0)
@@ -30,7 +30,7 @@ func TestEvictsLeastRecentlyUsedByBytes(t *testing.T) {
 	if c.Peek(0) == nil || c.Peek(2) == nil {
 		t.Fatal("a block that fits went")
 	}
-	if s := c.Stats(); s.Bytes != 80 || s.Evicted != 1 {
+	if s := c.Stats(); s.Bytes != 80+2*overhead || s.Evicted != 1 {
 		t.Fatalf("stats %+v", s)
 	}
 }
@@ -45,7 +45,7 @@ func TestZeroLimitHoldsNothing(t *testing.T) {
 
 func TestConcurrentLoadsAreOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := New[string](1000)
+		c := New[string](10_000)
 		var pool memory.Pool
 		var loads atomic.Int32
 		fetch := func(context.Context) (*memory.Buf, error) {
@@ -70,7 +70,7 @@ func TestConcurrentLoadsAreOne(t *testing.T) {
 		}
 		buf := c.Peek("k")
 		buf.Release()
-		c.Put("other", block(1000)) // evicts k, whose last reference was the cache's
+		c.Put("other", block(9_000)) // evicts k, whose last reference was the cache's
 		if pool.Outstanding() != 0 {
 			t.Fatalf("%d bytes leaked", pool.Outstanding())
 		}
@@ -78,7 +78,7 @@ func TestConcurrentLoadsAreOne(t *testing.T) {
 }
 
 func TestErrorsAreNotRemembered(t *testing.T) {
-	c := New[string](10)
+	c := New[string](10 + overhead)
 	bad := errors.New("bad")
 	if _, err := c.Get(t.Context(), "k", func(context.Context) (*memory.Buf, error) { return nil, bad }); !errors.Is(err, bad) {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestErrorsAreNotRemembered(t *testing.T) {
 
 func TestLoadGoesOnWhileOneWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := New[string](10)
+		c := New[string](10 + overhead)
 		fetch := func(ctx context.Context) (*memory.Buf, error) {
 			select {
 			case <-time.After(time.Second):
@@ -120,7 +120,7 @@ func TestLoadGoesOnWhileOneWaits(t *testing.T) {
 
 func TestAbandonedLoadIsCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := New[string](10)
+		c := New[string](10 + overhead)
 		ended := make(chan error, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

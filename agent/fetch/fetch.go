@@ -8,6 +8,7 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -101,6 +102,11 @@ func (r *Reader) Stats() cache.Stats { return r.cache.Stats() }
 func (r *Reader) Committed(o bundle.Object, body *memory.Buf) {
 	b := body.Bytes()[:o.Size]
 	if len(b) <= BlockLen {
+		// A small bundle lies in a buffer that may be many times larger: keep a copy of its own size.
+		if len(b) < body.Cap()/2 {
+			body = memory.Wrap(bytes.Clone(b))
+			defer body.Release()
+		}
 		r.cache.Put(key(o, 0), body)
 		return
 	}

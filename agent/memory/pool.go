@@ -101,6 +101,14 @@ func (b *Buf) Bytes() []byte { return b.b }
 // Len returns the length of the content.
 func (b *Buf) Len() int { return len(b.b) }
 
+// Cap returns how many bytes of memory b keeps, which may be more than its content.
+func (b *Buf) Cap() int {
+	if b.parent != nil {
+		return len(b.b)
+	}
+	return cap(b.b)
+}
+
 // SetBytes replaces the content by a slice of the same memory, after appending to it for example. A content that outgrew
 // the memory takes its place and will not be pooled.
 func (b *Buf) SetBytes(c []byte) {
