@@ -98,13 +98,18 @@ func New(store objstore.Store, keys objstore.Keys, pool *memory.Pool, cfg Config
 // Stats returns the cache's counters.
 func (r *Reader) Stats() cache.Stats { return r.cache.Stats() }
 
-// Committed puts a bundle that was just committed into the cache. body is the whole object.
+// Committed puts a bundle that was just committed into the cache. body is the whole object; if it is marked as sound its
+// batches are not checked again when they are read.
 func (r *Reader) Committed(o bundle.Object, body *memory.Buf) {
 	b := body.Bytes()[:o.Size]
 	if len(b) <= BlockLen {
 		// A small bundle lies in a buffer that may be many times larger: keep a copy of its own size.
 		if len(b) < body.Cap()/2 {
+			sound := body.Sound()
 			body = memory.Wrap(bytes.Clone(b))
+			if sound {
+				body.MarkSound()
+			}
 			defer body.Release()
 		}
 		r.cache.Put(key(o, 0), body)
@@ -203,10 +208,10 @@ func (r *Reader) readRun(ctx context.Context, q Request, loc bundle.Location, fr
 	return dst, n, more && n < q.MaxBytes, nil
 }
 
-// run returns the bytes of a run, checked if they came from the store.
+// run returns the bytes of a run, checked unless they are sound.
 func (r *Reader) run(ctx context.Context, loc bundle.Location, mode Mode) (Slice, error) {
 	s, err := r.bytes(ctx, loc, mode, r.block)
-	if err == nil {
+	if err == nil && !s.buf.Sound() {
 		err = check(s.Bytes, loc)
 		if err != nil {
 			s.Release()

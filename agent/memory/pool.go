@@ -26,6 +26,7 @@ type Buf struct {
 	class  int // index of its pool; -1: none
 	pool   *Pool
 	parent *Buf // whose bytes these are a slice of
+	sound  bool // see Sound
 	budget *Budget
 	charge int64
 }
@@ -48,7 +49,7 @@ func (p *Pool) Get(n int) *Buf {
 	}
 	p.out.Add(int64(size))
 	if b, ok := p.classes[class].Get().(*Buf); ok {
-		b.b = b.b[:n]
+		b.b, b.sound = b.b[:n], false
 		b.refs.Store(1)
 		return b
 	}
@@ -68,7 +69,7 @@ func Wrap(b []byte) *Buf { return newBuf(nil, b, -1) }
 func Slice(b *Buf, from, to int) *Buf {
 	b.Retain()
 	s := Wrap(b.b[from:to:to])
-	s.parent = b
+	s.parent, s.sound = b, b.sound
 	return s
 }
 
@@ -100,6 +101,13 @@ func (b *Buf) Bytes() []byte { return b.b }
 
 // Len returns the length of the content.
 func (b *Buf) Len() int { return len(b.b) }
+
+// MarkSound notes that whoever filled b has checked its content, or made it. It must be called before b is shared, and holds
+// until the last release.
+func (b *Buf) MarkSound() { b.sound = true }
+
+// Sound reports whether the content needs no check.
+func (b *Buf) Sound() bool { return b.sound }
 
 // Cap returns how many bytes of memory b keeps, which may be more than its content.
 func (b *Buf) Cap() int {
