@@ -359,6 +359,27 @@ func TestSnapshots(t *testing.T) {
 	})
 }
 
+// Only the newest two snapshots of a session stay.
+func TestOldSnapshotsAreDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.SnapshotFlushes = 2 })
+		for i := range 20 {
+			r.append(i, 0, 10)
+			time.Sleep(300 * time.Millisecond)
+		}
+		synctest.Wait()
+		left, err := r.objects.List(t.Context(), r.cfg.Keys.SnapshotPrefix(r.cfg.Session), "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := r.session()
+		if want := r.cfg.Keys.Snapshot(r.cfg.Session, uint64(s.Snap), s.SnapID); len(left) != 2 || left[1].Key != want {
+			t.Fatalf("%d snapshots are left: %v; the item names %s", len(left), left, want)
+		}
+		r.end(context.Canceled)
+	})
+}
+
 // The object says what it is, and every batch is where the footer says.
 func TestBundleContent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -21,6 +21,7 @@ type snapshots struct {
 	last    time.Time // when the last one was begun
 	flushes int       // committed since
 	running atomic.Bool
+	kept    []string // keys of the recorded ones that are not deleted; guarded by running
 }
 
 // snapshotIfDue begins a snapshot of what is committed. An idle session writes none.
@@ -33,7 +34,10 @@ func (c *committer) snapshotIfDue(ctx context.Context) {
 	seq, footer := c.prefix.committed, c.sink.Capture()
 	c.wg.Go(func() {
 		defer c.snap.running.Store(false)
-		if err := c.recordSnapshot(ctx, seq, footer()); err != nil && ctx.Err() == nil {
+		key, err := c.recordSnapshot(ctx, seq, footer())
+		if err == nil {
+			c.forgetOld(ctx, key)
+		} else if ctx.Err() == nil {
 			c.logger.Warn("a snapshot was not written; the next one will cover it", "seq", seq, "err", err)
 		}
 	})
@@ -49,18 +53,38 @@ func (c *committer) snapshotNow(ctx context.Context) {
 	if c.snap.flushes == 0 {
 		return
 	}
-	if err := c.recordSnapshot(ctx, c.prefix.committed, c.sink.Capture()()); err != nil {
+	if _, err := c.recordSnapshot(ctx, c.prefix.committed, c.sink.Capture()()); err != nil {
 		c.logger.Warn("the last snapshot was not written; the next start replays more", "err", err)
 	}
 }
 
-// recordSnapshot makes a snapshot durable and names it in the session item.
-func (l *Log) recordSnapshot(ctx context.Context, seq uint64, f *bundle.Footer) error {
-	id, _, err := l.WriteSnapshot(ctx, seq, f)
-	if err != nil {
-		return err
+// snapshotsKept is how many recorded snapshots of a session stay: the one that the item names, and the one before, for
+// whoever read the item a moment ago.
+const snapshotsKept = 2
+
+// forgetOld deletes the snapshot that two newer ones of this session have replaced. Each snapshot repeats the whole tail index, so
+// keeping all would cost the square of the log. One that cannot be deleted is left to the sweep.
+func (c *committer) forgetOld(ctx context.Context, key string) {
+	c.snap.kept = append(c.snap.kept, key)
+	if len(c.snap.kept) <= snapshotsKept {
+		return
 	}
-	return retry(ctx, func() error {
+	old := c.snap.kept[0]
+	c.snap.kept = c.snap.kept[1:]
+	dctx, cancel := context.WithTimeout(objstore.WithPurpose(ctx, objstore.PurposeGC), c.cfg.Timeout)
+	defer cancel()
+	if err := c.store.Delete(dctx, old); err != nil && ctx.Err() == nil {
+		c.logger.Warn("an old snapshot was not deleted", "key", old, "err", err)
+	}
+}
+
+// recordSnapshot makes a snapshot durable and names it in the session item. It returns its key.
+func (l *Log) recordSnapshot(ctx context.Context, seq uint64, f *bundle.Footer) (string, error) {
+	id, key, err := l.WriteSnapshot(ctx, seq, f)
+	if err != nil {
+		return "", err
+	}
+	return key, retry(ctx, func() error {
 		wctx, cancel := context.WithTimeout(metastore.WithPurpose(ctx, metastore.PurposeSlot), l.cfg.Timeout)
 		defer cancel()
 		_, err := l.facts.Write(wctx, snapOp(l.key, seq, id))
