@@ -27,7 +27,7 @@ import (
 )
 
 // ErrLocked: another process has the file open, so it lives. It is ErrRefused too.
-var ErrLocked = errors.New("file is in use by another process")
+var ErrLocked = errors.New("file is in use by another process: stop that one, or name another file")
 
 const (
 	lockWait = 200 * time.Millisecond // how long Open waits for a process that is just ending

@@ -151,6 +151,7 @@ func TestCheck(t *testing.T) {
 		"being deleted": {schema(keys, defs, "DELETING"), metastore.ErrRefused, []string{"DELETING"}},
 		"empty":         {reply{body: "{}"}, metastore.ErrRefused, []string{"want pk"}},
 		"denied":        {failure(400, "AccessDeniedException", "not authorized", ""), metastore.ErrRefused, []string{"facts", "eu-west-1", "not authorized"}},
+		"wrong secret":  {failure(400, "InvalidSignatureException", "no match", ""), metastore.ErrRefused, []string{"facts", "AWS_SECRET_ACCESS_KEY", "no match"}},
 		"down":          {failure(500, "InternalServerError", "m", ""), metastore.ErrUnknown, nil},
 	} {
 		f := newFake(t, c.reply)
@@ -167,6 +168,17 @@ func TestCheck(t *testing.T) {
 		if slices.Contains(c.says, command) && !strings.HasSuffix(err.Error(), command+f.URL) {
 			t.Errorf("%s: %v has not the command at its end", name, err)
 		}
+	}
+}
+
+func TestCheckNobodyAnswers(t *testing.T) {
+	f := newFake(t)
+	s := client(t, f)
+	f.Close()
+	err := s.Check(t.Context())
+	if !errors.Is(err, metastore.ErrUnknown) || !strings.Contains(err.Error(), "no answer from table facts in eu-west-1 at "+f.URL) ||
+		!strings.Contains(err.Error(), "endpoint of the URL") || strings.Contains(err.Error(), "operation error") {
+		t.Error(err)
 	}
 }
 
@@ -190,7 +202,7 @@ func TestNewRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.Check(t.Context()); !errors.Is(err, metastore.ErrRefused) || !strings.Contains(err.Error(), "no AWS credentials for table x in y") {
+	if err := s.Check(t.Context()); !errors.Is(err, metastore.ErrRefused) || !strings.Contains(err.Error(), "no AWS credentials for table x in y: set AWS_ACCESS_KEY_ID") {
 		t.Errorf("no credentials: %v", err)
 	}
 }

@@ -11,11 +11,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/varvelog/varve/metastore"
 )
 
 // setupTimeout bounds Check and each call of CreateTable: these may have to wait for credentials.
 const setupTimeout = 15 * time.Second
+
+// setKeys is what to do about credentials that are absent or wrong.
+const setKeys = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role"
 
 // wantKeys is the key schema, as keysOf says it.
 const wantKeys = "pk (HASH, S), sk (RANGE, S)"
@@ -26,10 +31,10 @@ func (s *Store) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
 	if s.creds == nil {
-		return fmt.Errorf("%w: no AWS credentials", metastore.ErrRefused)
+		return fmt.Errorf("%w: no AWS credentials for %s: %s", metastore.ErrRefused, s.where(), setKeys)
 	}
 	if _, err := s.creds.Retrieve(ctx); err != nil {
-		return fmt.Errorf("%w: no AWS credentials for %s: %w", metastore.ErrRefused, s.where(), err)
+		return fmt.Errorf("%w: no AWS credentials for %s: %s: %w", metastore.ErrRefused, s.where(), setKeys, err)
 	}
 	table, err := s.describe(ctx)
 	var missing *types.ResourceNotFoundException
@@ -37,7 +42,7 @@ func (s *Store) Check(ctx context.Context) error {
 	case errors.As(err, &missing):
 		return fmt.Errorf("%w: %s does not exist; make it with: %s", metastore.ErrRefused, s.where(), s.createCommand())
 	case err != nil:
-		return s.wrap(err, "describe table", metastore.Key{PK: s.cfg.Table})
+		return s.explain(err)
 	}
 	if got := keysOf(table); got != wantKeys {
 		return fmt.Errorf("%w: %s has the keys %s, want %s; make another one with: %s", metastore.ErrRefused, s.where(), got, wantKeys, s.createCommand())
@@ -46,6 +51,25 @@ func (s *Store) Check(ctx context.Context) error {
 		return fmt.Errorf("%w: %s is %s", metastore.ErrRefused, s.where(), st)
 	}
 	return nil
+}
+
+// explain says what to do about a table that can't be described. The SDK's own text repeats itself and hides the address.
+func (s *Store) explain(err error) error {
+	var api smithy.APIError
+	var send *smithyhttp.RequestSendError
+	switch {
+	case errors.As(err, &api):
+		switch api.ErrorCode() {
+		case "UnrecognizedClientException", "InvalidSignatureException", "MissingAuthenticationTokenException", "IncompleteSignatureException",
+			"ExpiredTokenException", "InvalidClientTokenId":
+			return fmt.Errorf("%w: %s does not take the credentials: %s: %s: %s", metastore.ErrRefused, s.where(), setKeys, api.ErrorCode(), api.ErrorMessage())
+		case "AccessDeniedException":
+			return fmt.Errorf("%w: %s: allow dynamodb:DescribeTable: %s: %s", metastore.ErrRefused, s.where(), api.ErrorCode(), api.ErrorMessage())
+		}
+	case errors.As(err, &send):
+		return fmt.Errorf("%w: no answer from %s: %w; look at region and endpoint of the URL, and at the network", metastore.ErrUnknown, s.where(), send.Err)
+	}
+	return s.wrap(err, "describe table", metastore.Key{PK: s.cfg.Table})
 }
 
 func (s *Store) describe(ctx context.Context) (*types.TableDescription, error) {

@@ -97,7 +97,11 @@ func (s *Store) noAnswer(what string, err error) error {
 	if errors.As(err, &send) {
 		err = send.Err
 	}
-	return fmt.Errorf("%w: %s: no answer from %s: %w", kind, what, s.endpoint, err)
+	fix := ""
+	if what == "check" { // at a start somebody looks
+		fix = "; look at the parameter endpoint of the URL, and at the network"
+	}
+	return fmt.Errorf("%w: %s: no answer from %s: %w%s", kind, what, s.endpoint, err, fix)
 }
 
 // classify says what an answer means. Codes come first, since stores differ in the status they send with them.

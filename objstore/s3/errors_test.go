@@ -176,6 +176,9 @@ func TestNoAnswer(t *testing.T) {
 	for _, op := range []string{"put", "get", "list", "delete", "deletes", "check"} {
 		wantOnly(t, op+" refused", do(t.Context(), open(t, &httptest.Server{URL: "http://" + addr}), op), objstore.ErrUnknown, addr)
 		wantOnly(t, op+" reset", do(t.Context(), open(t, reset), op), objstore.ErrUnknown, reset.URL)
+		if err := do(t.Context(), open(t, reset), op); strings.Contains(err.Error(), "endpoint of the URL") != (op == "check") {
+			t.Errorf("%s: %v: only a check says what to look at", op, err)
+		}
 	}
 	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains about the handshake
