@@ -90,7 +90,11 @@ func (r *Replayer) Replay(ctx context.Context, slots []Takeover, fold Fold) (Sta
 
 // session feeds fold with the slots that the session opened under the epochs given, and returns which these are.
 func (r *Replayer) session(ctx context.Context, id uuid.UUID, epochs map[uint16]int32, fold Fold, stats *Stats) (map[uint16]bool, error) {
-	item, err := r.Facts.Get(ctx, r.Cluster.SessionKey(id), metastore.Consistent)
+	var item metastore.Item
+	err := patiently(ctx, metaTime, func(ctx context.Context) (err error) {
+		item, err = r.Facts.Get(ctx, r.Cluster.SessionKey(id), metastore.Consistent)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -287,21 +291,36 @@ func (p *pass) mine(object []byte, seq uint64) error {
 	return nil
 }
 
-// get repeats a GET while the store is slow or unsure. What is committed must be there: an object that is not is damage.
+// The longest that one try of a read takes.
+const (
+	metaTime = 5 * time.Second
+	getTime  = time.Minute
+)
+
+// get is one object or a part of it. What is committed must be there: an object that is not is damage.
 func (p *pass) get(ctx context.Context, key string, rng objstore.Range) ([]byte, int64, error) {
+	var o objstore.Object
+	err := patiently(ctx, getTime, func(ctx context.Context) (err error) {
+		o, err = p.Store.Get(ctx, key, rng)
+		return err
+	})
+	return o.Body, o.Size, err
+}
+
+// patiently repeats a read while the store is slow or unsure, until ctx ends.
+func patiently(ctx context.Context, limit time.Duration, read func(context.Context) error) error {
 	pause := 50 * time.Millisecond
 	for {
-		gctx, cancel := context.WithTimeout(ctx, time.Minute)
-		o, err := p.Store.Get(gctx, key, rng)
+		rctx, cancel := context.WithTimeout(ctx, limit)
+		err := read(rctx)
 		cancel()
-		if err == nil {
-			return o.Body, o.Size, nil
-		}
-		if !errors.Is(err, objstore.ErrThrottled) && !errors.Is(err, objstore.ErrUnknown) {
-			return nil, 0, err
+		again := errors.Is(err, objstore.ErrThrottled) || errors.Is(err, objstore.ErrUnknown) ||
+			errors.Is(err, metastore.ErrThrottled) || errors.Is(err, metastore.ErrUnknown)
+		if !again {
+			return err
 		}
 		if !sleep(ctx, pause/2+time.Duration(rand.Int64N(int64(pause)))) {
-			return nil, 0, ctx.Err()
+			return ctx.Err()
 		}
 		pause = min(2*pause, 5*time.Second)
 	}

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/uuid"
 
 	"github.com/varvelog/varve/metastore"
+	factsfault "github.com/varvelog/varve/metastore/fault"
 	factsmem "github.com/varvelog/varve/metastore/mem"
 	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/bundle"
+	"github.com/varvelog/varve/objstore/fault"
 	objmem "github.com/varvelog/varve/objstore/mem"
 )
 
@@ -183,6 +186,27 @@ func TestReplaySkipsDrained(t *testing.T) {
 	gone := uuid.New()
 	p.end(gone, records.Drained, 0, uuid.Nil, 100)
 	p.replay("", 3, from(gone, 1))
+}
+
+// A replay is patient: what a store did not answer it asks again, of the one store as of the other.
+func TestReplayAsksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPast(t)
+		a := p.session(records.Sealed, 0, uuid.Nil, step{open: open(3, 1)}, step{write: []uint16{3}})
+		calls := 0
+		p.r.Facts = factsfault.New(p.facts, factsfault.Plan{Hook: func(factsfault.Call) factsfault.Action {
+			calls++
+			return [...]factsfault.Action{{Do: factsfault.Lose}, {Do: factsfault.Fail, Err: metastore.ErrThrottled}, {Do: factsfault.Pass}}[calls-1]
+		}})
+		p.r.Store = fault.New(p.r.Store, fault.Plan{Hook: fault.Script(
+			fault.Step{Op: fault.Get, N: 1, Action: fault.Action{Do: fault.Lose}},
+			fault.Step{Op: fault.Get, N: 3, Action: fault.Action{Do: fault.Fail, Err: objstore.ErrThrottled}},
+		)})
+		p.replay("2", 3, from(a, 1))
+		if calls != 3 {
+			t.Errorf("%d reads of the session item, want 3", calls)
+		}
+	})
 }
 
 // Damage is an error that names the object; a session without an end is one too.
