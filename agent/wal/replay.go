@@ -76,8 +76,9 @@ func (r *Replayer) Replay(ctx context.Context, slots []Takeover, fold Fold) (Sta
 				return stats, fmt.Errorf("replay session %s: %w", session, err)
 			}
 			for i := range open {
+				// A slot whose turn at this session comes later in its list was not asked for: it stays as it is.
 				d := &open[i]
-				if d.left == 0 || slots[d.t].From[d.left-1].Session != session {
+				if _, asked := epochs[slots[d.t].Slot]; !asked {
 					continue
 				}
 				if d.left--; found[slots[d.t].Slot] {
