@@ -160,6 +160,9 @@ func (s *session) open(ctx context.Context) error {
 			fold.Drop(id)
 		}
 	}
+	if err := fold.Check(); err != nil {
+		return err
+	}
 	epochs := map[uint16]int32{}
 	for _, t := range taken {
 		epochs[t.Slot] = t.Epoch

@@ -73,7 +73,8 @@ func (f *Fold) snapshotRuns(s *bundle.Footer, want func(slot uint16) bool) error
 }
 
 // Apply adds the footer of a committed WAL bundle, as far as it concerns slots that want holds. Footers come in the
-// order of their sequence numbers. now is in ms since 1970.
+// order of their sequence numbers. now is in ms since 1970. A run that does not continue its log is left for Check: the log of
+// a topic that was deleted in between is in no snapshot, and may well go on in the footers after it.
 func (f *Fold) Apply(o bundle.Object, ft *bundle.Footer, want func(slot uint16) bool, now int64) error {
 	for _, op := range ft.Ops {
 		if op.Kind != bundle.OpSlotOpen || !want(op.Slot) {
@@ -90,9 +91,21 @@ func (f *Fold) Apply(o bundle.Object, ft *bundle.Footer, want func(slot uint16) 
 			continue
 		}
 		id := f.id(ft, r.Topic, r.Partition)
-		if l := f.log(r.Slot, id); !l.apply(r, ft.BatchesOf(r), object, now) {
-			return fmt.Errorf("replay bundle %d of session %s: %w: run of %s-%d begins at offset %d, the log ends at %d",
+		if l := f.log(r.Slot, id); l.hole == nil && !l.apply(r, ft.BatchesOf(r), object, now) {
+			l.hole = fmt.Errorf("replay bundle %d of session %s: %w: run of %s-%d begins at offset %d, the log ends at %d",
 				o.Seq, o.Session, bundle.ErrCorrupt, f.names[id.Topic], id.Index, r.Base, l.end)
+		}
+	}
+	return nil
+}
+
+// Check returns an error if a log has a hole. Call it after Drop of all topics that are gone, and before Set.Begin.
+func (f *Fold) Check() error {
+	for _, logs := range f.logs {
+		for _, l := range logs {
+			if l.hole != nil {
+				return l.hole
+			}
 		}
 	}
 	return nil

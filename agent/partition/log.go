@@ -15,6 +15,7 @@ type log struct {
 	epochs     []bundle.Epoch
 	tail       []tailRun // contiguous, up to end
 	producers  producers
+	hole       error // the first run of a replay that did not continue the log; nothing after it is applied
 }
 
 // tailRun is an entry of the tail index. 32 bytes, because there is one per partition and flush.
