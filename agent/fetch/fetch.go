@@ -116,7 +116,7 @@ func (r *Reader) Committed(o bundle.Object, body *memory.Buf) {
 		return
 	}
 	for i := 0; i*BlockLen < len(b); i++ {
-		block := memory.Slice(body, i*BlockLen, min((i+1)*BlockLen, len(b)))
+		block := memory.Slice(body, i*BlockLen, min((i+1)*BlockLen, len(b))) // see whole
 		r.cache.Put(key(o, i), block)
 		block.Release()
 	}
@@ -244,6 +244,9 @@ func (r *Reader) bytes(ctx context.Context, loc bundle.Location, mode Mode, get 
 		}
 		return Slice{buf.Bytes()[at : at+int(loc.Len) : at+int(loc.Len)], buf}, nil
 	}
+	if s, ok := r.whole(ctx, loc, first, mode, get); ok {
+		return s, nil
+	}
 	joined := r.pool.Get(int(loc.Len))
 	out := joined.Bytes()[:0]
 	for i := first; i <= last; i++ {
@@ -258,4 +261,19 @@ func (r *Reader) bytes(ctx context.Context, loc bundle.Location, mode Mode, get 
 		at = 0
 	}
 	return Slice{joined.Bytes(), joined}, nil
+}
+
+// whole returns the bytes of a run that lies in several blocks of one bundle in memory, without a copy.
+func (r *Reader) whole(ctx context.Context, loc bundle.Location, first int, mode Mode, get blockFunc) (Slice, bool) {
+	block, err := get(ctx, loc.Object, first, mode)
+	if err != nil {
+		return Slice{}, false
+	}
+	defer block.Release()
+	body := block.Whole()
+	if body == nil {
+		return Slice{}, false
+	}
+	end := loc.Pos + uint64(loc.Len)
+	return Slice{body.Bytes()[loc.Pos:end:end], body}, true
 }

@@ -164,6 +164,9 @@ func TestTailIsReadFromMemory(t *testing.T) {
 	}
 	got, err := w.read(r, Request{MaxBytes: 1 << 30, Mode: Cached})
 	w.want(got, err, 0, 3)
+	if n := r.pool.Outstanding(); n != 0 {
+		t.Fatalf("%d bytes were copied", n)
+	}
 	if n := w.store.gets.Load(); n != 0 {
 		t.Fatalf("%d GETs for a tail that is in memory", n)
 	}

@@ -109,6 +109,14 @@ func (b *Buf) MarkSound() { b.sound = true }
 // Sound reports whether the content needs no check.
 func (b *Buf) Sound() bool { return b.sound }
 
+// Whole returns the buffer that b is a slice of, with a reference for the caller, or nil.
+func (b *Buf) Whole() *Buf {
+	if b.parent != nil {
+		b.parent.Retain()
+	}
+	return b.parent
+}
+
 // Cap returns how many bytes of memory b keeps, which may be more than its content.
 func (b *Buf) Cap() int {
 	if b.parent != nil {
