@@ -233,3 +233,33 @@ func TestEndOfEpoch(t *testing.T) {
 		t.Errorf("offset 9 has epoch %d", e)
 	}
 }
+
+// A request that looked its topic up before the deletion must not bring the partition back: it would begin at offset 0 while
+// batches of the old one are under way, which ends the session at their commit.
+func TestDroppedTopicStaysAway(t *testing.T) {
+	r := newRig(t, 3)
+	var none *producer
+	r.mustSend(r.partition(0, 3), none.batch(t, 2), 1)
+	r.commit(1)
+	r.mustSend(r.partition(0, 3), none.batch(t, 2), 2)
+	r.set.Drop(topicID)
+	_, err := r.set.Get(ID{topicID, 0}, "t", 3)
+	wantErr(t, err, ErrNotLeader)
+	r.commit(1)
+	r.set.Begin(r.fold(), map[uint16]int32{3: 1})
+	if len(r.set.mu.parts) != 0 {
+		t.Fatal("a topic that was deleted during the replay is back")
+	}
+}
+
+// fold replays what was committed.
+func (r *rig) fold() *Fold {
+	r.t.Helper()
+	f := r.set.NewFold()
+	for i, ft := range r.footers {
+		if err := f.Apply(r.object(uint64(i+1)), ft, all, now); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return f
+}

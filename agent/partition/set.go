@@ -20,9 +20,14 @@ type Set struct {
 		sync.RWMutex
 		slots map[uint16]slot
 		parts map[ID]*Partition
-		ended bool
+		// dropped are the topics deleted in this session, older the ones before the last maxDropped: their batches may still
+		// be under way, so they must not begin anew. Topic UUIDs are never used again.
+		dropped, older map[uuid.UUID]struct{}
 	}
 }
+
+// maxDropped bounds what is remembered of deleted topics: no request looked its topic up so many deletions ago.
+const maxDropped = 8192
 
 type slot struct {
 	epoch int32
@@ -34,11 +39,13 @@ func NewSet(appender Appender) *Set {
 	s := &Set{appender: appender, objects: newObjects()}
 	s.mu.slots = map[uint16]slot{}
 	s.mu.parts = map[ID]*Partition{}
+	s.mu.dropped = map[uuid.UUID]struct{}{}
 	return s
 }
 
 // Get returns a partition of a slot that this agent leads and serves. A partition that holds nothing yet is made on the
-// way; that the topic exists and has that partition in that slot is the caller's knowledge. Errors: ErrNotLeader, ErrLoading.
+// way; that the topic exists and has that partition in that slot is the caller's knowledge, which may be old: a topic that
+// was dropped stays away. Errors: ErrNotLeader, ErrLoading.
 func (s *Set) Get(id ID, topic string, slot uint16) (*Partition, error) {
 	s.mu.RLock()
 	sl, led := s.mu.slots[slot]
@@ -54,7 +61,7 @@ func (s *Set) Get(id ID, topic string, slot uint16) (*Partition, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sl, led = s.mu.slots[slot]; !led {
+	if sl, led = s.mu.slots[slot]; !led || s.isDropped(id.Topic) {
 		return nil, ErrNotLeader
 	}
 	if p = s.mu.parts[id]; p == nil {
@@ -79,7 +86,9 @@ func (s *Set) Begin(f *Fold, epochs map[uint16]int32) {
 	for n, epoch := range epochs {
 		s.mu.slots[n] = slot{epoch: epoch}
 		for id, l := range f.logs[n] {
-			s.add(id, f.names[id.Topic], n, epoch, l)
+			if !s.isDropped(id.Topic) {
+				s.add(id, f.names[id.Topic], n, epoch, l)
+			}
 		}
 	}
 }
@@ -156,9 +165,13 @@ func (s *Set) End() {
 	}
 }
 
-// Drop forgets the partitions of a deleted topic.
+// Drop forgets the partitions of a deleted topic, for good.
 func (s *Set) Drop(topic uuid.UUID) {
 	s.mu.Lock()
+	if len(s.mu.dropped) >= maxDropped {
+		s.mu.older, s.mu.dropped = s.mu.dropped, map[uuid.UUID]struct{}{}
+	}
+	s.mu.dropped[topic] = struct{}{}
 	var gone []*Partition
 	for id, p := range s.mu.parts {
 		if id.Topic == topic {
@@ -170,6 +183,12 @@ func (s *Set) Drop(topic uuid.UUID) {
 	for _, p := range gone {
 		s.closePartition(p)
 	}
+}
+
+func (s *Set) isDropped(topic uuid.UUID) bool {
+	_, now := s.mu.dropped[topic]
+	_, before := s.mu.older[topic]
+	return now || before
 }
 
 func (s *Set) closePartition(p *Partition) {
