@@ -117,7 +117,7 @@ func (a *Agent) Run(ctx context.Context) error {
 // listenKafka binds the Kafka listener, after a look whether the last session of this name can still have a process.
 func (a *Agent) listenKafka(ctx context.Context, address string) (ln net.Listener, dead uuid.UUID, err error) {
 	if !a.cfg.Exclusive {
-		if dead, err = cluster.Probe(ctx, a.stores.Facts, a.cluster, a.cfg.Name); err != nil {
+		if dead, err = cluster.Probe(ctx, a.stores.Facts, a.cluster, a.cfg.Name, a.log); err != nil {
 			return nil, dead, err
 		}
 	}

@@ -93,7 +93,7 @@ func (s *session) join(ctx context.Context, dead uuid.UUID) error {
 	if err != nil {
 		return fmt.Errorf("join cluster %s: %w", s.cfg.Cluster, err)
 	}
-	return markStart(ctx, s.stores.Objects, s.keys, s.member.StartNumber(), s.member.Session(), s.member.Starts)
+	return s.markStart(ctx)
 }
 
 // build makes the rooms and plugs them into each other.
@@ -187,13 +187,13 @@ func (s *session) replay(ctx context.Context, taken []cluster.Taken) (*partition
 				continue
 			}
 			checked[from.Session] = true
-			if err := checkAhead(ctx, s.stores.Objects, s.keys, from); err != nil {
+			if err := s.checkAhead(ctx, from); err != nil {
 				return nil, wal.Stats{}, err
 			}
 		}
 	}
 	r := wal.Replayer{
-		Store: s.stores.Objects, Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster,
+		Store: s.stores.Objects, Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster, Logger: s.log,
 	}
 	stats, err := r.Replay(ctx, slots, fold)
 	return fold, stats, err

@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore"
 )
@@ -23,11 +21,12 @@ const (
 // and keys would be given out twice.
 var errTimeTravel = errors.New("the table is older than the bucket, or belongs to another one; restore both to the same moment, or use another --cluster")
 
-// markStart leaves a sign in the bucket that the table gave out start number n, and refuses if a later one is there that the
-// table knows nothing of. latest reads which number the table gave out last.
-func markStart(ctx context.Context, store objstore.Store, keys objstore.Keys, n int64, session uuid.UUID, latest func(context.Context) (int64, error)) error {
+// markStart leaves a sign in the bucket that the table gave out this start's number, and refuses if a later one is there that
+// the table knows nothing of.
+func (s *session) markStart(ctx context.Context) error {
+	store, keys, n := s.stores.Objects, s.keys, s.member.StartNumber()
 	for later := n + 1; later <= n+startsAhead; later++ {
-		err := patiently(ctx, func() error {
+		err := s.patiently(ctx, func() error {
 			_, err := store.Get(ctx, keys.Start(later), objstore.Range{})
 			return err
 		})
@@ -37,11 +36,11 @@ func markStart(ctx context.Context, store objstore.Store, keys objstore.Keys, n 
 		if err != nil {
 			return fmt.Errorf("look for later starts: %w", err)
 		}
-		if last, err := latest(ctx); err != nil || last < later {
+		if last, err := s.member.Starts(ctx); err != nil || last < later {
 			return errors.Join(fmt.Errorf("start %d: object %s exists: %w", n, keys.Start(later), errTimeTravel), err)
 		}
 	}
-	err := patiently(ctx, func() error { return store.Put(ctx, keys.Start(n), []byte(session.String()+"\n")) })
+	err := s.patiently(ctx, func() error { return store.Put(ctx, keys.Start(n), []byte(s.member.Session().String()+"\n")) })
 	if err != nil {
 		return fmt.Errorf("mark start %d: %w", n, err)
 	}
@@ -49,11 +48,11 @@ func markStart(ctx context.Context, store objstore.Store, keys objstore.Keys, n 
 }
 
 // checkAhead refuses if a session that has ended has bundles in the bucket that it can't have written.
-func checkAhead(ctx context.Context, store objstore.Store, keys objstore.Keys, from records.From) error {
-	after := keys.WAL(from.Session, uint64(from.End-1+bundlesAhead))
+func (s *session) checkAhead(ctx context.Context, from records.From) error {
+	after := s.keys.WAL(from.Session, uint64(from.End-1+bundlesAhead))
 	var found []objstore.Info
-	err := patiently(ctx, func() (err error) {
-		found, err = store.List(ctx, keys.WALPrefix(from.Session), after, 1)
+	err := s.patiently(ctx, func() (err error) {
+		found, err = s.stores.Objects.List(ctx, s.keys.WALPrefix(from.Session), after, 1)
 		return err
 	})
 	if err != nil {
@@ -65,13 +64,17 @@ func checkAhead(ctx context.Context, store objstore.Store, keys objstore.Keys, f
 	return nil
 }
 
-// patiently repeats a request to the object store while the store is slow or unsure, until ctx ends.
-func patiently(ctx context.Context, do func() error) error {
+// patiently repeats a request to the object store while the store is slow or unsure, until ctx ends. It says so when it
+// takes long.
+func (a *Agent) patiently(ctx context.Context, do func() error) error {
 	pause := 50 * time.Millisecond
-	for {
+	for try := 1; ; try++ {
 		err := do()
 		if !errors.Is(err, objstore.ErrThrottled) && !errors.Is(err, objstore.ErrUnknown) {
 			return err
+		}
+		if try == 4 || try%20 == 0 {
+			a.log.Warn("the object store does not do what it is asked; it is asked again", "try", try, "err", err)
 		}
 		select {
 		case <-time.After(pause/2 + time.Duration(rand.Int64N(int64(pause)))):

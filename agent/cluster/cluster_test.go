@@ -175,7 +175,7 @@ func TestNameInUse(t *testing.T) {
 	cfg.Port, cfg.Exclusive = int32(ln.Addr().(*net.TCPAddr).Port), false
 	first := join(t, facts, cfg)
 	acquire(t, first)
-	if dead, err := Probe(t.Context(), facts, "c", "a"); err != nil || dead != uuid.Nil {
+	if dead, err := Probe(t.Context(), facts, "c", "a", quiet); err != nil || dead != uuid.Nil {
 		t.Fatalf("probe of an address that answers: %v, %v", dead, err)
 	}
 
@@ -211,7 +211,7 @@ func TestNameWhoseAddressRefuses(t *testing.T) {
 	cfg := config("a")
 	cfg.Exclusive, cfg.TTL = false, time.Hour
 	first := join(t, facts, cfg)
-	dead, err := Probe(t.Context(), facts, "c", "a")
+	dead, err := Probe(t.Context(), facts, "c", "a", quiet)
 	if err != nil || dead != first.Session() {
 		t.Fatalf("probe: %v, %v", dead, err)
 	}
@@ -220,7 +220,7 @@ func TestNameWhoseAddressRefuses(t *testing.T) {
 	if s := session(t, facts, first.Session()); s.State != records.Sealed {
 		t.Fatalf("%+v", s)
 	}
-	if dead, err = Probe(t.Context(), facts, "c", "nobody"); err != nil || dead != uuid.Nil {
+	if dead, err = Probe(t.Context(), facts, "c", "nobody", quiet); err != nil || dead != uuid.Nil {
 		t.Fatalf("probe of a new name: %v, %v", dead, err)
 	}
 }

@@ -90,10 +90,10 @@ func Join(ctx context.Context, facts metastore.Store, cfg Config, logger *slog.L
 
 // Probe looks whether the last session of an agent's name can still have a process: it dials the address that the name is
 // registered with, and returns the session if nobody listens there. Call it before listening, or the answer may be one's own.
-func Probe(ctx context.Context, facts metastore.Store, c records.Cluster, name string) (dead uuid.UUID, err error) {
+func Probe(ctx context.Context, facts metastore.Store, c records.Cluster, name string, logger *slog.Logger) (dead uuid.UUID, err error) {
 	ctx = metastore.WithPurpose(ctx, metastore.PurposeSlot)
 	var item metastore.Item
-	err = retry(ctx, func() error {
+	err = retry(ctx, logger, func() error {
 		item, err = facts.Get(ctx, c.AgentKey(name), metastore.Consistent)
 		return err
 	})
@@ -204,7 +204,7 @@ func (m *Member) register(ctx context.Context, before *records.Agent) error {
 		Session: m.session, Started: m.begun.UnixMilli(),
 	}
 	s := records.Session{Agent: c.Name, NodeID: m.node, State: records.Active, HB: 1}
-	err := retry(ctx, func() error {
+	err := retry(ctx, m.logger, func() error {
 		return m.facts.Transact(ctx, []metastore.Op{
 			{Kind: metastore.OpPut, Key: c.Cluster.SessionKey(m.session), Set: s.Item(), If: []metastore.Cond{{Cmp: metastore.ItemAbsent}}},
 			{Kind: metastore.OpPut, Key: c.Cluster.LiveKey(m.session), Set: records.Live{Agent: c.Name}.Item()},
@@ -249,7 +249,7 @@ func (m *Member) Starts(ctx context.Context) (int64, error) {
 }
 
 func (m *Member) get(ctx context.Context, key metastore.Key) (item metastore.Item, err error) {
-	err = retry(ctx, func() error {
+	err = retry(ctx, m.logger, func() error {
 		item, err = m.facts.Get(ctx, key, metastore.Consistent)
 		return err
 	})
@@ -258,7 +258,7 @@ func (m *Member) get(ctx context.Context, key metastore.Key) (item metastore.Ite
 
 // write repeats op while its outcome is unknown; its conditions must make that harmless.
 func (m *Member) write(ctx context.Context, op metastore.Op) (item metastore.Item, err error) {
-	err = retry(ctx, func() error {
+	err = retry(ctx, m.logger, func() error {
 		item, err = m.facts.Write(ctx, op)
 		return err
 	})
@@ -273,13 +273,16 @@ func (m *Member) readSession(ctx context.Context, id uuid.UUID) (records.Session
 	return records.DecodeSession(item)
 }
 
-// retry repeats what may go through later, until ctx ends.
-func retry(ctx context.Context, do func() error) error {
+// retry repeats what may go through later, until ctx ends. It says so when it takes long: a start waits in silence else.
+func retry(ctx context.Context, logger *slog.Logger, do func() error) error {
 	pause := 20 * time.Millisecond
-	for {
+	for try := 1; ; try++ {
 		err := do()
 		if err == nil || !transient(err) {
 			return err
+		}
+		if try == 5 || try%20 == 0 {
+			logger.Warn("the metastore does not do what it is asked; it is asked again", "try", try, "err", err)
 		}
 		if !sleep(ctx, pause/2+time.Duration(rand.Int64N(int64(pause)))) {
 			return errors.Join(err, ctx.Err())

@@ -82,7 +82,7 @@ func (m *Member) query(ctx context.Context, pk string, c metastore.Consistency, 
 	q := metastore.Query{PK: pk, Consistency: c}
 	for {
 		var page metastore.Page
-		err := retry(ctx, func() (err error) {
+		err := retry(ctx, m.logger, func() (err error) {
 			page, err = m.facts.Query(ctx, q)
 			return err
 		})

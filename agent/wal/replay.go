@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -22,6 +23,7 @@ type Replayer struct {
 	Keys      objstore.Keys
 	Cluster   records.Cluster
 	ClusterID uuid.UUID
+	Logger    *slog.Logger
 	Parallel  int // most GETs at once; 0: 64
 }
 
@@ -92,7 +94,7 @@ func (r *Replayer) Replay(ctx context.Context, slots []Takeover, fold Fold) (Sta
 // session feeds fold with the slots that the session opened under the epochs given, and returns which these are.
 func (r *Replayer) session(ctx context.Context, id uuid.UUID, epochs map[uint16]int32, fold Fold, stats *Stats) (map[uint16]bool, error) {
 	var item metastore.Item
-	err := patiently(ctx, metaTime, func(ctx context.Context) (err error) {
+	err := r.patiently(ctx, metaTime, func(ctx context.Context) (err error) {
 		item, err = r.Facts.Get(ctx, r.Cluster.SessionKey(id), metastore.Consistent)
 		return err
 	})
@@ -301,17 +303,17 @@ const (
 // get is one object or a part of it. What is committed must be there: an object that is not is damage.
 func (p *pass) get(ctx context.Context, key string, rng objstore.Range) ([]byte, int64, error) {
 	var o objstore.Object
-	err := patiently(ctx, getTime, func(ctx context.Context) (err error) {
+	err := p.patiently(ctx, getTime, func(ctx context.Context) (err error) {
 		o, err = p.Store.Get(ctx, key, rng)
 		return err
 	})
 	return o.Body, o.Size, err
 }
 
-// patiently repeats a read while the store is slow or unsure, until ctx ends.
-func patiently(ctx context.Context, limit time.Duration, read func(context.Context) error) error {
+// patiently repeats a read while the store is slow or unsure, until ctx ends. It says so when it takes long.
+func (r *Replayer) patiently(ctx context.Context, limit time.Duration, read func(context.Context) error) error {
 	pause := 50 * time.Millisecond
-	for {
+	for try := 1; ; try++ {
 		rctx, cancel := context.WithTimeout(ctx, limit)
 		err := read(rctx)
 		cancel()
@@ -319,6 +321,9 @@ func patiently(ctx context.Context, limit time.Duration, read func(context.Conte
 			errors.Is(err, metastore.ErrThrottled) || errors.Is(err, metastore.ErrUnknown)
 		if !again {
 			return err
+		}
+		if try == 4 || try%20 == 0 {
+			r.Logger.Warn("a store does not give what a replay needs; it is asked again", "try", try, "err", err)
 		}
 		if !sleep(ctx, pause/2+time.Duration(rand.Int64N(int64(pause)))) {
 			return ctx.Err()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -50,7 +51,7 @@ type past struct {
 
 func newPast(t *testing.T) *past {
 	p := &past{t: t, facts: factsmem.New()}
-	p.r = Replayer{Store: objmem.New(), Facts: p.facts, Keys: objstore.Keys{Cluster: "c"}, Cluster: "c", ClusterID: uuid.New(), Parallel: 4}
+	p.r = Replayer{Store: objmem.New(), Facts: p.facts, Keys: objstore.Keys{Cluster: "c"}, Cluster: "c", ClusterID: uuid.New(), Parallel: 4, Logger: slog.New(slog.DiscardHandler)}
 	return p
 }
 
