@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/varvelog/varve/metastore"
 	bbolt "go.etcd.io/bbolt"
@@ -116,7 +117,11 @@ func (s *Store) commit(batch []*request) {
 		err = nil
 	}
 	if err != nil && (committing || !errors.Is(err, metastore.ErrRefused)) {
-		err = fmt.Errorf("%w: commit to %s: %w", metastore.ErrUnknown, s.path, plain{err})
+		full := ""
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			full = "the disk is full (or a quota is): "
+		}
+		err = fmt.Errorf("%w: commit to %s: %s%w", metastore.ErrUnknown, s.path, full, plain{err})
 	}
 	for i, r := range batch {
 		// An answer that was found on top of changes that did not come to stay means nothing.
