@@ -61,7 +61,7 @@ heartbeat, ttl, snapshot-interval, snapshot-flushes and poll.`,
 		}
 		defer stores.close(log)
 		f.cfg.Prefix, f.cfg.Exclusive = stores.prefix, stores.exclusive
-		return serve(ctx, f.cfg, stores.agent, log, func(_ context.Context, at agent.Addresses) error {
+		return serve(ctx, f.cfg, stores, log, func(_ context.Context, at agent.Addresses) error {
 			printAddresses(w, at)
 			return nil
 		})

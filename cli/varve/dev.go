@@ -101,7 +101,7 @@ func (d *dev) run(ctx context.Context, w *world) error {
 	defer stores.close(log)
 	d.cfg.Exclusive = true
 	var traffic <-chan struct{}
-	err = serve(ctx, d.cfg, stores.agent, log, func(ctx context.Context, at agent.Addresses) error {
+	err = serve(ctx, d.cfg, stores, log, func(ctx context.Context, at agent.Addresses) error {
 		if err := d.begin(ctx, at); err != nil {
 			return err
 		}

@@ -22,12 +22,14 @@ const goMemoryShare = 85
 
 // serve runs an agent until ctx ends. once runs when the agent serves for the first time; its context ends with the
 // agent, and its error ends the agent.
-func serve(ctx context.Context, cfg agent.Config, stores agent.Stores, log *slog.Logger, once func(context.Context, agent.Addresses) error) error {
-	debug.SetMemoryLimit(cfg.MemoryLimit / 100 * goMemoryShare)
+func serve(ctx context.Context, cfg agent.Config, opened *openedStores, log *slog.Logger, once func(context.Context, agent.Addresses) error) error {
+	if !opened.unbounded { // else the collector would run without end once the objects pass the limit
+		debug.SetMemoryLimit(cfg.MemoryLimit / 100 * goMemoryShare)
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	a, err := agent.New(cfg, stores, log)
+	a, err := agent.New(cfg, opened.agent, log)
 	if err != nil {
 		return usageError{err}
 	}

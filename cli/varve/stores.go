@@ -30,6 +30,7 @@ type openedStores struct {
 	agent     agent.Stores
 	prefix    string // of object keys
 	exclusive bool   // no other process can use the table while this one does
+	unbounded bool   // objects lie in this process's memory, which no limit of the agent's bounds
 	closers   []func() error
 }
 
@@ -67,6 +68,7 @@ func (o *openedStores) openObjects(ctx context.Context, raw string, log *slog.Lo
 			s, o.closers = d, append(o.closers, d.Close)
 		}
 	case "mem":
+		o.unbounded = true
 		s = mem.New()
 	case "null":
 		s = null.New()
