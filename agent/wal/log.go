@@ -107,8 +107,9 @@ type Log struct {
 		next      uint64
 		committed uint64
 		closing   bool
-		over      bool     // ended
-		failed    []*flush // PUTs that the end of the session cut short
+		stopAt    time.Time // when Close stops waiting; zero: never
+		over      bool      // ended
+		failed    []*flush  // PUTs that the end of the session cut short
 		hedger    hedger
 	}
 }
@@ -218,12 +219,14 @@ func (l *Log) Run(ctx context.Context) error {
 	return err
 }
 
-// Close flushes what waits, commits it and writes a last snapshot, unless ctx ends before. Append refuses from now on. When it
-// returns nil everything appended is committed and Run has no work left; the session item is still ACTIVE.
+// Close flushes what waits, commits it and writes a last snapshot, which may take half of the time that ctx leaves then. Append
+// refuses from now on. When it returns nil everything appended is committed and Run has no work left; the session item is
+// still ACTIVE. Errors: records.ErrFenced, or that of ctx.
 func (l *Log) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if !l.mu.closing {
 		l.mu.closing = true
+		l.mu.stopAt, _ = ctx.Deadline()
 		close(l.closing)
 	}
 	l.mu.Unlock()
@@ -232,7 +235,12 @@ func (l *Log) Close(ctx context.Context) error {
 	case <-l.closed:
 		return nil
 	case <-l.ended:
-		return records.ErrFenced
+		select {
+		case <-l.closed: // Run came to its end because of that
+			return nil
+		default:
+			return records.ErrFenced
+		}
 	case <-ctx.Done():
 		return ctx.Err()
 	}

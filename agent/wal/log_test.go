@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -282,13 +283,16 @@ func TestSizeFlushes(t *testing.T) {
 func TestSlowPutIsHedged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
+		var mu sync.Mutex
 		slow, took := false, 100*time.Millisecond
 		r.objects.put = func(ctx context.Context, _ string) error {
+			mu.Lock()
 			took -= time.Millisecond // ever faster, so that none is hedged by chance
 			d := took
 			if slow {
 				d, slow = 30*time.Second, false
 			}
+			mu.Unlock()
 			select {
 			case <-time.After(d):
 				return nil
@@ -300,7 +304,9 @@ func TestSlowPutIsHedged(t *testing.T) {
 			r.append(i, 0, 10)
 			time.Sleep(300 * time.Millisecond)
 		}
+		mu.Lock()
 		slow = true
+		mu.Unlock()
 		r.append(40, 0, 10)
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -333,6 +339,78 @@ func TestClose(t *testing.T) {
 		synctest.Wait()
 		if !errors.Is(r.answers()[9], records.ErrFenced) {
 			t.Fatal("an append after Close was not refused")
+		}
+		r.end(nil)
+	})
+}
+
+// Close says that all is committed also to those who come when Run has returned.
+func TestCloseTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		if err := r.log.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for range 20 { // a choice between two open channels is random
+			if err := r.log.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.end(nil)
+	})
+}
+
+// A last snapshot that does not come through leaves time to close the session: it costs the next start a longer replay.
+func TestCloseWithoutItsSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.objects.put = func(ctx context.Context, key string) error {
+			if strings.Contains(key, "/s/") {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		r.append(0, 0, 10)
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		begun := time.Now()
+		if err := r.log.Close(ctx); err != nil {
+			t.Fatalf("everything is committed, and Close says %v", err)
+		}
+		if took := time.Since(begun); took > 3*time.Second {
+			t.Fatalf("Close took %v of its 4 s", took)
+		}
+		expectAcked(t, r.answers(), "0")
+		r.end(nil)
+	})
+}
+
+// A snapshot that failed is made up for, also when nothing was committed since.
+func TestFailedSnapshotIsMadeUpFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.objects.put = func(_ context.Context, key string) error {
+			if strings.Contains(key, "/s/") {
+				return objstore.ErrThrottled
+			}
+			return nil
+		}
+		r.append(0, 0, 10)
+		time.Sleep(90 * time.Second)
+		synctest.Wait()
+		if n := r.objects.count("s"); n != snapshotTries {
+			t.Fatalf("%d tries to write a snapshot", n)
+		}
+		r.objects.mu.Lock()
+		r.objects.put = nil
+		r.objects.mu.Unlock()
+		if err := r.log.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s := r.session(); s.Snap != 1 {
+			t.Fatalf("the session item names a snapshot at %d, want 1", s.Snap)
 		}
 		r.end(nil)
 	})

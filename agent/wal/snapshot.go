@@ -21,13 +21,14 @@ type snapshots struct {
 	last    time.Time // when the last one was begun
 	flushes int       // committed since
 	running atomic.Bool
-	kept    []string // keys of the recorded ones that are not deleted; guarded by running
+	failed  atomic.Bool // the last one was not recorded
+	kept    []string    // keys of the recorded ones that are not deleted; guarded by running
 }
 
 // snapshotIfDue begins a snapshot of what is committed. An idle session writes none.
 func (c *committer) snapshotIfDue(ctx context.Context) {
 	due := time.Since(c.snap.last) >= c.cfg.SnapshotInterval || c.cfg.SnapshotFlushes > 0 && c.snap.flushes >= c.cfg.SnapshotFlushes
-	if c.snap.flushes == 0 || !due || !c.snap.running.CompareAndSwap(false, true) {
+	if c.snap.flushes == 0 && !c.snap.failed.Load() || !due || !c.snap.running.CompareAndSwap(false, true) {
 		return
 	}
 	c.snap.last, c.snap.flushes = time.Now(), 0
@@ -35,6 +36,7 @@ func (c *committer) snapshotIfDue(ctx context.Context) {
 	c.wg.Go(func() {
 		defer c.snap.running.Store(false)
 		key, err := c.recordSnapshot(ctx, seq, footer())
+		c.snap.failed.Store(err != nil)
 		if err == nil {
 			c.forgetOld(ctx, key)
 		} else if ctx.Err() == nil {
@@ -43,14 +45,23 @@ func (c *committer) snapshotIfDue(ctx context.Context) {
 	})
 }
 
-// snapshotNow writes a last snapshot, so that a restart replays nothing. Without it a restart takes longer, no more.
+// snapshotNow writes a last snapshot, so that a restart replays nothing. Without it a restart takes longer, no more: it leaves
+// half of the time to what comes after, the closing of the session.
 func (c *committer) snapshotNow(ctx context.Context) {
+	c.mu.Lock()
+	stopAt := c.mu.stopAt
+	c.mu.Unlock()
+	if !stopAt.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(stopAt)/2)
+		defer cancel()
+	}
 	for c.snap.running.Load() {
 		if !sleep(ctx, time.Millisecond) {
 			return
 		}
 	}
-	if c.snap.flushes == 0 {
+	if c.snap.flushes == 0 && !c.snap.failed.Load() {
 		return
 	}
 	if _, err := c.recordSnapshot(ctx, c.prefix.committed, c.sink.Capture()()); err != nil {
