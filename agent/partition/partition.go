@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"math"
 	"sync"
 
 	"github.com/google/uuid"
@@ -125,10 +126,16 @@ func (p *Partition) Append(a Append) (Result, error) {
 			return p.duplicate(dup, a), nil
 		}
 	}
-	if !a.LogAppendTime && (b.MaxTimestamp() > a.Now+a.After || a.Before < a.Now && b.MaxTimestamp() < a.Now-a.Before) {
+	if !a.LogAppendTime && !a.inTime(b.MaxTimestamp()) {
 		return Result{}, ErrTimestamp
 	}
 	return p.append(a), nil
+}
+
+// inTime reports whether the topic takes a create timestamp. -1 is none, which Kafka lets pass. The bounds may be as large as
+// an int64, so nothing is added to them.
+func (a *Append) inTime(ts int64) bool {
+	return ts == -1 || (a.After >= math.MaxInt64-a.Now || ts <= a.Now+a.After) && (a.Before >= a.Now || ts >= a.Now-a.Before)
 }
 
 func (p *Partition) append(a Append) Result {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore/bundle"
+	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
 // The high watermark moves with the commit and not before (I7; mutant: the high watermark ahead of the commit).
@@ -146,6 +147,16 @@ func TestTimestamps(t *testing.T) {
 	wantErr(t, err, ErrTimestamp)
 	if _, err = p.Append(Append{Batch: b, Now: 5000, Before: math.MaxInt64, After: 0}); err != nil {
 		t.Fatal(err)
+	}
+	if _, err = p.Append(Append{Batch: b, Now: 5000, Before: math.MaxInt64, After: math.MaxInt64}); err != nil {
+		t.Fatal("no bound on the future refused a batch of the past")
+	}
+	old, err := (&recordbatch.Builder{}).Append(nil, []recordbatch.Record{{Timestamp: -1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = p.Append(Append{Batch: old, Now: 5000, Before: 1, After: 1}); err != nil {
+		t.Fatal("a batch without timestamps was refused for them")
 	}
 	got, err := p.Append(Append{Batch: b, Now: 77, LogAppendTime: true})
 	if err != nil || got.LogAppendTime != 77 || b.MaxTimestamp() != 77 || !b.IsLogAppend() {
