@@ -136,19 +136,18 @@ func (s *Set) openSlots(ops []bundle.Op) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	opened := map[uint16]bool{}
 	for _, op := range ops {
-		sl, led := s.mu.slots[op.Slot]
-		if op.Kind != bundle.OpSlotOpen || !led || sl.epoch != op.Epoch {
-			continue
+		if sl, led := s.mu.slots[op.Slot]; op.Kind == bundle.OpSlotOpen && led && sl.epoch == op.Epoch {
+			s.mu.slots[op.Slot] = slot{epoch: sl.epoch, open: true}
+			opened[op.Slot] = true
 		}
-		sl.open = true
-		s.mu.slots[op.Slot] = sl
-		for _, p := range s.mu.parts {
-			if p.slot == op.Slot {
-				p.mu.Lock()
-				p.mu.log.open(op.Epoch)
-				p.mu.Unlock()
-			}
+	}
+	for _, p := range s.mu.parts { // once, however many slots: a start opens all of them in one bundle
+		if opened[p.slot] {
+			p.mu.Lock()
+			p.mu.log.open(p.epoch)
+			p.mu.Unlock()
 		}
 	}
 }
