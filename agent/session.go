@@ -49,8 +49,7 @@ func (a *Agent) session(ctx context.Context, ln net.Listener, dead uuid.UUID) er
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	s := &session{Agent: a, budget: memory.NewBudget(a.cfg.MemoryLimit / budgetShare)}
-	defer s.bg.Wait()
-	defer cancel()
+	defer s.end(cancel)
 	if err := s.join(ctx, dead); err != nil {
 		_ = ln.Close()
 		return err
@@ -77,6 +76,15 @@ func (a *Agent) session(ctx context.Context, ln net.Listener, dead uuid.UUID) er
 	case <-ctx.Done():
 		a.notReady("stopping")
 		return s.stop()
+	}
+}
+
+// end stops what is left of the session and waits for it: nothing uses the stores or holds a buffer after it.
+func (s *session) end(cancel context.CancelFunc) {
+	cancel()
+	s.bg.Wait()
+	if s.reader != nil {
+		s.reader.Close()
 	}
 }
 

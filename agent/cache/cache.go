@@ -7,17 +7,23 @@ package cache
 import (
 	"container/list"
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/varvelog/varve/agent/memory"
 )
 
+// ErrClosed: Get was called after Close.
+var ErrClosed = errors.New("cache is closed")
+
 // Cache maps keys to counted buffers of at most a number of bytes in all.
 type Cache[K comparable] struct {
-	limit int64
+	limit   int64
+	running sync.WaitGroup // loads
 
 	mu struct {
 		sync.Mutex
+		closed  bool
 		bytes   int64
 		entries map[K]*list.Element // of *entry[K]
 		recent  *list.List          // front: used last
@@ -100,11 +106,11 @@ func (c *Cache[K]) Has(key K) bool {
 }
 
 // Prefetch starts to load the block of key, unless it is there or being loaded, and does not wait. The load goes on to its
-// end whatever becomes of ctx, from which it has its values.
+// end, or to Close, whatever becomes of ctx, from which it has its values.
 func (c *Cache[K]) Prefetch(ctx context.Context, key K, fetch func(context.Context) (*memory.Buf, error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.mu.entries[key]; ok {
+	if _, ok := c.mu.entries[key]; ok || c.mu.closed {
 		return
 	}
 	if _, ok := c.mu.loads[key]; ok {
@@ -119,7 +125,7 @@ func (c *Cache[K]) start(ctx context.Context, key K, fetch func(context.Context)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &load{done: make(chan struct{}), cancel: cancel}
 	c.mu.loads[key] = l
-	go c.load(ctx, key, l, fetch)
+	c.running.Go(func() { c.load(ctx, key, l, fetch) })
 	return l
 }
 
@@ -134,7 +140,7 @@ func (c *Cache[K]) Put(key K, buf *memory.Buf) {
 }
 
 func (c *Cache[K]) put(key K, buf *memory.Buf) (evicted []*memory.Buf) {
-	if _, ok := c.mu.entries[key]; ok {
+	if _, ok := c.mu.entries[key]; ok || c.mu.closed {
 		return nil
 	}
 	buf.Retain()
@@ -152,12 +158,16 @@ func (c *Cache[K]) put(key K, buf *memory.Buf) (evicted []*memory.Buf) {
 
 // Get returns the block of key, with a reference for the caller, loading it if it is not there. Whoever asks for a block
 // that is being loaded waits for that load; a load goes on as long as one of them waits. Errors are those of ctx and of
-// the load, and are not remembered.
+// the load, which are not remembered, and ErrClosed.
 func (c *Cache[K]) Get(ctx context.Context, key K, fetch func(context.Context) (*memory.Buf, error)) (*memory.Buf, error) {
 	c.mu.Lock()
 	if buf := c.peek(key); buf != nil {
 		c.mu.Unlock()
 		return buf, nil
+	}
+	if c.mu.closed {
+		c.mu.Unlock()
+		return nil, ErrClosed
 	}
 	l, ok := c.mu.loads[key]
 	if ok {
@@ -197,6 +207,27 @@ func (c *Cache[K]) load(ctx context.Context, key K, l *load, fetch func(context.
 	for _, b := range evicted {
 		b.Release()
 	}
+}
+
+// Close cancels all loads, waits for them and lets go of all blocks. The cache holds nothing from then on.
+func (c *Cache[K]) Close() {
+	c.mu.Lock()
+	c.mu.closed = true
+	for _, l := range c.mu.loads {
+		l.cancel()
+	}
+	var held []*memory.Buf
+	for _, e := range c.mu.entries {
+		held = append(held, e.Value.(*entry[K]).buf)
+	}
+	clear(c.mu.entries)
+	c.mu.recent.Init()
+	c.mu.bytes = 0
+	c.mu.Unlock()
+	for _, b := range held {
+		b.Release()
+	}
+	c.running.Wait()
 }
 
 // take is called once by each waiter after done: the last one takes over the load's own reference.

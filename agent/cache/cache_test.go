@@ -137,3 +137,34 @@ func TestAbandonedLoadIsCancelled(t *testing.T) {
 		}
 	})
 }
+
+// Close ends loads that nobody waits for, and gives all memory back.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New[string](10_000_000)
+		var pool memory.Pool
+		kept := pool.Get(10)
+		c.Put("kept", kept)
+		kept.Release()
+		ended := false
+		stalled := func(ctx context.Context) (*memory.Buf, error) {
+			<-ctx.Done()
+			time.Sleep(time.Second)
+			ended = true
+			return nil, ctx.Err()
+		}
+		c.Prefetch(t.Context(), "ahead", stalled)
+		synctest.Wait()
+		c.Close()
+		if !ended || pool.Outstanding() != 0 || c.Stats().Bytes != 0 {
+			t.Fatalf("load ended: %v; %d bytes are left", ended, pool.Outstanding())
+		}
+		late := pool.Get(10)
+		c.Put("late", late)
+		late.Release()
+		c.Prefetch(t.Context(), "late", stalled)
+		if _, err := c.Get(t.Context(), "late", stalled); !errors.Is(err, ErrClosed) || pool.Outstanding() != 0 {
+			t.Fatalf("after Close: %v; %d bytes are left", err, pool.Outstanding())
+		}
+	})
+}

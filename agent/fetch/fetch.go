@@ -4,7 +4,8 @@
 // this agent wrote enters the cache whole at its commit, so that a reader at the tail causes no request at all. Batches are
 // handed out as slices of cached blocks, verbatim, with a reference to keep them alive while they are being sent.
 //
-// Goroutines: loads, one per block under way, at most Config.Loads; read-ahead uses the same ones. No locks of its own.
+// Goroutines: loads, one per block under way, at most Config.Loads at the store; read-ahead uses the same ones; Close ends
+// them. No locks of its own.
 package fetch
 
 import (
@@ -94,6 +95,9 @@ func New(store objstore.Store, keys objstore.Keys, pool *memory.Pool, cfg Config
 		cache: cache.New[blockKey](cfg.CacheBytes), loads: make(chan struct{}, cfg.Loads),
 	}
 }
+
+// Close ends all loads, those ahead of readers too, waits for them and gives up the cache. Reads fail from then on.
+func (r *Reader) Close() { r.cache.Close() }
 
 // Stats returns the cache's counters.
 func (r *Reader) Stats() cache.Stats { return r.cache.Stats() }
