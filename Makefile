@@ -80,5 +80,5 @@ up: ## start MinIO and DynamoDB Local with bucket and table
 down: ## stop them
 	@$(LOCAL) down
 
-bench: ## benchmarks; PKG=./agent/wal one package
-	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
+bench: ## what the agent costs, measured on the real binary; PKG=./agent/wal one package's micro benchmarks
+	$(if $(filter ./...,$(PKG)),$(GO) test -tags e2e -run '^$$' -bench . -benchtime 1x -timeout 60m ./cli/varve/e2e,$(GO) test -run '^$$' -bench . -benchmem $(PKG))

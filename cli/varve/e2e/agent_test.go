@@ -73,7 +73,7 @@ func stores() []store {
 	}
 }
 
-func newAgent(t *testing.T, env []string, args ...string) *agent {
+func newAgent(t testing.TB, env []string, args ...string) *agent {
 	t.Helper()
 	bin, err := buildBinary()
 	if err != nil {
@@ -92,7 +92,7 @@ func newAgent(t *testing.T, env []string, args ...string) *agent {
 }
 
 // printLog shows the end of what the agent wrote on stderr, all starts together.
-func (a *agent) printLog(t *testing.T) {
+func (a *agent) printLog(t testing.TB) {
 	t.Helper()
 	log, err := os.ReadFile(a.log)
 	if err != nil {
@@ -105,7 +105,7 @@ func (a *agent) printLog(t *testing.T) {
 
 // start runs the agent and returns once it serves. A start whose port was taken by somebody else in between is tried
 // again; any other failure ends the test.
-func (a *agent) start(t *testing.T) {
+func (a *agent) start(t testing.TB) {
 	t.Helper()
 	for try := 1; ; try++ {
 		err := a.tryStart(t)
@@ -120,7 +120,7 @@ func (a *agent) start(t *testing.T) {
 	}
 }
 
-func (a *agent) tryStart(t *testing.T) error {
+func (a *agent) tryStart(t testing.TB) error {
 	t.Helper()
 	lines := a.launch(t)
 	select {
@@ -139,7 +139,7 @@ func (a *agent) tryStart(t *testing.T) error {
 }
 
 // launch runs the agent without waiting; the channel gets its first line, or "" when it ends before.
-func (a *agent) launch(t *testing.T) <-chan string {
+func (a *agent) launch(t testing.TB) <-chan string {
 	t.Helper()
 	log, err := os.OpenFile(a.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -171,7 +171,7 @@ func (a *agent) launch(t *testing.T) <-chan string {
 }
 
 // watch starts a shell that kills the agent when this process ends in whatever way: its standard input closes then.
-func (a *agent) watch(t *testing.T) {
+func (a *agent) watch(t testing.TB) {
 	t.Helper()
 	a.guard = exec.Command("sh", "-c", `trap '' INT TERM HUP; cat >/dev/null; kill -9 $1 2>/dev/null`, "guard", fmt.Sprint(a.cmd.Process.Pid))
 	in, err := a.guard.StdinPipe()
@@ -195,7 +195,7 @@ func (a *agent) wait() error {
 }
 
 // kill is kill -9.
-func (a *agent) kill(t *testing.T) {
+func (a *agent) kill(t testing.TB) {
 	t.Helper()
 	_ = a.cmd.Process.Kill()
 	var exit *exec.ExitError
@@ -205,7 +205,7 @@ func (a *agent) kill(t *testing.T) {
 }
 
 // stop is SIGTERM: the agent must end by itself, with exit code 0.
-func (a *agent) stop(t *testing.T) {
+func (a *agent) stop(t testing.TB) {
 	t.Helper()
 	if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatalf("stop agent: %v", err)
