@@ -83,9 +83,13 @@ func (a *Agent) session(ctx context.Context, ln net.Listener, dead uuid.UUID) er
 func (s *session) end(cancel context.CancelFunc) {
 	cancel()
 	s.bg.Wait()
-	if s.reader != nil {
-		s.reader.Close()
+	if s.server == nil {
+		return // it never came to build
 	}
+	over, now := context.WithCancel(context.Background())
+	now()
+	_ = s.server.Shutdown(over) // cuts off who is left after a fence, and waits for them
+	s.reader.Close()
 }
 
 // join registers the session and reads the topics.
