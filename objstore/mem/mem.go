@@ -4,6 +4,7 @@ package mem
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,8 +23,28 @@ type Store struct {
 
 // object is one version of an object; body is never changed.
 type object struct {
-	body     []byte
+	body     *bytesOf
 	modified time.Time
+}
+
+// bytesOf is the bytes of an object. Large ones lie outside of the Go heap, and go when nobody refers to bytesOf any more.
+type bytesOf struct{ b []byte }
+
+// large is the size from which bytes are mapped: first touch of fresh heap pages, one fault each, costs more CPU than all
+// else that an agent does with the bytes, and a heap of gigabytes would make the collector's pace a matter of luck.
+const large = 256 << 10
+
+func keep(body []byte) *bytesOf {
+	if len(body) < large {
+		return &bytesOf{slices.Clone(body)}
+	}
+	m, unmap := mapped(len(body))
+	copy(m, body)
+	o := &bytesOf{m}
+	if unmap != nil {
+		runtime.AddCleanup(o, unmap, m)
+	}
+	return o
 }
 
 // New returns an empty store.
@@ -38,7 +59,7 @@ func (s *Store) Put(ctx context.Context, key string, body []byte) error {
 	if err := objstore.Check(ctx, key); err != nil {
 		return err
 	}
-	o := object{slices.Clone(body), time.Now()}
+	o := object{keep(body), time.Now()}
 	s.mu.Lock()
 	s.mu.objects[key] = o
 	s.mu.Unlock()
@@ -56,12 +77,14 @@ func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (objstore
 	if !ok {
 		return objstore.Object{}, objstore.ErrNotFound
 	}
-	size := int64(len(o.body))
+	size := int64(len(o.body.b))
 	off, n, err := r.Resolve(size)
 	if err != nil {
 		return objstore.Object{}, err
 	}
-	return objstore.Object{Body: slices.Clone(o.body[off : off+n]), Size: size}, nil
+	got := slices.Clone(o.body.b[off : off+n])
+	runtime.KeepAlive(o.body)
+	return objstore.Object{Body: got, Size: size}, nil
 }
 
 // List implements objstore.Store.
@@ -73,7 +96,7 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]ob
 	s.mu.RLock()
 	for key, o := range s.mu.objects {
 		if key > after && strings.HasPrefix(key, prefix) {
-			page = append(page, objstore.Info{Key: key, Size: int64(len(o.body)), Modified: o.modified})
+			page = append(page, objstore.Info{Key: key, Size: int64(len(o.body.b)), Modified: o.modified})
 		}
 	}
 	s.mu.RUnlock()
