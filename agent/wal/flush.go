@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -138,7 +139,8 @@ func layOut(entries []Entry) *bundle.Footer {
 		if i == 0 || e.Slot != entries[i-1].Slot {
 			f.Slots = append(f.Slots, bundle.Slot{Slot: e.Slot, Epoch: e.Epoch, FirstRun: uint32(len(f.Runs))})
 		}
-		if i == 0 || !sameRun(e, &entries[i-1]) {
+		// The index has 32 bits for the offsets of a run, and a batch may span half of that.
+		if i == 0 || !sameRun(e, &entries[i-1]) || b.NextOffset()-f.Runs[len(f.Runs)-1].Base > math.MaxUint32 {
 			topic, ok := topics[e.Topic]
 			if !ok {
 				topic = uint32(len(f.Topics))

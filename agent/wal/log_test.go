@@ -2,7 +2,9 @@ package wal
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -482,6 +484,37 @@ func TestBundleContent(t *testing.T) {
 		}
 		if len(f.Runs) != 4 || len(f.Batches) != 9 || len(f.Topics) != 1 || f.Topics[0].ID != testTopic {
 			t.Fatalf("%d runs, %d batches, topics %v", len(f.Runs), len(f.Batches), f.Topics)
+		}
+		r.end(context.Canceled)
+	})
+}
+
+// Batches may claim 2^31-1 records each, and 350 KiB of zstd may hold them: what 32 bits of the index do not reach is another run.
+func TestRunsOfManyOffsets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.append(0, 1, 10) // goes alone
+		synctest.Wait()
+		for tag := 1; tag <= 5; tag++ {
+			b := batch(t, r.next[0], 10)
+			binary.BigEndian.PutUint32(b[23:], math.MaxInt32-1)
+			binary.BigEndian.PutUint32(b[57:], math.MaxInt32)
+			r.next[0] = b.NextOffset()
+			r.log.Append(Entry{Topic: testTopic, TopicName: "t", Epoch: 1, Batch: b, Done: r, Tag: tag})
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		expectAcked(t, r.answers(), "0 1 2 3 4 5")
+		f := r.sink.footers[1]
+		next := int64(0)
+		for _, run := range f.Runs {
+			if run.Base != next || run.Next-run.Base > math.MaxUint32 {
+				t.Fatalf("runs %+v", f.Runs)
+			}
+			next = run.Next
+		}
+		if next != r.next[0] || len(f.Runs) != 3 {
+			t.Fatalf("runs %+v", f.Runs)
 		}
 		r.end(context.Canceled)
 	})
