@@ -69,7 +69,7 @@ func (o *openedStores) openObjects(ctx context.Context, raw string, log *slog.Lo
 		}
 	case "mem":
 		o.unbounded = true
-		s = mem.New()
+		s, err = openMemory(u)
 	case "null":
 		s = null.New()
 	}
@@ -87,6 +87,19 @@ func (o *openedStores) openObjects(ctx context.Context, raw string, log *slog.Lo
 	m := meter.New(s, meter.S3Standard)
 	o.agent.Objects, o.agent.Collectors = m, append(o.agent.Collectors, m)
 	return nil
+}
+
+// openMemory reads the parameter reserve: bytes to take from the system at once, which is for benchmarks.
+func openMemory(u storeURL) (objstore.Store, error) {
+	size := u.params.Get("reserve")
+	if size == "" {
+		return mem.New(), nil
+	}
+	n, err := parseBytes(size)
+	if err != nil {
+		return nil, usagef("parameter reserve: %w", err)
+	}
+	return mem.NewReserved(int(n)), nil
 }
 
 func (o *openedStores) openBucket(ctx context.Context, u storeURL) (objstore.Store, error) {

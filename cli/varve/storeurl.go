@@ -36,7 +36,7 @@ var (
 	objectSchemes = []storeScheme{
 		{"s3", "bucket", "prefix", []string{"region", "endpoint", "path_style", "checksum"}, "s3://bucket/prefix?region=eu-central-1"},
 		{"file", "", "folder", nil, "file:///var/lib/varve/objects"},
-		{"mem", "", "", nil, "mem://"},
+		{"mem", "", "", []string{"reserve"}, "mem://"},
 		{"null", "", "", nil, "null://"},
 	}
 	factSchemes = []storeScheme{

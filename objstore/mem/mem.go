@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/varvelog/varve/objstore"
@@ -15,7 +16,8 @@ import (
 
 // Store is an objstore.Store in memory.
 type Store struct {
-	mu struct {
+	reserve *arena // nil: none
+	mu      struct {
 		sync.RWMutex
 		objects map[string]object
 	}
@@ -28,23 +30,62 @@ type object struct {
 }
 
 // bytesOf is the bytes of an object. Large ones lie outside of the Go heap, and go when nobody refers to bytesOf any more.
-type bytesOf struct{ b []byte }
+type bytesOf struct {
+	b  []byte
+	in *arena // that b is a part of; nil: b stands alone
+}
+
+// arena is memory that was reserved, handed out once, from its front to its end.
+type arena struct {
+	whole *bytesOf
+	used  atomic.Int64
+}
+
+// take returns n bytes, nil if there are not so many left.
+func (a *arena) take(n int) []byte {
+	if a == nil {
+		return nil
+	}
+	end := a.used.Add(int64(n))
+	if end > int64(len(a.whole.b)) {
+		a.used.Add(-int64(n))
+		return nil
+	}
+	return a.whole.b[end-int64(n) : end : end]
+}
 
 // large is the size from which bytes are mapped: first touch of fresh heap pages, one fault each, costs more CPU than all
 // else that an agent does with the bytes, and a heap of gigabytes would make the collector's pace a matter of luck.
 const large = 256 << 10
 
-func keep(body []byte) *bytesOf {
+func (s *Store) keep(body []byte) *bytesOf {
 	if len(body) < large {
-		return &bytesOf{slices.Clone(body)}
+		return &bytesOf{b: slices.Clone(body)}
 	}
-	m, unmap := mapped(len(body))
-	copy(m, body)
-	o := &bytesOf{m}
+	o := &bytesOf{b: s.reserve.take(len(body)), in: s.reserve}
+	if o.b == nil {
+		o = mapping(len(body))
+	}
+	copy(o.b, body)
+	return o
+}
+
+// mapping returns n bytes that are given back when nobody refers to them.
+func mapping(n int) *bytesOf {
+	m, unmap := mapped(n)
+	o := &bytesOf{b: m}
 	if unmap != nil {
 		runtime.AddCleanup(o, unmap, m)
 	}
 	return o
+}
+
+// NewReserved returns an empty store that has taken n bytes of memory from the system in advance, so that the first Puts, up to
+// so many bytes, do not pay for that: for benchmarks. The memory is not used again when an object is deleted.
+func NewReserved(n int) *Store {
+	s := New()
+	s.reserve = &arena{whole: mapping(n)}
+	return s
 }
 
 // New returns an empty store.
@@ -59,7 +100,7 @@ func (s *Store) Put(ctx context.Context, key string, body []byte) error {
 	if err := objstore.Check(ctx, key); err != nil {
 		return err
 	}
-	o := object{keep(body), time.Now()}
+	o := object{s.keep(body), time.Now()}
 	s.mu.Lock()
 	s.mu.objects[key] = o
 	s.mu.Unlock()
