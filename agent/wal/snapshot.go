@@ -12,6 +12,7 @@ import (
 
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/bundle"
 )
@@ -95,15 +96,23 @@ func (l *Log) recordSnapshot(ctx context.Context, seq uint64, f *bundle.Footer) 
 	if err != nil {
 		return "", err
 	}
-	return key, retry(ctx, func() error {
+	refused := false
+	err = retry(ctx, func() error {
 		wctx, cancel := context.WithTimeout(metastore.WithPurpose(ctx, metastore.PurposeSlot), l.cfg.Timeout)
 		defer cancel()
 		_, err := l.facts.Write(wctx, snapOp(l.key, seq, id))
-		if errors.Is(err, metastore.ErrCondition) {
-			return nil // our own earlier try, a newer snapshot, or the session is over: in each case nothing is left to do
+		var cond *metastore.ConditionError
+		if errors.As(err, &cond) { // our own earlier try, or the session is over
+			now, derr := records.DecodeSession(cond.Old)
+			refused = derr != nil || now.SnapID != id
+			return nil
 		}
 		return err
 	})
+	if err == nil && refused {
+		err = errors.New("the session item did not take the snapshot: the session is over, or a newer one is there")
+	}
+	return key, err
 }
 
 // WriteSnapshot PUTs a snapshot of the state after bundle seq and returns its id and key.
