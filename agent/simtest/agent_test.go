@@ -56,9 +56,9 @@ func TestNothingAckedIsLost(t *testing.T) {
 	expectEqual(t, w.consume("orders", len(acked)), acked)
 }
 
-// The same with stores that delay, throttle, lose replies and apply late, and a restart from snapshots every few flushes. An
-// idempotent producer's records are there exactly once.
-func TestFaultyStores(t *testing.T) {
+// seeded returns a source that SEED repeats.
+func seeded(t *testing.T) *rand.Rand {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("SEED"); s != "" {
 		var err error
@@ -67,7 +67,13 @@ func TestFaultyStores(t *testing.T) {
 		}
 	}
 	t.Logf("again: SEED=%d", seed)
-	rng := rand.New(rand.NewPCG(seed, 1))
+	return rand.New(rand.NewPCG(seed, 1))
+}
+
+// The same with stores that delay, throttle, lose replies and apply late, and a restart from snapshots every few flushes. An
+// idempotent producer's records are there exactly once.
+func TestFaultyStores(t *testing.T) {
+	rng := seeded(t)
 	w := newWorld(t)
 	w.change = func(c *agent.Config) { c.SnapshotFlushes = 7 }
 	w.plans = func() (objfault.Plan, factfault.Plan) {
@@ -87,6 +93,35 @@ func TestFaultyStores(t *testing.T) {
 	for round := range 8 {
 		maps.Copy(acked, w.produce(producer, "orders", round*300, 300))
 		w.crash()
+		w.start()
+	}
+	expectEqual(t, w.consume("orders", len(acked)), acked)
+}
+
+// A start that dies anywhere, while it fences, takes slots, replays or opens them, leaves everything to the next one.
+func TestCrashesDuringStarts(t *testing.T) {
+	rng := seeded(t)
+	w := newWorld(t)
+	w.change = func(c *agent.Config) { c.Slots, c.SnapshotFlushes, c.StopTime = 96, 5, 100*time.Millisecond }
+	w.plans = func() (objfault.Plan, factfault.Plan) {
+		o, f := objfault.Plan{Seed: rng.Uint64()}, factfault.Plan{Seed: rng.Uint64()}
+		o.Rates[objfault.Put] = objfault.Rates{Jitter: 5 * time.Millisecond}
+		o.Rates[objfault.Get] = objfault.Rates{Jitter: 5 * time.Millisecond}
+		f.Rates[factfault.Write] = factfault.Rates{Jitter: 20 * time.Millisecond, Lost: 0.1}
+		return o, f
+	}
+	w.start()
+	w.createTopic("orders", 64)
+	acked := map[string]place{}
+	producer := w.client()
+	for round := range 5 {
+		maps.Copy(acked, w.produce(producer, "orders", round*200, 200))
+		w.crash()
+		for range 8 {
+			w.running = w.launch(w.addr)
+			time.Sleep(time.Duration(rng.IntN(250)) * time.Millisecond)
+			w.crash()
+		}
 		w.start()
 	}
 	expectEqual(t, w.consume("orders", len(acked)), acked)
