@@ -128,6 +128,7 @@ func (s *session) build() {
 	}, kafka.Deps{
 		Topics: s.topics, Partitions: s.parts, Reader: s.reader, Cluster: s.member,
 		Producers: txn.NewIDs(s.stores.Facts, s.cluster), Budget: s.budget, Pool: &s.pool, Log: s.log, Registry: metrics,
+		MoveLogStart: s.moveLogStart,
 	})
 	s.metrics.Store(metrics)
 }
@@ -220,11 +221,11 @@ func (s *session) declareOpen(ctx context.Context, epochs map[uint16]int32) erro
 			return err
 		}
 	}
-	ops := make([]bundle.Op, 0, len(epochs))
+	ops := make([]wal.Control, 0, len(epochs))
 	for slot, epoch := range epochs {
-		ops = append(ops, bundle.Op{Kind: bundle.OpSlotOpen, Slot: slot, Epoch: epoch, Key: key})
+		ops = append(ops, wal.Control{Op: bundle.Op{Kind: bundle.OpSlotOpen, Slot: slot, Epoch: epoch, Key: key}})
 	}
-	return s.wal.Open(ctx, ops)
+	return s.wal.Control(ctx, ops)
 }
 
 // stop ends the session in order: no new requests, the last flush, the snapshot, the session item.
@@ -251,6 +252,15 @@ func (s *session) stop() error {
 type appender struct{ s *session }
 
 func (a appender) Append(e partition.Entry) { a.s.wal.Append(wal.Entry(e)) }
+
+// moveLogStart commits that a partition's log begins at offset from now on, and returns once readers see it.
+func (s *session) moveLogStart(ctx context.Context, p *partition.Partition, offset int64) error {
+	id, name, slot, epoch := p.Place()
+	return s.wal.Control(ctx, []wal.Control{{
+		Op:    bundle.Op{Kind: bundle.OpLogStart, Slot: slot, Epoch: epoch, Partition: id.Index, Offset: offset},
+		Topic: bundle.Topic{ID: id.Topic, Name: name},
+	}})
+}
 
 // sink is the rest of the agent as the WAL sees it.
 type sink struct{ s *session }

@@ -91,6 +91,8 @@ type Deps struct {
 	Pool       *memory.Pool   // of frames
 	Log        *slog.Logger
 	Registry   prometheus.Registerer // nil: metrics are counted and not shown
+	// MoveLogStart commits that a partition's log begins at offset from now on; nil: DeleteRecords is refused.
+	MoveLogStart func(ctx context.Context, p *partition.Partition, offset int64) error
 }
 
 // Server answers Kafka clients.

@@ -77,11 +77,14 @@ func (f *Fold) snapshotRuns(s *bundle.Footer, want func(slot uint16) bool) error
 // a topic that was deleted in between is in no snapshot, and may well go on in the footers after it.
 func (f *Fold) Apply(o bundle.Object, ft *bundle.Footer, want func(slot uint16) bool, now int64) error {
 	for _, op := range ft.Ops {
-		if op.Kind != bundle.OpSlotOpen || !want(op.Slot) {
-			continue
-		}
-		for _, l := range f.logs[op.Slot] {
-			l.open(op.Epoch)
+		switch {
+		case !want(op.Slot):
+		case op.Kind == bundle.OpSlotOpen:
+			for _, l := range f.logs[op.Slot] {
+				l.open(op.Epoch)
+			}
+		case op.Kind == bundle.OpLogStart:
+			f.log(op.Slot, f.id(ft, op.Topic, op.Partition)).moveStart(op.Offset)
 		}
 	}
 	object := f.objects.add(o)

@@ -61,6 +61,17 @@ func (l *log) apply(r *bundle.Run, batches []bundle.Batch, object uint32, now in
 	return true
 }
 
+// moveStart makes the log begin at offset, if that is further on. Runs that end before it are forgotten.
+func (l *log) moveStart(offset int64) bool {
+	if offset <= l.start || offset > l.end {
+		return false
+	}
+	l.start = offset
+	// A copy: a snapshot may share the old index, which is not to keep its memory for ever either.
+	l.tail = slices.Clone(l.tail[l.find(offset):])
+	return true
+}
+
 // appended is what a duplicate of b will be answered with.
 func appended(r *bundle.Run, b *bundle.Batch) bundle.Appended {
 	first := r.Base + int64(b.OffsetDelta)

@@ -274,3 +274,53 @@ func (r *rig) fold() *Fold {
 	}
 	return f
 }
+
+// OF8: the log start moves by a committed record, never back and never past the commit; a replay and a snapshot know it.
+func TestLogStartMoves(t *testing.T) {
+	r := newRig(t, 3)
+	p := r.partition(0, 3)
+	var none *producer
+	for i := range 4 {
+		r.mustSend(p, none.batch(t, 5), i)
+		r.commit(1)
+	}
+	move := func(offset int64) {
+		t.Helper()
+		r.apply(&bundle.Footer{
+			Topics: []bundle.Topic{{ID: topicID, Name: "t"}},
+			Ops:    []bundle.Op{{Kind: bundle.OpLogStart, Slot: 3, Epoch: 1, Offset: offset}},
+		})
+	}
+	w := NewWaiter()
+	p.Watch(w)
+	<-w.C
+	for _, c := range []struct{ to, want int64 }{{7, 7}, {3, 7}, {21, 7}, {10, 10}, {20, 20}} {
+		move(c.to)
+		if s, err := p.State(); err != nil || s.LogStart != c.want || s.HighWatermark != 20 {
+			t.Fatalf("moved to %d: %+v, %v", c.to, s, err)
+		}
+		if c.to == 7 {
+			<-w.C
+			if locs := p.Locate(nil, 7, 9); len(locs) != 3 || locs[0].Base != 5 {
+				t.Fatalf("from the log start: %+v", locs)
+			}
+			if locs := p.Locate(nil, 6, 9); len(locs) != 0 {
+				t.Fatalf("below the log start: %+v", locs)
+			}
+		}
+	}
+	fold := r.set.NewFold()
+	for i, ft := range r.footers {
+		if err := fold.Apply(r.object(uint64(i+1)), ft, all, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, l := range map[string]*log{"replay": fold.logs[3][p.id], "leader": p.mu.log} {
+		if l.start != 20 || l.end != 20 || len(l.tail) != 0 {
+			t.Errorf("%s: start %d, end %d, %d runs", name, l.start, l.end, len(l.tail))
+		}
+	}
+	if f := r.set.Capture().Footer(); len(f.Partitions) != 1 || f.Partitions[0].LogStart != 20 || f.Partitions[0].LogEnd != 20 {
+		t.Errorf("snapshot: %+v", f.Partitions)
+	}
+}

@@ -7,6 +7,11 @@ import (
 // ID returns the partition's name.
 func (p *Partition) ID() ID { return p.id }
 
+// Place returns the partition's name, its topic's, and its slot with the epoch under which it is led.
+func (p *Partition) Place() (id ID, topic string, slot uint16, epoch int32) {
+	return p.id, p.topic, p.slot, p.epoch
+}
+
 // State returns the offsets as they are now, or ErrNotLeader.
 func (p *Partition) State() (State, error) {
 	p.mu.Lock()

@@ -109,6 +109,7 @@ func (s *Set) Slots() (epochs map[uint16]int32, open map[uint16]bool) {
 func (s *Set) Committed(o bundle.Object, ft *bundle.Footer) error {
 	now := time.Now().UnixMilli()
 	s.openSlots(ft.Ops)
+	s.moveStarts(ft)
 	object := s.objects.add(o)
 	for i := range ft.Runs {
 		r := &ft.Runs[i]
@@ -147,6 +148,25 @@ func (s *Set) openSlots(ops []bundle.Op) {
 		if opened[p.slot] {
 			p.mu.Lock()
 			p.mu.log.open(p.epoch)
+			p.mu.Unlock()
+		}
+	}
+}
+
+// moveStarts applies the log-start records of a committed bundle.
+func (s *Set) moveStarts(ft *bundle.Footer) {
+	for _, op := range ft.Ops {
+		if op.Kind != bundle.OpLogStart {
+			continue
+		}
+		s.mu.RLock()
+		p := s.mu.parts[ID{ft.Topics[op.Topic].ID, op.Partition}]
+		s.mu.RUnlock()
+		if p != nil {
+			p.mu.Lock()
+			if p.mu.log.moveStart(op.Offset) {
+				p.wakeAll()
+			}
 			p.mu.Unlock()
 		}
 	}

@@ -99,7 +99,7 @@ func (l *Log) build(f *flush, entries []Entry, size int) {
 	})
 	f.footer = layOut(entries)
 	for _, c := range f.ops {
-		f.footer.Ops = append(f.footer.Ops, c.op)
+		addOp(f.footer, c.Control)
 	}
 	total := bundle.HeaderLen + size + bundle.FooterSize(f.footer)
 	f.charge = int64(memory.Capacity(total))
@@ -169,6 +169,19 @@ func layOut(entries []Entry) *bundle.Footer {
 		pos += uint64(len(b))
 	}
 	return f
+}
+
+// addOp adds a control operation and, if it is about one, its topic.
+func addOp(f *bundle.Footer, c Control) {
+	if c.Topic.ID != uuid.Nil {
+		i := slices.IndexFunc(f.Topics, func(t bundle.Topic) bool { return t.ID == c.Topic.ID })
+		if i < 0 {
+			i = len(f.Topics)
+			f.Topics = append(f.Topics, c.Topic)
+		}
+		c.Op.Topic = uint32(i)
+	}
+	f.Ops = append(f.Ops, c.Op)
 }
 
 func sameRun(a, b *Entry) bool {

@@ -114,8 +114,14 @@ type Log struct {
 	}
 }
 
+// Control is a control operation on its way into the log.
+type Control struct {
+	Op    bundle.Op
+	Topic bundle.Topic // that Op is about; its index is set when the bundle is laid out. Zero: none
+}
+
 type control struct {
-	op   bundle.Op
+	Control
 	done func(error)
 }
 
@@ -152,9 +158,9 @@ func (l *Log) Append(e Entry) {
 	}
 }
 
-// Open queues control operations, such as slot-open, and waits until they are committed. Errors: records.ErrFenced, or that
+// Control queues control operations, all for one bundle, and waits until they are committed. Errors: records.ErrFenced, or that
 // of ctx, and then the outcome is unknown.
-func (l *Log) Open(ctx context.Context, ops []bundle.Op) error {
+func (l *Log) Control(ctx context.Context, ops []Control) error {
 	if len(ops) == 0 {
 		return nil
 	}
@@ -165,7 +171,7 @@ func (l *Log) Open(ctx context.Context, ops []bundle.Op) error {
 		return records.ErrFenced
 	}
 	for i, op := range ops {
-		c := control{op: op}
+		c := control{Control: op}
 		if i == len(ops)-1 {
 			c.done = func(err error) { done <- err }
 		}
