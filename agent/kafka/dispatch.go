@@ -40,6 +40,7 @@ func dispatch() []api {
 		{key: keyAPIVersions, name: "ApiVersions", min: 0, max: 4, flexible: 3, elements: maxAdmin, admit: inline((*Server).apiVersions)},
 		{key: 19, name: "CreateTopics", min: 2, max: 7, flexible: 5, elements: maxAdmin, admit: barrier((*Server).createTopics)},
 		{key: 20, name: "DeleteTopics", min: 1, max: 6, flexible: 4, elements: maxAdmin, admit: barrier((*Server).deleteTopics)},
+		{key: 21, name: "DeleteRecords", min: 0, max: 2, flexible: 2, elements: maxAdmin, admit: async((*Server).deleteRecords)},
 		{key: 22, name: "InitProducerId", min: 0, max: 5, flexible: 2, elements: maxAdmin, admit: async((*Server).initProducerID)},
 		{key: 23, name: "OffsetForLeaderEpoch", min: 2, max: 4, flexible: 4, elements: maxElements, admit: mayWait((*Server).offsetForLeaderEpoch, offsetForLeaderEpochWaits)},
 		{key: 32, name: "DescribeConfigs", min: 1, max: 4, flexible: 4, elements: maxAdmin, admit: barrier((*Server).describeConfigs)},

@@ -23,6 +23,8 @@ func layout(key int16) []field {
 		return []field{arrayOf(text(), num(16)).since(6), vectorOf(text()).until(5), num(4)}
 	case 22: // InitProducerId
 		return []field{text(), num(4), num(8).since(3), num(2).since(3)}
+	case 21: // DeleteRecords
+		return []field{arrayOf(text(), arrayOf(num(4), num(8))), num(4)}
 	case 23: // OffsetForLeaderEpoch
 		return []field{num(4).since(3), arrayOf(text(), arrayOf(num(4), num(4).since(2), num(4)))}
 	case 32: // DescribeConfigs
