@@ -24,6 +24,7 @@ import (
 
 	"github.com/varvelog/varve/metastore"
 	bbolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // ErrLocked: another process has the file open, so it lives. It is ErrRefused too.
@@ -67,7 +68,7 @@ func Open(path string) (*Store, error) {
 		return err
 	})
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("%w: open %s: %w", metastore.ErrRefused, path, ErrLocked)
 	case errors.Is(err, metastore.ErrRefused):
 		return nil, err
@@ -198,7 +199,7 @@ func (s *Store) view(f func(*bbolt.Bucket) error) error {
 			return nil
 		})
 	})
-	if errors.Is(failed, bbolt.ErrDatabaseNotOpen) {
+	if errors.Is(failed, bolterrors.ErrDatabaseNotOpen) {
 		return s.closed()
 	}
 	return cmp.Or(failed, err)
