@@ -63,9 +63,13 @@ func (f *Fold) snapshotRuns(s *bundle.Footer, want func(slot uint16) bool) error
 		if !want(r.Slot) {
 			continue
 		}
+		object := s.Refs[i].Object
+		if int64(object) >= int64(len(numbers)) { // bundle.Here too: a snapshot holds no batches
+			return fmt.Errorf("take over snapshot: %w: run %d lies in object %d of %d", bundle.ErrCorrupt, i, object, len(numbers))
+		}
 		l := f.log(r.Slot, f.id(s, r.Topic, r.Partition))
 		l.tail = append(l.tail, tailRun{
-			base: r.Base, maxTS: r.MaxTimestamp, object: numbers[s.Refs[i].Object],
+			base: r.Base, maxTS: r.MaxTimestamp, object: numbers[object],
 			pos: uint32(r.Pos), length: r.Len, span: uint32(r.Next - r.Base),
 		})
 	}

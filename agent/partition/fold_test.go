@@ -140,6 +140,15 @@ func TestFoldRefusesAHole(t *testing.T) {
 	}
 }
 
+// A run that a snapshot claims to hold itself, which the format allows, is an error and no panic.
+func TestFoldRefusesRunsInASnapshot(t *testing.T) {
+	s := &bundle.Footer{
+		Slots: []bundle.Slot{{Slot: 3, Runs: 1}}, Topics: []bundle.Topic{{ID: topicID, Name: "t"}},
+		Runs: []bundle.Run{{Slot: 3, Next: 1}}, Refs: []bundle.Ref{{Object: bundle.Here}},
+	}
+	wantErr(t, NewSet(nil).NewFold().Snapshot(s, all), bundle.ErrCorrupt)
+}
+
 // Each slot-open adds an epoch at the log's end; one without records gives way to the next.
 func TestEpochsOfSlotOpens(t *testing.T) {
 	r := newRig(t, 3)
