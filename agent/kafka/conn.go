@@ -253,7 +253,9 @@ func (c *conn) body(h preamble, a *api) (*memory.Buf, error) {
 	}
 	n := int64(memory.Capacity(int(h.size)))
 	before := time.Now()
-	if err := budget.Acquire(c.intake, n); err != nil {
+	if h.key != keyProduce && sizeLen+h.size <= readBuffer {
+		budget.Take(n) // it is here already, and gone in a moment: it does not wait for clients that send slowly
+	} else if err := budget.Acquire(c.intake, n); err != nil {
 		return nil, errOver
 	}
 	a.m.throttled.Add(time.Since(before).Seconds())
