@@ -133,11 +133,7 @@ const loadsAtOnce = 8
 func (op *fetchOp) load(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	for i := range op.parts {
-		if part := &op.parts[i]; part.p != nil && part.look.code == codeNone && part.inspect(op.stable) < 0 {
-			op.confirm(ctx, part)
-		}
-	}
+	op.confirm(ctx)
 	op.collect()
 	var missed []*fetchPart
 	for i := range op.parts {
@@ -230,13 +226,24 @@ func (op *fetchOp) failed(part *fetchPart, err error) {
 }
 
 // confirm makes sure that this agent still leads before it says that an offset lies above the log end: a leader that was
-// frozen and fenced must not send a consumer back to the start (FE11, invariant I7).
-func (op *fetchOp) confirm(ctx context.Context, part *fetchPart) {
-	if err := op.c.s.deps.Cluster.Confirm(ctx); err != nil {
-		part.p, part.code = nil, codeNotLeaderOrFollower
+// frozen and fenced must not send a consumer back to the start (FE11, invariant I7). One answer is good for all partitions
+// that were looked at before it was asked for.
+func (op *fetchOp) confirm(ctx context.Context) {
+	var above []*fetchPart
+	for i := range op.parts {
+		if part := &op.parts[i]; part.p != nil && part.look.code == codeNone && part.inspect(op.stable) < 0 {
+			above = append(above, part)
+		}
+	}
+	if len(above) == 0 {
 		return
 	}
-	part.confirmed = true
+	err := op.c.s.deps.Cluster.Confirm(ctx)
+	for _, part := range above {
+		if part.confirmed = err == nil; err != nil {
+			part.p, part.code = nil, codeNotLeaderOrFollower
+		}
+	}
 }
 
 // endSessions forgets the fetch sessions of a connection that is over.

@@ -77,7 +77,7 @@ func (op *fetchOp) drop() {
 }
 
 // inspect brings a partition's result up to date, and returns the offset before which it may be read; -1 if the wanted one
-// is above the log end, which must be confirmed before it is said.
+// is above the log end, or its epoch not known here, which must be confirmed before it is said.
 func (part *fetchPart) inspect(stable bool) (before int64) {
 	part.miss = false
 	part.look = fetchResult{topic: part.key.topic, index: part.key.index, code: part.code,
@@ -97,6 +97,8 @@ func (part *fetchPart) inspect(stable bool) (before int64) {
 	if part.want.lastEpoch >= 0 {
 		epoch, end := part.p.EndOfEpoch(part.want.lastEpoch)
 		switch {
+		case epoch < 0 && !part.confirmed: // whoever succeeded us may have begun it
+			return -1
 		case epoch < 0:
 			part.outOfRange()
 			return 0
