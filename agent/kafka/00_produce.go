@@ -33,7 +33,10 @@ func (c *conn) admitProduce(sl *slot, cur cursor, buf *memory.Buf) error {
 		c.refuseTransaction(p.txnID)
 	}
 	w := appending{c: c, op: op, req: p, frame: buf, now: time.Now().UnixMilli()}
-	w.sparse = 4*p.recordBytes < int64(buf.Len()) && buf.Len() > sparseFrame
+	if 4*p.recordBytes < int64(buf.Len()) && buf.Len() > sparseFrame {
+		w.copies = c.s.room(int(p.recordBytes))
+		defer w.copies.Release()
+	}
 	at := 0
 	for _, t := range p.topics {
 		w.topic(t, p.parts[at:at+t.parts])
@@ -53,8 +56,9 @@ type appending struct {
 	op     *produceOp
 	req    *produceRequest
 	frame  *memory.Buf
-	sparse bool
-	now    int64 // ms
+	copies *memory.Buf // of a sparse frame: room for all its records
+	used   int         // bytes of it
+	now    int64       // ms
 }
 
 func (w *appending) topic(t produceTopic, parts []producePartition) {
@@ -120,9 +124,8 @@ func (w *appending) partition(top *topic.Topic, part producePartition, tag int, 
 		return r, err
 	}
 	owner := w.frame
-	if w.sparse {
-		b, owner = w.c.s.copyOut(b)
-		defer owner.Release()
+	if w.copies != nil {
+		b, owner = w.copyOut(b), w.copies
 	}
 	a := partition.Append{
 		Batch: b, Owner: owner, Now: w.now, LogAppendTime: top.Config.LogAppendTime,
@@ -202,14 +205,21 @@ func (w *appending) keys(b recordbatch.Batch, r *produceResult) error {
 	return nil
 }
 
-// copyOut copies a batch into a buffer of its own, which counts against the budget like the frame it came in.
-func (s *Server) copyOut(b recordbatch.Batch) (recordbatch.Batch, *memory.Buf) {
-	buf := s.deps.Pool.Get(len(b))
-	n := int64(memory.Capacity(len(b)))
+// room returns a buffer for the records of a sparse frame, which counts against the budget like the frame it came in. It is
+// one for all of them: the least size of a buffer is many times that of a small batch, and nothing waits for this budget.
+func (s *Server) room(size int) *memory.Buf {
+	buf := s.deps.Pool.Get(size)
+	n := int64(memory.Capacity(size))
 	s.deps.Budget.Take(n)
 	buf.Charge(s.deps.Budget, n)
-	copy(buf.Bytes(), b)
-	return recordbatch.Batch(buf.Bytes()), buf
+	return buf
+}
+
+// copyOut copies a batch to where it does not hold the frame.
+func (w *appending) copyOut(b recordbatch.Batch) recordbatch.Batch {
+	to := w.copies.Bytes()[w.used : w.used+len(b) : w.used+len(b)]
+	w.used += copy(to, b)
+	return recordbatch.Batch(to)
 }
 
 // hint returns the leader of a partition and its address, if the view knows one that is not this agent (ME8): whoever
