@@ -35,6 +35,7 @@ mkdir -p "$state"
 if running; then
   say "already running, process $(cat "$pid_file")"
 else
+  : >"$log" # so that it can be read at once
   nohup bin/varve dev --demo --data "$data" --listen "$(free 127.0.0.1 9092)" --http "$(free 127.0.0.1 8080)" \
     >"$log" 2>&1 </dev/null &
   echo $! >"$pid_file"
@@ -65,6 +66,7 @@ Try
   echo hello | bin/varve produce hello
   bin/varve consume hello --from earliest --follow
   bin/varve cluster info
+  bin/varve segment list hello --store file://$PWD/$data/objects
   kcat -b $kafka -L
 
 Stop it
