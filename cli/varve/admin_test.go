@@ -9,7 +9,7 @@ import (
 func TestTopicCommands(t *testing.T) {
 	s := newShell(t)
 	s.ok("", "topic", "create", "u", "-p", "2", "-c", "retention.ms=1000", "-c", "cleanup.policy=compact,delete")
-	s.fails(exitFailed, "TOPIC_ALREADY_EXISTS", "topic", "create", "u")
+	s.fails(exitFailed, `create topic "u": TOPIC_ALREADY_EXISTS: `, "topic", "create", "u")
 	s.ok("", "topic", "create", "u", "--if-not-exists")
 	s.ok("", "topic", "create", "dry", "--dry-run")
 	s.fails(exitUsage, "at least 1", "topic", "create", "x", "-p", "0")
@@ -51,7 +51,7 @@ func TestTopicDeleteAsks(t *testing.T) {
 			t.Fatalf("topic t is there: %v, want %v", got, want)
 		}
 	}
-	s.fails(exitUsage, "add --yes", "topic", "delete", "t")
+	s.fails(exitUsage, `delete with all records: ["t"]; there is no terminal to ask at: add --yes`, "topic", "delete", "t")
 	s.fails(exitFailed, `unknown topic "nope"`, "topic", "delete", "t", "nope", "--yes")
 	s.ok("", "topic", "delete", "t", "--dry-run")
 	there(true)
@@ -82,7 +82,7 @@ func TestClusterCommands(t *testing.T) {
 	if err := json.Unmarshal([]byte(got), &agents); err != nil || agents.Version != 1 || len(agents.Agents) != 1 || agents.Agents[0].Port == 0 {
 		t.Errorf("agents: %v\n%s", err, got)
 	}
-	if got := s.ok("", "cluster", "config"); !strings.Contains(got, "broker.id ") {
+	if got := s.ok("", "cluster", "config"); !strings.Contains(got, "broker.id ") || !strings.HasSuffix(strings.SplitN(got, "\n", 2)[0], "  VALUE") {
 		t.Errorf("config:\n%s", got)
 	}
 	if got := s.ok("", "cluster", "api-versions"); !strings.Contains(got, "\n0    Produce") {
@@ -154,6 +154,9 @@ func TestVersion(t *testing.T) {
 	s := &shell{t: t}
 	if got := s.ok("", "version"); !strings.HasPrefix(got, "varve ") || strings.Count(got, "\n") != 1 {
 		t.Errorf("%q", got)
+	}
+	if got := s.ok("", "--version"); !strings.HasPrefix(got, "varve ") {
+		t.Errorf("--version: %q", got)
 	}
 	if got := s.ok("", "version", "-o", "json"); !json.Valid([]byte(got)) {
 		t.Errorf("%q", got)

@@ -51,7 +51,7 @@ heartbeat, ttl, snapshot-interval, snapshot-flushes and poll.`,
 		}
 		for _, o := range c.options[:3] {
 			if o.from == "" {
-				return usagef("--%s is missing: %s", o.name, o.usage)
+				return usagef("--%s is missing: %s (also %s)", o.name, o.usage, o.envName())
 			}
 		}
 		log := newLogger(w, f.level)
@@ -72,9 +72,9 @@ heartbeat, ttl, snapshot-interval, snapshot-flushes and poll.`,
 // storeOptions are the three that an agent cannot do without.
 func (f *agentFlags) storeOptions() []*option {
 	return []*option{
-		opt(&f.cfg.Name, parseText, "name", "NAME", "of the agent, stable over restarts").withEnv(),
-		opt(&f.store, parseText, "store", "URL", "the object store").withEnv(),
-		opt(&f.meta, parseText, "meta", "URL", "the metastore").withEnv(),
+		opt(&f.cfg.Name, parseText, "name", "NAME", "the name of the agent, stable over restarts").withEnv(),
+		opt(&f.store, parseText, "store", "URL", "the object store, like s3://bucket/prefix?region=eu-central-1").withEnv(),
+		opt(&f.meta, parseText, "meta", "URL", "the metastore, like dynamodb://table?region=eu-central-1").withEnv(),
 	}
 }
 
@@ -83,7 +83,7 @@ func (f *agentFlags) options() []*option {
 	return []*option{
 		opt(&f.cfg.Listen, parseText, "listen", "HOST:PORT", "where Kafka clients connect").withEnv(),
 		opt(&f.cfg.Advertise, parseText, "advertise", "HOST:PORT", "what clients are told to connect to").withEnv().withDefault("what --listen is bound to"),
-		opt(&f.cfg.Peer, parseText, "peer", "HOST:PORT", "where other agents connect").withEnv(),
+		opt(&f.cfg.Peer, parseText, "peer", "HOST:PORT", "where other agents connect; nothing listens there yet").withEnv(),
 		opt(&f.cfg.HTTP, parseText, "http", "HOST:PORT", "health, metrics and console").withEnv(),
 		opt(&f.cfg.Zone, parseText, "zone", "ZONE", "the availability zone this runs in").withEnv(),
 		opt(&f.cfg.Cluster, parseText, "cluster", "NAME", "the cluster: what keys and items begin with").withEnv(),

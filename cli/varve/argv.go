@@ -39,6 +39,9 @@ func (c call) argv() []string {
 // to a "--". It returns what it understood along with an error.
 func understand(root *command, args []string) (call, error) {
 	c := call{path: []*command{root}}
+	if len(args) > 0 && args[0] == "--version" && root.find("version") != nil {
+		args = append([]string{"version"}, args[1:]...)
+	}
 	if len(args) > 0 && args[0] == "help" { // "help topic list" is "topic list --help"
 		c.help, args = true, args[1:]
 	}
@@ -77,6 +80,11 @@ func (c *call) takeFlag(here *command, arg string, args []string) (rest []string
 		return args, nil
 	}
 	o := here.option(name)
+	if o == nil && !joined && len(arg) > 2 && arg[1] != '-' && strings.Trim(arg[2:], "0123456789") == "" { // -n1
+		if o = here.option(arg[1:2]); o != nil {
+			value, joined = arg[2:], true
+		}
+	}
 	switch {
 	case o == nil:
 		return nil, usagef("no flag %s%s", strings.SplitN(arg, "=", 2)[0], didYouMean(name, optionNames(here), "--"))

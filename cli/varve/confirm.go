@@ -11,15 +11,15 @@ func yesOption(dst *bool) *option {
 	return optSwitch(dst, "yes", "do not ask").withShort("y")
 }
 
-// confirm asks before something is destroyed. Where nobody can be asked, --yes is wanted.
-func confirm(w *world, yes bool, question string) error {
+// confirm asks whether to do what is going to destroy something. Where nobody can be asked, --yes is wanted.
+func confirm(w *world, yes bool, what string) error {
 	if yes {
 		return nil
 	}
 	if !w.terminal.in || !w.terminal.err {
-		return usagef("%s there is nobody to ask: add --yes", question)
+		return usagef("not confirmed: %s; there is no terminal to ask at: add --yes", what)
 	}
-	fmt.Fprintf(w.err, "%s [y/N] ", question)
+	fmt.Fprintf(w.err, "%s? [y/N] ", what)
 	answer, err := bufio.NewReader(w.in).ReadString('\n')
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":

@@ -44,7 +44,7 @@ a Go time layout needs both delimiters: %d{go#2006-01-02#}. Ctrl-C ends with exi
 			opt(&o.output, oneOf("raw", "table", "json", "jsonl"), "output", "raw|table|json|jsonl", "how to print records").withShort("o").withDefault("table on a terminal, else raw: values, one a line"),
 			opt(&o.from, pointerTo(client.ParseWhen), "from", "WHEN", "where to begin").withDefault("latest; earliest if the reading ends"),
 			opt(&o.to, pointerTo(client.ParseWhen), "to", "WHEN", "where to stop, exclusive").withDefault(""),
-			opt(&o.count, parseInt, "count", "N", "stop after N records").withShort("n"),
+			opt(&o.count, parseCount, "count", "N", "stop after N records").withShort("n"),
 			opt(&o.tail, pointerTo(parseInt), "tail", "N", "the last N records of each partition: --from -N --exit-at-end").withDefault(""),
 			optSwitch(&o.follow, "follow", "after --tail, wait for more"),
 			optSwitch(&o.exitAtEnd, "exit-at-end", "stop at the end as it is now"),
@@ -101,8 +101,8 @@ func (o *consume) plan(topics []string) (client.ReadConfig, error) {
 		return cfg, usagef("--follow does not end: leave it out, or --exit-at-end and --to")
 	case o.tail != nil && o.from != nil:
 		return cfg, usagef("give --tail or --from, not both")
-	case o.tail != nil && *o.tail < 0 || o.count < 0:
-		return cfg, usagef("--tail and --count are not negative")
+	case o.tail != nil && *o.tail < 0:
+		return cfg, usagef("--tail is not negative")
 	case o.tail != nil:
 		cfg.From, cfg.AtEnd = client.Last(int64(*o.tail)), !o.follow
 	case o.from != nil:

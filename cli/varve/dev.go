@@ -177,7 +177,7 @@ func (d *dev) clear(w *world, dir string) error {
 	} else if err != nil {
 		return fmt.Errorf("--reset: %w", err)
 	}
-	if err := confirm(w, d.yes, fmt.Sprintf("delete all topics and records in %s?", d.data)); err != nil {
+	if err := confirm(w, d.yes, fmt.Sprintf("delete all topics and records in %s", d.data)); err != nil {
 		return err
 	}
 	table, err := bolt.Open(facts)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/urfave/cli/v2"
 )
 
@@ -38,12 +39,25 @@ func conclude(w *world, c call, err error) int {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintf(w.err, "%s: interrupted\n", c.name())
 	default:
-		fmt.Fprintf(w.err, "%s: %v\n", c.name(), err)
+		for line := range strings.Lines(plain(err)) { // joined errors have a line each
+			fmt.Fprintf(w.err, "%s: %s\n", c.name(), strings.TrimSuffix(line, "\n"))
+		}
 	}
 	if code == exitUsage {
 		fmt.Fprintf(w.err, "usage: %s\nsee %s --help\n", usageLine(c), c.name())
 	}
 	return code
+}
+
+// plain is an error as people read it. Where the server said in its own words what is wrong, the client library's general
+// description of the error code is left out: it is noise at best, and can be beside the point.
+func plain(err error) string {
+	text := err.Error()
+	var k *kerr.Error
+	if errors.As(err, &k) {
+		text = strings.Replace(text, k.Error()+": ", k.Message+": ", 1)
+	}
+	return text
 }
 
 // errSaid ends a command with exitFailed when every failure was told already.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"pgregory.net/rapid"
 )
 
@@ -187,6 +188,7 @@ func TestFlagsMayFollowArguments(t *testing.T) {
 		{[]string{"a", "--key", "u1"}, taste{key: "u1", args: []string{"a"}}},
 		{[]string{"a", "-k", "u1", "b", "--on"}, taste{key: "u1", on: true, args: []string{"a", "b"}}},
 		{[]string{"-k=u1", "a"}, taste{key: "u1", args: []string{"a"}}},
+		{[]string{"-k17", "a"}, taste{key: "17", args: []string{"a"}}},
 		{[]string{"--key", "-1h", "a"}, taste{key: "-1h", args: []string{"a"}}},
 		{[]string{"--key", "--on"}, taste{key: "--on"}},
 		{[]string{"--key", "", "a"}, taste{args: []string{"a"}}},
@@ -245,6 +247,9 @@ func TestMistakesExitWith2(t *testing.T) {
 		{"group something-else", `no command "something-else"`},
 		{"group leaf --kye x", "did you mean --key?"},
 		{"group leaf -z", "no flag -z"},
+		{"group leaf -z1", "no flag -z1"},
+		{"group leaf -kx", "no flag -kx"},
+		{"group leaf --k1", "no flag --k1"},
 		{"group leaf --key", "--key needs a value: --key KEY"},
 		{"group leaf --color green", `--color: "green" is not one of red, blue`},
 		{"group leaf --on=maybe", `"maybe" is not true or false`},
@@ -267,6 +272,9 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{nil, 0, ""},
 		{errors.New("it broke"), 1, "varve group leaf: it broke\n"},
+		{errors.Join(errors.New("one"), errors.New("two")), 1, "varve group leaf: one\nvarve group leaf: two\n"},
+		{fmt.Errorf("create: %w", kerr.TopicAlreadyExists), 1, "varve group leaf: create: " + kerr.TopicAlreadyExists.Error() + "\n"},
+		{fmt.Errorf("create: %w: it is there", kerr.TopicAlreadyExists), 1, "varve group leaf: create: TOPIC_ALREADY_EXISTS: it is there\n"},
 		{errSaid, 1, ""},
 		{fmt.Errorf("x: %w", errWarnings), 3, ""},
 		{context.Canceled, 1, "varve group leaf: interrupted\n"},

@@ -215,6 +215,7 @@ func TestConsumeRefuses(t *testing.T) {
 		{"t --follow --exit-at-end", "does not end", exitUsage},
 		{"t --tail 3 --from 5", "not both", exitUsage},
 		{"t --tail -3", "not negative", exitUsage},
+		{"t -n 0", "--count: 0 is less than 1", exitUsage},
 		{"t -f %v -o raw", "not both", exitUsage},
 		{"t -f %Q", "--format", exitUsage},
 		{"t --grep (", "--grep", exitUsage},

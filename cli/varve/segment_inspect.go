@@ -51,9 +51,9 @@ func inspection(key string, size int, r bundle.Report, batches bool) document {
 	if f == nil {
 		return d
 	}
-	sections := listing{name: "sections", columns: []column{{"SECTION", "section"}, {"POS", "pos"}, {"BYTES", "bytes"}}}
+	sections := listing{name: "sections", columns: []column{{"SECTION", "section"}, {"NAME", "name"}, {"POS", "pos"}, {"BYTES", "bytes"}}}
 	for _, s := range r.Sections {
-		sections.rows = append(sections.rows, []any{s.Type, s.Pos, s.Len})
+		sections.rows = append(sections.rows, []any{s.Type, sectionName(s.Type), s.Pos, s.Len})
 	}
 	d.listings = append(d.listings, sections, topicRows(f), slotRows(f), runRows(f))
 	if batches {
@@ -116,6 +116,18 @@ func batchRows(f *bundle.Footer) listing {
 		}
 	}
 	return l
+}
+
+// sectionName is a section's name in FORMAT.md; nil for those of a newer version.
+func sectionName(typ uint16) any {
+	names := []string{
+		1: "TOPICS", 2: "SLOTS", 3: "RUNS", 4: "BATCHES", 5: "SPARSE", 6: "REFS", 7: "TXN", 8: "OPS", 9: "OBJECTS",
+		10: "PARTITIONS", 11: "EPOCHS", 12: "PRODUCERS",
+	}
+	if typ == 0 || int(typ) >= len(names) {
+		return nil
+	}
+	return names[typ]
 }
 
 func opRows(f *bundle.Footer) listing {

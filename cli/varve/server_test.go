@@ -266,7 +266,7 @@ func TestSegmentCommands(t *testing.T) {
 	for _, key := range keysIn(runs) {
 		cat += sh.ok("", "segment", "cat", key, "--topic", "orders")
 		got := sh.ok("", "segment", "inspect", key, "--batches")
-		for _, part := range []string{"kind        wal", "orders", "SECTION", "RUN", "SLOT"} {
+		for _, part := range []string{"kind        wal", "orders", "SECTION  NAME", "3        RUNS", "RUN", "SLOT"} {
 			if !strings.Contains(got, part) {
 				t.Errorf("inspect lacks %q:\n%s", part, got)
 			}

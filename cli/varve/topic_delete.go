@@ -25,8 +25,7 @@ func topicDeleteCommand() *command {
 					return err
 				}
 				if !dry {
-					question := fmt.Sprintf("delete %d topics with all their records: %q?", len(topics), args)
-					if err := confirm(w, yes, question); err != nil {
+					if err := confirm(w, yes, fmt.Sprintf("delete with all records: %q", names(topics))); err != nil {
 						return err
 					}
 				}
@@ -34,6 +33,13 @@ func topicDeleteCommand() *command {
 			})
 		},
 	}
+}
+
+func names(topics []client.Topic) (names []string) {
+	for _, t := range topics {
+		names = append(names, t.Name)
+	}
+	return names
 }
 
 // deleteTopics goes on after a failure, so that one topic does not keep the others.
@@ -45,7 +51,7 @@ func deleteTopics(ctx context.Context, w *world, c *client.Client, topics []clie
 			err = c.DeleteTopic(ctx, t.Name)
 		}
 		if err = said(w, err, dry, "deleted topic %q", t.Name); err != nil {
-			fmt.Fprintln(w.err, err)
+			fmt.Fprintln(w.err, plain(err))
 			failed = true
 		}
 	}

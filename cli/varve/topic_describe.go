@@ -69,7 +69,7 @@ func errorText(err error) any {
 
 // settingsListing lists settings; those at their defaults only if all is set.
 func settingsListing(settings []client.Setting, all bool) listing {
-	l := listing{name: "configs", columns: []column{{"CONFIG", "config"}, {"VALUE", "value"}, {"SOURCE", "source"}}}
+	l := listing{name: "configs", columns: []column{{"CONFIG", "config"}, {"SOURCE", "source"}, {"VALUE", "value"}}} // last, as it may be long
 	for _, s := range settings {
 		if !all && s.Source == "default" {
 			continue
@@ -78,7 +78,7 @@ func settingsListing(settings []client.Setting, all bool) listing {
 		if s.Secret {
 			value = nil
 		}
-		l.rows = append(l.rows, []any{s.Name, value, s.Source})
+		l.rows = append(l.rows, []any{s.Name, s.Source, value})
 	}
 	return l
 }

@@ -30,6 +30,15 @@ func parseInt(s string) (int, error) {
 	return n, nil
 }
 
+// parseCount reads a number from 1 on.
+func parseCount(s string) (int, error) {
+	n, err := parseInt(s)
+	if err == nil && n < 1 {
+		err = fmt.Errorf("%d is less than 1", n)
+	}
+	return n, err
+}
+
 func parsePartition(s string) (int32, error) {
 	n, err := strconv.ParseInt(s, 10, 32)
 	if err != nil || n < -1 {
