@@ -123,8 +123,10 @@ func TestBadFrames(t *testing.T) {
 			kgoClient{}.produce(t, a.addr, "good", "none", records)
 			want = append(want, records...)
 			compare(t, kgoClient{}.consume(t, a.addr, "good"), want)
-			if rss := a.metric(t, "process_resident_memory_bytes"); rss > limit {
-				t.Errorf("%.0f MiB resident, want at most %d", rss/(1<<20), limit>>20)
+			rss := a.metric(t, "process_resident_memory_bytes")
+			t.Logf("%.0f MiB resident", rss/(1<<20))
+			if rss > limit && !raceEnabled { // the race detector takes several times as much
+				t.Errorf("more than %d MiB", limit>>20)
 			}
 			a.checkCalm(t)
 		})
