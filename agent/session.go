@@ -24,6 +24,7 @@ import (
 const (
 	budgetShare = 4 // a quarter: produce requests and bundles until they are committed
 	cacheShare  = 4 // a quarter: committed bundles and blocks
+	loadsShare  = 8 // an eighth: blocks on their way from the store
 )
 
 // expireEvery is how often idle producers are looked for (producer.id.expiration.check.interval.ms).
@@ -114,7 +115,9 @@ func (s *session) build() {
 	s.topics = topic.New(s.stores.Facts, s.log, topic.Options{
 		Cluster: s.cluster, Slots: s.member.Cluster().Slots, Poll: s.cfg.Poll, Settings: s.settings, OnDelete: s.parts.Drop,
 	})
-	s.reader = fetch.New(s.stores.Objects, s.keys, &s.pool, fetch.Config{CacheBytes: s.cfg.MemoryLimit / cacheShare})
+	s.reader = fetch.New(s.stores.Objects, s.keys, &s.pool, fetch.Config{
+		CacheBytes: s.cfg.MemoryLimit / cacheShare, Loads: int(min(32, max(2, s.cfg.MemoryLimit/loadsShare/fetch.BlockLen))),
+	})
 	s.wal = wal.New(wal.Config{
 		Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster, Session: s.member.Session(), Keys: s.keys,
 		Interval: s.cfg.Flush, FlushBytes: s.cfg.FlushBytes, Heartbeat: s.cfg.Heartbeat,

@@ -40,28 +40,32 @@ func (p *Partition) Locate(dst []bundle.Location, offset int64, n int) []bundle.
 
 // LocateTime returns the first committed run that holds a record with a timestamp of ts (ms) or later.
 func (p *Partition) LocateTime(ts int64) (bundle.Location, bool) {
-	return p.pick(func(best *tailRun, r tailRun) bool { return best == nil && r.maxTS >= ts })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.mu.log
+	for i := l.find(l.start); i < len(l.tail); i++ {
+		if l.tail[i].maxTS >= ts {
+			return p.location(l.tail[i]), true
+		}
+	}
+	return bundle.Location{}, false
 }
 
 // LocateMaxTime returns the first committed run that holds the partition's largest timestamp.
 func (p *Partition) LocateMaxTime() (bundle.Location, bool) {
-	return p.pick(func(best *tailRun, r tailRun) bool { return best == nil || r.maxTS > best.maxTS })
-}
-
-func (p *Partition) pick(better func(best *tailRun, r tailRun) bool) (bundle.Location, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.mu.log
-	var best *tailRun
-	for i := l.find(l.start); i < len(l.tail); i++ {
-		if better(best, l.tail[i]) {
-			best = &l.tail[i]
-		}
-	}
-	if best == nil {
+	best := l.find(l.start)
+	if best == len(l.tail) {
 		return bundle.Location{}, false
 	}
-	return p.location(*best), true
+	for i := best + 1; i < len(l.tail); i++ {
+		if l.tail[i].maxTS > l.tail[best].maxTS {
+			best = i
+		}
+	}
+	return p.location(l.tail[best]), true
 }
 
 func (p *Partition) location(r tailRun) bundle.Location {
@@ -91,4 +95,21 @@ func (p *Partition) Producers() []bundle.Producer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.mu.log.producers.list()
+}
+
+// Bytes returns the bytes of a partition's committed records in the store, 0 for one that is not led here or holds nothing.
+func (s *Set) Bytes(id ID) int64 {
+	s.mu.RLock()
+	p := s.mu.parts[id]
+	s.mu.RUnlock()
+	if p == nil {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, l := int64(0), p.mu.log
+	for _, r := range l.tail[l.find(l.start):] {
+		n += int64(r.length)
+	}
+	return n
 }
