@@ -75,7 +75,7 @@ func (s *Server) brokerEntries(id int32) []topic.Entry {
 	node := strconv.Itoa(int(id))
 	fact("broker.id", topic.TypeInt, node, "Node id. It belongs to the agent's name.")
 	fact("node.id", topic.TypeInt, node, "Node id. It belongs to the agent's name.")
-	fact("log.dirs", topic.TypeString, "object-store", "Agents have no directories.")
+	fact("log.dirs", topic.TypeString, logDir, "Agents have no directories.")
 	fact("process.roles", topic.TypeList, "broker,controller", "Every agent does everything.")
 	view := s.deps.Cluster.View()
 	if n, ok := view.Node(id); ok {

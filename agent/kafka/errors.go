@@ -39,6 +39,7 @@ const (
 	codeOutOfOrderSequence        int16 = 45
 	codeInvalidProducerEpoch      int16 = 47
 	codeTransactionalIDAuthFailed int16 = 53
+	codeSecurityDisabled          int16 = 54
 	codeStorage                   int16 = 56
 	codeFetchSessionIDNotFound    int16 = 70
 	codeInvalidFetchSessionEpoch  int16 = 71
@@ -46,7 +47,13 @@ const (
 	codeUnknownLeaderEpoch        int16 = 75
 	codeUnsupportedCompression    int16 = 76
 	codeOffsetNotAvailable        int16 = 78
+	codeNoPreferredLeader         int16 = 80
+	codeNoEligibleLeaders         int16 = 83
+	codeElectionNotNeeded         int16 = 84
+	codeNoReassignmentInProgress  int16 = 85
 	codeInvalidRecord             int16 = 87
+	codeResourceNotFound          int16 = 91
+	codeDuplicateResource         int16 = 92
 	codeUnknownTopicID            int16 = 100
 	codeMismatchedEndpointType    int16 = 114
 	codeUnsupportedEndpointType   int16 = 115

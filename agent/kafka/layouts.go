@@ -38,6 +38,37 @@ func layout(key int16) []field {
 	case 60: // DescribeCluster
 		return []field{num(1), num(1).since(1), num(1).since(2)}
 	}
+	return layoutAdmin(key)
+}
+
+// layoutAdmin is layout for what administrators' tools ask.
+func layoutAdmin(key int16) []field {
+	acl := []field{num(1), text(), num(1).since(1), text(), text(), num(1), num(1)}
+	partitions := arrayOf(text(), vectorOf(num(4))) // of topics
+	switch key {
+	case 29: // DescribeAcls
+		return acl
+	case 30, 31: // CreateAcls, DeleteAcls
+		return []field{arrayOf(acl...)}
+	case 35, 61: // DescribeLogDirs, DescribeProducers
+		return []field{partitions}
+	case 43: // ElectLeaders
+		return []field{num(1).since(1), partitions, num(4)}
+	case 45: // AlterPartitionReassignments
+		return []field{num(4), num(1).since(1), arrayOf(text(), arrayOf(num(4), vectorOf(num(4))))}
+	case 46: // ListPartitionReassignments
+		return []field{num(4), partitions}
+	case 48: // DescribeClientQuotas
+		return []field{arrayOf(text(), num(1), text()), num(1)}
+	case 49: // AlterClientQuotas
+		return []field{arrayOf(arrayOf(text(), text()), arrayOf(text(), num(8), num(1))), num(1)}
+	case 50: // DescribeUserScramCredentials
+		return []field{arrayOf(text())}
+	case 74: // ListConfigResources
+		return []field{vectorOf(num(1)).since(1)}
+	case 75: // DescribeTopicPartitions
+		return []field{arrayOf(text()), num(4), maybe(text(), num(4))}
+	}
 	return nil
 }
 

@@ -10,10 +10,11 @@ package kafka
 type kind uint8
 
 const (
-	fixed  kind = iota // size bytes
-	str                // string, or null
-	array              // of a structure, or of one plain field
-	vector             // array whose elements end without tagged fields
+	fixed   kind = iota // size bytes
+	str                 // string, or null
+	array               // of a structure, or of one plain field
+	vector              // array whose elements end without tagged fields
+	perhaps             // structure, or null: -1 in a byte before it
 )
 
 // field is one field of a request.
@@ -30,6 +31,7 @@ func num(size int) field            { return field{kind: fixed, size: size, to: 
 func text() field                   { return field{kind: str, to: anyVersion} }
 func arrayOf(of ...field) field     { return field{kind: array, of: of, to: anyVersion} }
 func vectorOf(of field) field       { return field{kind: vector, of: []field{of}, to: anyVersion} }
+func maybe(of ...field) field       { return field{kind: perhaps, of: of, to: anyVersion} }
 func (f field) since(v int16) field { f.from = v; return f }
 func (f field) until(v int16) field { f.to = v; return f }
 
@@ -45,7 +47,7 @@ func (f *field) smallest(version int16, flex bool) int {
 		switch {
 		case f.of[i].kind == fixed:
 			n += f.of[i].size
-		case flex:
+		case flex || f.of[i].kind == perhaps:
 			n++
 		case f.of[i].kind == str:
 			n += 2
@@ -90,9 +92,17 @@ func (w *walker) fields(fields []field) {
 			w.span(f.size)
 		case str:
 			w.str()
+		case perhaps:
+			w.perhaps(f)
 		default:
 			w.array(f)
 		}
+	}
+}
+
+func (w *walker) perhaps(f *field) {
+	if b := w.span(1); len(b) == 1 && b[0] != 0xff {
+		w.structure(f.of)
 	}
 }
 
