@@ -30,10 +30,11 @@ clean: ## remove what was built; servers' parts in .local/ and data in .varve/ s
 demo: build ## varve dev with sample traffic, left running
 	@bash cli/varve/demo.sh
 
-test: ## all tests: tidy, unit, conformance, e2e; installs and starts what it needs
+test: ## all tests: tidy, unit, race, conformance, e2e; installs and starts what it needs
 	@$(MAKE) --no-print-directory install
 	@$(MAKE) --no-print-directory tidy
 	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory race PKG=./agent/...
 	@$(MAKE) --no-print-directory conformance
 	@$(MAKE) --no-print-directory e2e
 
@@ -61,7 +62,7 @@ lint: ## vet, staticcheck, tidy
 	$(GO) test -count=1 ./cli/varve
 
 race: ## unit and conformance tests with the race detector; PKG=./agent/wal one package
-	$(GO) test -race $(PKG)
+	$(call stage,race,$(GO) test -race $(PKG))
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@grep -rl --include='*_test.go' '^func Fuzz' agent objstore metastore client cli | while read -r f; do \
