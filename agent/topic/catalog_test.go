@@ -386,6 +386,29 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// TestFindAfterItsTime: a caller whose time is over causes no read. A request that names thousands of unknown topics would
+// else begin one for each of them, all at once, when its time ends.
+func TestFindAfterItsTime(t *testing.T) {
+	store := &counting{Store: mem.New()}
+	a := join(t, store, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	before := store.gets.Load()
+	for i := range 100 {
+		if _, err := a.Find(ctx, fmt.Sprintf("t%d", i)); !errors.Is(err, ErrUnavailable) {
+			t.Fatalf("error %v", err)
+		}
+	}
+	a.create(t, "known", 1)
+	time.Sleep(20 * time.Millisecond) // reads that were begun all the same
+	if _, err := a.Find(ctx, "known"); err != nil {
+		t.Errorf("a topic in memory: %v", err)
+	}
+	if n := store.gets.Load() - before; n > 1 {
+		t.Errorf("%d reads", n)
+	}
+}
+
 func (a *agent) locked(f func()) {
 	a.Catalog.mu.Lock()
 	defer a.Catalog.mu.Unlock()

@@ -22,6 +22,9 @@ func (c *Catalog) Find(ctx context.Context, name string) (*Topic, error) {
 	if c.knownUnknown(name) {
 		return nil, unknown(name)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, storeError(err)
+	}
 	// The read outlives the caller who started it: others wait for it too.
 	found := c.finds.DoChan(name, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
