@@ -101,13 +101,14 @@ func TestBadTables(t *testing.T) {
 	dynamo := servers.DynamoDB(t)
 	named := func(table string) string { return strings.Replace(dynamo.MetaURL, dynamo.Name, table, 1) }
 	nobody := "dynamodb://facts?region=us-east-1&endpoint=http://" + closedPort(t)
-	createOtherTable(t, dynamo.HTTP, "wrong-keys")
+	wrong := dynamo.Name + "-wrong-keys"
+	createOtherTable(t, dynamo.HTTP, wrong)
 	create := "aws dynamodb create-table --table-name "
 	runBadStarts(t, []badStart{
 		{"does not exist", dynamo.Env(), agentArgs("", named("absent-table")), 1,
 			[]string{"--meta", "absent-table", "does not exist", dynamo.HTTP, create + "absent-table", "AttributeName=pk,KeyType=HASH", "--endpoint-url " + dynamo.HTTP}},
-		{"wrong keys", dynamo.Env(), agentArgs("", named("wrong-keys")), 1,
-			[]string{"--meta", "wrong-keys", "id (HASH, N)", "want pk (HASH, S), sk (RANGE, S)", create}},
+		{"wrong keys", dynamo.Env(), agentArgs("", named(wrong)), 1,
+			[]string{"--meta", wrong, "id (HASH, N)", "want pk (HASH, S), sk (RANGE, S)", create}},
 		{"wrong credentials", []string{"AWS_ACCESS_KEY_ID=not-letters", "AWS_SECRET_ACCESS_KEY=x"}, agentArgs("", dynamo.MetaURL), 1,
 			[]string{"--meta", dynamo.Name, dynamo.HTTP, "AWS_ACCESS_KEY_ID"}},
 		{"no credentials", noCredentials(), agentArgs("", dynamo.MetaURL), 1, []string{"--meta", dynamo.Name, "no AWS credentials", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"}},
