@@ -35,6 +35,7 @@ type Agent struct {
 	begun    time.Time
 
 	registry *prometheus.Registry
+	probed   *prometheus.GaugeVec
 	metrics  atomic.Pointer[collectorSet] // of the session
 	state    atomic.Pointer[string]       // why not ready; nil: ready
 	ready    chan struct{}
@@ -64,11 +65,11 @@ func New(cfg Config, stores Stores, log *slog.Logger) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, stores: stores, log: log, cluster: c, keys: keys, settings: settings, begun: time.Now(),
-		registry: prometheus.NewRegistry(), ready: make(chan struct{}),
+		registry: prometheus.NewRegistry(), probed: newProbeGauge(), ready: make(chan struct{}),
 	}
 	a.notReady("starting")
 	ofSession := currentMetrics{&a.metrics}
-	for _, m := range append(stores.Collectors, ofSession, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
+	for _, m := range append(stores.Collectors, ofSession, a.probed, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
 		if err := a.registry.Register(m); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -97,6 +98,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	web, stop := context.WithCancel(context.Background())
 	defer stop()
 	if err := a.serveConsole(ctx, web, &wg); err != nil {
+		_ = ln.Close()
+		return err
+	}
+	if err := a.probeStores(ctx); err != nil {
 		_ = ln.Close()
 		return err
 	}

@@ -38,6 +38,9 @@ type Config struct {
 
 	// Exclusive: the stores are this process's alone (a file lock, or memory). A session found under the name is dead.
 	Exclusive bool
+	// Probe: look before the start whether the stores keep their contracts, also if they are exclusive. An agent whose stores
+	// are not exclusive always looks.
+	Probe bool
 	// Settings are broker configs by Kafka's names (num.partitions, auto.create.topics.enable, ...).
 	Settings map[string]string
 	// Version is shown to people.

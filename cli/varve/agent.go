@@ -60,7 +60,7 @@ heartbeat, ttl, snapshot-interval, snapshot-flushes and poll.`,
 			return err
 		}
 		defer stores.close(log)
-		f.cfg.Prefix, f.cfg.Exclusive = stores.prefix, stores.exclusive
+		f.cfg.Prefix, f.cfg.Exclusive, f.cfg.Probe = stores.prefix, stores.exclusive, stores.foreign
 		return serve(ctx, f.cfg, stores, log, func(_ context.Context, at agent.Addresses) error {
 			printAddresses(w, at)
 			return nil

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/varvelog/varve/agent"
 	"github.com/varvelog/varve/metastore"
@@ -30,6 +31,7 @@ type openedStores struct {
 	agent     agent.Stores
 	prefix    string // of object keys
 	exclusive bool   // no other process can use the table while this one does
+	foreign   bool   // one of them is somebody else's program: to be probed
 	unbounded bool   // objects lie in this process's memory, which no limit of the agent's bounds
 	closers   []func() error
 }
@@ -58,6 +60,7 @@ func (o *openedStores) openObjects(ctx context.Context, raw string, log *slog.Lo
 	if err != nil {
 		return usagef("--store: %w", err)
 	}
+	o.foreign = o.foreign || !embedded(u.scheme)
 	var s objstore.Store
 	switch u.scheme {
 	case "s3":
@@ -87,6 +90,11 @@ func (o *openedStores) openObjects(ctx context.Context, raw string, log *slog.Lo
 	m := meter.New(s, meter.S3Standard)
 	o.agent.Objects, o.agent.Collectors = m, append(o.agent.Collectors, m)
 	return nil
+}
+
+// embedded reports whether stores of a scheme are code of this binary alone.
+func embedded(scheme string) bool {
+	return slices.Contains([]string{"file", "bolt", "mem", "null"}, scheme)
 }
 
 // openMemory reads the parameter reserve: bytes to take from the system at once, which is for benchmarks.
@@ -140,6 +148,7 @@ func (o *openedStores) openFacts(ctx context.Context, raw string, log *slog.Logg
 	if err != nil {
 		return usagef("--meta: %w", err)
 	}
+	o.foreign = o.foreign || !embedded(u.scheme)
 	var s metastore.Store
 	switch u.scheme {
 	case "dynamodb":

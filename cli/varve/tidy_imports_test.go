@@ -39,6 +39,7 @@ var importTable = []room{
 	{"metastore/*", []string{"metastore"}, storeKit},
 
 	{"agent/cluster", []string{"metastore", "metastore/records", "agent/peer"}, memStores},
+	{"agent/probe", join(contracts, "metastore/records"), memStores},
 	{"agent/topic", []string{"metastore", "metastore/records"}, memStores},
 	{"agent/group", []string{"metastore", "metastore/records"}, memStores},
 	{"agent/txn", []string{"metastore", "metastore/records"}, memStores},
@@ -76,6 +77,7 @@ var restricted = []struct {
 	{"github.com/twmb/franz-go/pkg/kfake", nil, "a reference for tests"},
 	{"github.com/twmb/franz-go", []string{"agent/kafka", "client/...", "cli/..."}, "the client library is for clients"},
 	{"github.com/aws/", []string{"objstore/s3", "metastore/dynamo", "localstack/servers", "cli/varve"}, "one driver knows one service"},
+	{"github.com/minio/", []string{"objstore/minio"}, "one driver knows one service"},
 	{"go.etcd.io/bbolt", []string{"metastore/bolt"}, "one driver knows one store"},
 	{"github.com/urfave/cli", []string{"cli/varve"}, "a thin layer, so that a move is mechanical"},
 	{"localstack/", []string{"localstack/..."}, "a helper of tests"},
