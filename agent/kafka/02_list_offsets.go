@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -140,20 +141,53 @@ func (s *Server) led(ctx context.Context, name string, index, epoch int32) (*par
 }
 
 // byTime finds the first record with a timestamp of ts or later, or the one with the largest: in the run that the index
-// names, batch by batch, of which at most one is opened (LO2). Without such a record offset stays -1.
+// names, batch by batch, of which at most one is opened (LO2). A run whose headers promise more than its records hold is
+// passed over; so are records below the log start. Without such a record offset stays -1.
 func (s *Server) byTime(ctx context.Context, p *partition.Partition, st *partition.State, ts int64, r *kmsg.ListOffsetsResponseTopicPartition) int16 {
+	if ts == tsMax {
+		loc, ok := p.LocateMaxTime()
+		if !ok {
+			return codeNone
+		}
+		_, code := s.inRun(ctx, p, span{loc.Base, loc.Next, loc.Len}, st, math.MinInt64, r)
+		return code
+	}
 	loc, ok := p.LocateTime(ts)
-	if ts == tsMax {
-		loc, ok = p.LocateMaxTime()
+	for run := (span{loc.Base, loc.Next, loc.Len}); ok; run, ok = runAfter(p, run.next, ts) {
+		if found, code := s.inRun(ctx, p, run, st, ts, r); found || code != codeNone {
+			return code
+		}
 	}
-	if !ok {
-		return codeNone
+	return codeNone
+}
+
+// span is a run: its offsets and its bytes.
+type span struct {
+	base, next int64
+	length     uint32
+}
+
+// runAfter returns the first run from offset on that says to hold a record with a timestamp of ts or later.
+func runAfter(p *partition.Partition, offset, ts int64) (span, bool) {
+	for {
+		runs := p.Locate(nil, offset, 64)
+		if len(runs) == 0 {
+			return span{}, false
+		}
+		for _, loc := range runs {
+			if loc.MaxTimestamp >= ts {
+				return span{loc.Base, loc.Next, loc.Len}, true
+			}
+			offset = loc.Next
+		}
 	}
-	if ts == tsMax {
-		ts = loc.MaxTimestamp
-	}
+}
+
+// inRun looks in one run for the first record with a timestamp of ts or later; if ts is the least there is, for the first one
+// with the largest.
+func (s *Server) inRun(ctx context.Context, p *partition.Partition, at span, st *partition.State, ts int64, r *kmsg.ListOffsetsResponseTopicPartition) (found bool, code int16) {
 	run, _, err := s.deps.Reader.Read(ctx, fetch.Request{
-		Log: p, From: max(loc.Base, st.LogStart), Before: min(loc.Next, st.HighWatermark), MaxBytes: int(loc.Len), AtLeastOne: true, Mode: fetch.Load,
+		Log: p, From: max(at.base, st.LogStart), Before: min(at.next, st.HighWatermark), MaxBytes: int(at.length), AtLeastOne: true, Mode: fetch.Load,
 	}, nil)
 	defer func() {
 		for _, sl := range run {
@@ -161,25 +195,33 @@ func (s *Server) byTime(ctx context.Context, p *partition.Partition, st *partiti
 		}
 	}()
 	if err != nil && len(run) == 0 {
-		return readCode(err)
+		return false, readCode(err)
 	}
+	largest := ts == math.MinInt64
 	for _, sl := range run {
 		for rest := sl.Bytes; len(rest) > 0; {
 			var b recordbatch.Batch
 			if b, rest, err = recordbatch.Next(rest); err != nil || b == nil {
-				return codeCorruptMessage
+				return false, codeCorruptMessage
 			}
-			offset, found, ok, err := recordbatch.FindTimestamp(b, ts, openLimit)
-			if err != nil {
-				return codeCorruptMessage
+			if b.MaxTimestamp() < ts || largest && found && b.MaxTimestamp() <= r.Timestamp {
+				continue
 			}
-			if ok {
-				r.Offset, r.Timestamp = offset, found
-				return codeNone
+			for rec, err := range b.Iterate(openLimit) {
+				switch {
+				case err != nil:
+					return false, codeCorruptMessage
+				case rec.Offset < st.LogStart || rec.Timestamp < ts || largest && found && rec.Timestamp <= r.Timestamp:
+					continue
+				}
+				found, r.Offset, r.Timestamp = true, rec.Offset, rec.Timestamp
+				if !largest {
+					return true, codeNone
+				}
 			}
 		}
 	}
-	return codeNone
+	return found, codeNone
 }
 
 // readCode is the code for a failed read. Only these will do in a Fetch: Java takes others for a fault of its own.
