@@ -19,12 +19,23 @@ func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsR
 	ctx, cancel := withTimeout(ctx, 0)
 	defer cancel()
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	told, free := map[resourceKey]bool{}, 0
 	for i := range req.Resources {
 		r := &req.Resources[i]
+		key := resourceKey{r.ResourceType, r.ResourceName}
+		extra := told[key] || r.ResourceType != kmsg.ConfigResourceTypeTopic
+		if extra {
+			free++
+		}
+		told[key] = true
 		rr := kmsg.NewDescribeConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = r.ResourceType, r.ResourceName
 		var entries []topic.Entry
-		entries, rr.ErrorCode, rr.ErrorMessage = s.entries(ctx, r)
+		if extra && free > maxFree {
+			rr.ErrorCode, rr.ErrorMessage = refuse(codeInvalidRequest, "at most %d brokers and groups at once, and each once", maxFree)
+		} else {
+			entries, rr.ErrorCode, rr.ErrorMessage = s.entries(ctx, r)
+		}
 		for j := range entries {
 			if len(r.ConfigNames) == 0 || slices.Contains(r.ConfigNames, entries[j].Name) {
 				rr.Configs = append(rr.Configs, described(&entries[j], req))
@@ -34,6 +45,10 @@ func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsR
 	}
 	return resp
 }
+
+// maxFree is for how many brokers, groups and repeated topics one request is answered. Of brokers and groups it is not asked
+// whether they exist; so without this bound a request of 60 KB would get hundreds of MB.
+const maxFree = 1000
 
 // entries are the configs of a resource, or the reason why there are none.
 func (s *Server) entries(ctx context.Context, r *kmsg.DescribeConfigsRequestResource) ([]topic.Entry, int16, *string) {

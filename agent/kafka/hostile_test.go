@@ -2,12 +2,17 @@ package kafka
 
 import (
 	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/varvelog/varve/agent/memory"
+	"github.com/varvelog/varve/objstore/bundle"
+	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
 // TestSparseFrameTakesNoMoreThanItHas: the batches of a sparse frame are copied out together. One buffer for each would take
@@ -110,5 +115,95 @@ func TestFE11EpochFromTheFutureIsConfirmed(t *testing.T) {
 	w.node.mu.Unlock()
 	if p := call[*kmsg.FetchResponse](c, req).Topics[0].Partitions[0]; p.ErrorCode != codeNotLeaderOrFollower {
 		t.Errorf("no leader any more: code %d", p.ErrorCode)
+	}
+}
+
+// timed is a batch of records with the given timestamps, whose header says that the largest is most.
+func timed(t *testing.T, most int64, timestamps ...int64) []byte {
+	t.Helper()
+	var recs []recordbatch.Record
+	for _, ts := range timestamps {
+		recs = append(recs, recordbatch.Record{Timestamp: ts, Value: []byte("v")})
+	}
+	b, err := (&recordbatch.Builder{}).Append(nil, recs)
+	must(t, err)
+	binary.BigEndian.PutUint64(b[35:], uint64(most))
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
+func (w *world) byTime(top string, ts int64) kmsg.ListOffsetsResponseTopicPartition {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Version = 7
+	rt, p := kmsg.NewListOffsetsRequestTopic(), kmsg.NewListOffsetsRequestTopicPartition()
+	rt.Topic, p.Timestamp = top, ts
+	rt.Partitions = append(rt.Partitions, p)
+	req.Topics = append(req.Topics, rt)
+	return call[*kmsg.ListOffsetsResponse](w.dial(), req).Topics[0].Partitions[0]
+}
+
+// TestLO2LyingTimestamps: a batch whose header claims a later timestamp than its records have hides nothing behind it.
+func TestLO2LyingTimestamps(t *testing.T) {
+	w := newWorld(t, option{auto: true, cache: 1 << 20})
+	w.topic("t", 1)
+	now, c := time.Now().UnixMilli(), w.dial()
+	for _, b := range [][]byte{timed(t, now, 1000), timed(t, 2000, 2000), timed(t, now, 1500), timed(t, 3000, 2500, 3000)} {
+		if p := produced(call[*kmsg.ProduceResponse](c, producing(9, "t", b))); p.ErrorCode != 0 {
+			t.Fatalf("produce: %+v", p)
+		}
+	}
+	for ts, want := range map[int64][2]int64{1: {0, 1000}, 1001: {1, 2000}, 2001: {3, 2500}, 2600: {4, 3000}, 3001: {-1, -1}} {
+		if p := w.byTime("t", ts); p.ErrorCode != 0 || p.Offset != want[0] || p.Timestamp != want[1] {
+			t.Errorf("%d: code %d, offset %d, timestamp %d; want %v", ts, p.ErrorCode, p.Offset, p.Timestamp, want)
+		}
+	}
+}
+
+// TestLO2NothingBelowTheLogStart: records that were deleted are not found, though their batch is still there.
+func TestLO2NothingBelowTheLogStart(t *testing.T) {
+	w := newWorld(t, option{auto: true, cache: 1 << 20})
+	top := w.topic("t", 1)
+	call[*kmsg.ProduceResponse](w.dial(), producing(9, "t", timed(t, 4000, 1000, 4000, 2000, 3000)))
+	must(t, w.set.Committed(bundle.Object{Kind: bundle.WAL, Session: w.wal.session, Seq: 99}, &bundle.Footer{
+		Topics: []bundle.Topic{{ID: top.ID, Name: "t"}},
+		Ops:    []bundle.Op{{Kind: bundle.OpLogStart, Slot: top.Slots[0], Epoch: testEpoch, Offset: 2}},
+	}))
+	for ts, want := range map[int64][2]int64{1: {2, 2000}, 2500: {3, 3000}, 3001: {-1, -1}, -3: {3, 3000}} {
+		if p := w.byTime("t", ts); p.ErrorCode != 0 || p.Offset != want[0] || p.Timestamp != want[1] {
+			t.Errorf("%d: code %d, offset %d, timestamp %d; want %v", ts, p.ErrorCode, p.Offset, p.Timestamp, want)
+		}
+	}
+}
+
+// TestDescribeConfigsIsBounded: any agent answers for any node and group, so a request of few bytes could ask for the configs
+// of thousands that are not there.
+func TestDescribeConfigsIsBounded(t *testing.T) {
+	w := newWorld(t, option{})
+	w.topic("t", 1)
+	w.topic("u", 1)
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Version = 4
+	add := func(kind kmsg.ConfigResourceType, name string) {
+		r := kmsg.NewDescribeConfigsRequestResource()
+		r.ResourceType, r.ResourceName = kind, name
+		req.Resources = append(req.Resources, r)
+	}
+	for i := range 3000 {
+		add(kmsg.ConfigResourceTypeBroker, fmt.Sprint(i))
+		add(kmsg.ConfigResourceTypeGroupConfig, fmt.Sprint("g", i))
+		add(kmsg.ConfigResourceTypeTopic, "t")
+	}
+	add(kmsg.ConfigResourceTypeTopic, "u")
+	resp := call[*kmsg.DescribeConfigsResponse](w.dial(), req)
+	answered := 0
+	for _, r := range resp.Resources {
+		if len(r.Configs) > 0 {
+			answered++
+		} else if r.ErrorCode != codeInvalidRequest {
+			t.Fatalf("%d %s: code %d without configs", r.ResourceType, r.ResourceName, r.ErrorCode)
+		}
+	}
+	if len(resp.Resources) != len(req.Resources) || answered != 2+maxFree {
+		t.Errorf("%d of %d answered", answered, len(resp.Resources))
 	}
 }
