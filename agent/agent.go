@@ -92,7 +92,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.bound.Kafka = ln.Addr().String()
+	a.bound.Kafka = boundTo(ln, a.cfg.Listen)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	web, stop := context.WithCancel(context.Background())
@@ -139,7 +139,7 @@ func (a *Agent) serveConsole(ctx, web context.Context, wg *sync.WaitGroup) error
 	if err != nil {
 		return err
 	}
-	a.bound.HTTP = ln.Addr().String()
+	a.bound.HTTP = boundTo(ln, a.cfg.HTTP)
 	s, err := console.New(a.info, a.check, a.registry, a.log)
 	if err != nil {
 		_ = ln.Close()
@@ -169,9 +169,24 @@ func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err // the rest says the address again
+		}
 		return nil, fmt.Errorf("listen on %s: %w; choose another address with %s", address, err, flag)
 	}
 	return ln, nil
+}
+
+// boundTo returns the address of a listener as the user wrote it, with the port that it got: all interfaces are 0.0.0.0 and
+// not the system's word for them.
+func boundTo(ln net.Listener, asked string) string {
+	host, _, err := net.SplitHostPort(asked)
+	_, port, err2 := net.SplitHostPort(ln.Addr().String())
+	if host == "" || err != nil || err2 != nil {
+		return ln.Addr().String()
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // advertised splits the address that clients are told.
