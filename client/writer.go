@@ -27,6 +27,7 @@ type WriteConfig struct {
 	Acks  Acks          // only AcksAll is idempotent: no duplicates when something is repeated
 	Codec string        // none, gzip, snappy, lz4 or zstd; empty: none
 	Wait  time.Duration // how long a batch waits for more records; 0: as kgo has it
+	Limit int32         // bytes of the largest batch: the topic's max.message.bytes; 0: 1,000,012
 }
 
 // Writer writes records, in order for each partition. Its methods may be called from many goroutines.
@@ -51,6 +52,9 @@ func (c *Client) NewWriter(cfg WriteConfig) (*Writer, error) {
 	}
 	if cfg.Wait > 0 {
 		opts = append(opts, kgo.ProducerLinger(cfg.Wait))
+	}
+	if cfg.Limit > 0 {
+		opts = append(opts, kgo.ProducerBatchMaxBytes(cfg.Limit))
 	}
 	w := new(Writer)
 	if w.kafka, err = kgo.NewClient(opts...); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -109,13 +110,27 @@ func (p *produce) run(ctx context.Context, w *world) error {
 	return p.conn.with(ctx, func(c *client.Client) error {
 		reading, stop := context.WithCancel(ctx)
 		defer stop()
-		wr, err := c.NewWriter(client.WriteConfig{Acks: acksOf(p.acks), Codec: p.codec})
+		wr, err := c.NewWriter(client.WriteConfig{Acks: acksOf(p.acks), Codec: p.codec, Limit: batchLimit(ctx, c, p.topic)})
 		if err != nil {
 			return err
 		}
 		defer wr.Close()
 		return p.pump(ctx, w, wr, interruptible(reading, next))
 	})
+}
+
+// batchLimit returns what the topic takes in one batch; 0 if it is not there yet, or does not tell.
+func batchLimit(ctx context.Context, c *client.Client, topic string) int32 {
+	settings, err := c.TopicSettings(ctx, topic)
+	if err != nil {
+		return 0
+	}
+	for _, s := range settings {
+		if n, err := strconv.ParseInt(s.Value, 10, 32); err == nil && s.Name == "max.message.bytes" {
+			return int32(min(n, 64<<20))
+		}
+	}
+	return 0
 }
 
 func acksOf(s string) client.Acks {

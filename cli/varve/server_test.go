@@ -104,6 +104,17 @@ func TestDevInMemory(t *testing.T) {
 	}
 }
 
+// A record that the topic takes is not refused by the client's own limit.
+func TestProduceALargeRecord(t *testing.T) {
+	sh := start(t, "kcat", "dev", "--memory").shell()
+	sh.ok("", "topic", "create", "large", "-c", "max.message.bytes=5000000")
+	value := strings.Repeat("x", 3_000_000)
+	sh.ok(value+"\n", "produce", "large")
+	if got := sh.ok("", "consume", "large", "--from", "earliest", "--exit-at-end"); strings.TrimSpace(got) != value {
+		t.Fatalf("%d bytes came back", len(got))
+	}
+}
+
 func TestDevKeepsAndResets(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a b", "data")
 	s := start(t, "kcat", "dev", "--data", dir, "--topics", "orders:1")
