@@ -5,6 +5,8 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/google/uuid"
+
 	"github.com/varvelog/varve/agent/cluster"
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/agent/partition"
@@ -12,9 +14,10 @@ import (
 	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
-// Produce (key 0): v3-11; v0-2 are told, and close the connection, as in Kafka 4.
+// Produce (key 0): v3-13; v0-2 are told, and close the connection, as in Kafka 4.
 //
 //	v5: log start. v7: zstd. v8: refused records. v9: flexible. v10: the new leader (KIP-951).
+//	v12: partitions join a transaction by themselves (KIP-890). v13: topics by id (KIP-516).
 //
 // Differs from Kafka: records are not decompressed unless the topic is compacted; null records are answered with
 // INVALID_RECORD (Kafka says nothing at all); a transactional id or batch gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
@@ -62,17 +65,10 @@ type appending struct {
 }
 
 func (w *appending) topic(t produceTopic, parts []producePartition) {
-	// The string aliases the frame: Lookup keeps no key, and nothing else sees it.
-	top := w.c.s.deps.Topics.Lookup(unsafe.String(unsafe.SliceData(t.name), len(t.name)))
-	name := ""
-	if top != nil {
-		name = top.Name
-	} else {
-		name = string(t.name)
-		top = w.c.s.find(w.c.ctx, name)
-	}
 	op := w.op
-	op.topics = append(op.topics, producedTopic{name, len(parts)})
+	top, told := w.find(t)
+	told.parts = len(parts)
+	op.topics = append(op.topics, told)
 	for _, part := range parts {
 		tag := len(op.results)
 		r := produceResult{index: part.index, base: -1, appendTime: -1, logStart: -1, leader: cluster.Leader{Node: -1}}
@@ -89,6 +85,21 @@ func (w *appending) topic(t produceTopic, parts []producePartition) {
 		}
 		op.settle(tag, r)
 	}
+}
+
+// find returns a topic as the request names it, nil if there is none, and how the answer names it.
+func (w *appending) find(t produceTopic) (*topic.Topic, producedTopic) {
+	s := w.c.s
+	if w.op.version >= 13 {
+		id := uuid.UUID(t.name)
+		return s.findID(w.c.ctx, id), producedTopic{id: id}
+	}
+	// The string aliases the frame: Lookup keeps no key, and nothing else sees it.
+	if top := s.deps.Topics.Lookup(unsafe.String(unsafe.SliceData(t.name), len(t.name))); top != nil {
+		return top, producedTopic{name: top.Name}
+	}
+	name := string(t.name)
+	return s.find(w.c.ctx, name), producedTopic{name: name}
 }
 
 // The refusals that no room below knows.
@@ -111,6 +122,8 @@ func (w *appending) partition(top *topic.Topic, part producePartition, tag int, 
 	case w.req.transactional:
 		r.message = txnMessage
 		return r, errTransactional
+	case top == nil && w.op.version >= 13:
+		return r, errUnknownID
 	case top == nil || part.index < 0 || part.index >= top.Partitions():
 		return r, topic.ErrUnknown
 	}

@@ -8,14 +8,18 @@ import (
 
 	"github.com/varvelog/varve/agent/fetch"
 	"github.com/varvelog/varve/agent/partition"
+	"github.com/varvelog/varve/agent/topic"
 )
 
-// Fetch (key 1): v4-12.
+// Fetch (key 1): v4-18.
 //
 //	v5: log start. v7: sessions (KIP-227). v9: leader epochs. v10: zstd. v11: racks. v12: flexible, diverging epochs.
+//	v13: topics by id (KIP-516). v15: the replica's state in a tagged field. v16: the new leader (KIP-951). v17, v18: more
+//	of replicas.
 //
 // Differs from Kafka: sessions end with their connection and begin at Config.SessionMin partitions; a replica id counts for
-// nothing, nobody reads above the high watermark; a Fetch that another request waits behind is answered early.
+// nothing, nobody reads above the high watermark; a Fetch that another request waits behind is answered early. A log belongs
+// to a topic's id, so an id is either unknown or right: INCONSISTENT_TOPIC_ID never occurs (FE13).
 
 // fetchOp is a Fetch request between admission and answer. It is pooled.
 type fetchOp struct {
@@ -46,6 +50,8 @@ type fetchOp struct {
 // fetchPart is a partition of a request and what was found out about it.
 type fetchPart struct {
 	key       partKey
+	name      string // of the topic, "" if it is not known
+	slot      uint16
 	want      fetchWant
 	p         *partition.Partition // nil: code says why
 	code      int16
@@ -119,7 +125,7 @@ func (op *fetchOp) refuse(code int16) {
 	op.sl.api.m.fail(code)
 	if op.sl.hdr.version < 7 { // there is no such field: every partition says it
 		for i := range op.parts {
-			op.parts[i].look.code = code
+			op.parts[i].blank(code)
 		}
 	} else {
 		clear(op.parts)
@@ -132,16 +138,29 @@ func (op *fetchOp) refuse(code int16) {
 func (op *fetchOp) find() {
 	for i := range op.parts {
 		part := &op.parts[i]
-		top := op.c.s.deps.Topics.Lookup(part.key.topic)
+		top := op.lookup(part.key)
 		op.unknown = op.unknown || top == nil
+		if top == nil && op.sl.hdr.version >= 13 {
+			part.code = codeUnknownTopicID
+			continue
+		}
 		if top == nil || part.key.index < 0 || part.key.index >= top.Partitions() {
 			part.code = codeUnknownTopicOrPartition
 			continue
 		}
+		part.name, part.slot = top.Name, top.Slots[part.key.index]
 		id := partition.ID{Topic: top.ID, Index: part.key.index}
 		p, err := op.c.s.deps.Partitions.Get(id, top.Name, top.Slots[part.key.index])
 		part.p, part.code = p, codeOf(err, codeUnknown)
 	}
+}
+
+// lookup returns the topic of a partition, nil if it is not known here.
+func (op *fetchOp) lookup(key partKey) *topic.Topic {
+	if op.sl.hdr.version >= 13 {
+		return op.c.s.deps.Topics.LookupID(key.id)
+	}
+	return op.c.s.deps.Topics.Lookup(key.topic)
 }
 
 // ready reports whether the answer need not wait for more.
@@ -172,12 +191,11 @@ func (op *fetchOp) respond() {
 func (op *fetchOp) send(code int16, session int32) {
 	a, sl := &op.answer, op.sl
 	a.version, a.code, a.session, a.committed = sl.hdr.version, code, session, op.stable
-	a.results, a.slices = a.results[:0], op.slices
+	a.results, a.slices, a.nodes = a.results[:0], op.slices, a.nodes[:0]
 	for i := range op.parts {
 		r := op.parts[i].look
-		if r.topic == "" {
-			r.topic, r.index, r.hw, r.stable, r.start = op.parts[i].key.topic, op.parts[i].key.index, -1, -1, -1
-			r.divergent.epoch = -1
+		if a.version >= 16 {
+			r.leader = op.hint(&op.parts[i])
 		}
 		sl.api.m.fail(r.code)
 		a.results = append(a.results, r)
@@ -201,6 +219,7 @@ func (s *Server) recycleFetch(op *fetchOp) {
 	clear(op.parts)
 	clear(op.answer.results)
 	clear(op.slices)
+	clear(op.answer.nodes)
 	op.slices = op.slices[:0]
 	op.parts, op.c, op.sl, op.session, op.answer.slices = op.parts[:0], nil, nil, nil, nil
 	select {

@@ -14,10 +14,11 @@ import (
 	"github.com/varvelog/varve/agent/topic"
 )
 
-// Metadata (key 3): v0-12.
+// Metadata (key 3): v0-13.
 //
 //	v1: racks, controller. v2: cluster id. v4: auto-creation by a flag. v5: offline replicas. v7: leader epochs.
 //	v8: authorized operations. v9: flexible. v10: topic ids. v12: look-up by id.
+//	v13: an error for the whole.
 //
 // Differs from Kafka: a topic that is created on the way has its leaders at once; replicas and ISR are the leader alone,
 // since a committed object counts as a full set.
@@ -25,7 +26,12 @@ import (
 // metadataWaits: a topic that is not known here is looked for in the store, and perhaps created.
 func metadataWaits(s *Server, req *kmsg.MetadataRequest) bool {
 	for i := range req.Topics {
-		if t := &req.Topics[i]; t.Topic != nil && s.deps.Topics.Lookup(*t.Topic) == nil && topic.CheckName(*t.Topic) == nil {
+		t := &req.Topics[i]
+		if t.TopicID != [16]byte{} {
+			if req.Version >= 12 && s.deps.Topics.LookupID(t.TopicID) == nil {
+				return true
+			}
+		} else if t.Topic != nil && s.deps.Topics.Lookup(*t.Topic) == nil && topic.CheckName(*t.Topic) == nil {
 			return true
 		}
 	}
@@ -70,7 +76,7 @@ func (s *Server) namedTopics(ctx context.Context, v *cluster.View, req *kmsg.Met
 				continue
 			}
 			ids[q.TopicID] = true
-			resp.Topics = append(resp.Topics, s.topicByID(v, req, q))
+			resp.Topics = append(resp.Topics, s.topicByID(ctx, v, req, q))
 		case !names[*q.Topic]:
 			names[*q.Topic] = true
 			resp.Topics = append(resp.Topics, s.topicByName(ctx, v, req, *q.Topic))
@@ -78,7 +84,7 @@ func (s *Server) namedTopics(ctx context.Context, v *cluster.View, req *kmsg.Met
 	}
 }
 
-func (s *Server) topicByID(v *cluster.View, req *kmsg.MetadataRequest, q *kmsg.MetadataRequestTopic) kmsg.MetadataResponseTopic {
+func (s *Server) topicByID(ctx context.Context, v *cluster.View, req *kmsg.MetadataRequest, q *kmsg.MetadataRequestTopic) kmsg.MetadataResponseTopic {
 	r := kmsg.NewMetadataResponseTopic()
 	r.Topic, r.TopicID, r.AuthorizedOperations = q.Topic, q.TopicID, math.MinInt32
 	if req.Version < 12 {
@@ -88,7 +94,7 @@ func (s *Server) topicByID(v *cluster.View, req *kmsg.MetadataRequest, q *kmsg.M
 		}
 		return r
 	}
-	if t := s.deps.Topics.LookupID(q.TopicID); t != nil {
+	if t := s.findID(ctx, q.TopicID); t != nil {
 		return s.describeTopic(v, req, t)
 	}
 	r.Topic, r.ErrorCode = nil, codeUnknownTopicID

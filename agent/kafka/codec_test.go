@@ -3,8 +3,10 @@ package kafka
 import (
 	"bytes"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/varvelog/varve/agent/cluster"
@@ -14,7 +16,7 @@ import (
 // TestProduceDecode compares the decoder with kmsg, version by version.
 func TestProduceDecode(t *testing.T) {
 	var p produceRequest
-	for version := int16(3); version <= 11; version++ {
+	for version := int16(3); version <= 13; version++ {
 		r := rand.New(rand.NewPCG(1, uint64(version)))
 		for range 300 {
 			req := randomRequest(r, keyProduce, version).(*kmsg.ProduceRequest)
@@ -45,8 +47,12 @@ func compareProduce(t *testing.T, p *produceRequest, req *kmsg.ProduceRequest) {
 	}
 	parts := p.parts
 	for i, rt := range req.Topics {
-		if string(p.topics[i].name) != rt.Topic || p.topics[i].parts != len(rt.Partitions) {
-			t.Fatalf("topic %q with %d partitions, want %q with %d", p.topics[i].name, p.topics[i].parts, rt.Topic, len(rt.Partitions))
+		name := rt.Topic
+		if req.Version >= 13 {
+			name = string(rt.TopicID[:])
+		}
+		if string(p.topics[i].name) != name || p.topics[i].parts != len(rt.Partitions) {
+			t.Fatalf("topic %q with %d partitions, want %q with %d", p.topics[i].name, p.topics[i].parts, name, len(rt.Partitions))
 		}
 		for j, rp := range rt.Partitions {
 			if parts[j].index != rp.Partition || !bytes.Equal(parts[j].records, rp.Records) || (parts[j].records == nil) != (rp.Records == nil) {
@@ -64,7 +70,7 @@ func text255(r *rand.Rand) string { return string(bytes.Repeat([]byte("n"), r.In
 
 // TestProduceEncode compares the encoder with kmsg, version by version.
 func TestProduceEncode(t *testing.T) {
-	for version := int16(3); version <= 11; version++ {
+	for version := int16(3); version <= 13; version++ {
 		r := rand.New(rand.NewPCG(2, uint64(version)))
 		for range 300 {
 			var topics []producedTopic
@@ -73,9 +79,12 @@ func TestProduceEncode(t *testing.T) {
 			resp.Version = version
 			for range r.IntN(4) {
 				rt := kmsg.NewProduceResponseTopic()
-				rt.Topic = text255(r)
-				n := r.IntN(4)
-				topics = append(topics, producedTopic{rt.Topic, n})
+				n, told := r.IntN(4), producedTopic{name: text255(r)}
+				if version >= 13 {
+					told = producedTopic{id: uuid.UUID{byte(r.Uint32()), 15: byte(r.Uint32())}}
+				}
+				rt.Topic, rt.TopicID, told.parts = told.name, told.id, n
+				topics = append(topics, told)
 				for range n {
 					res, rp := randomResult(r, version)
 					results = append(results, res)
@@ -134,7 +143,7 @@ func randomResult(r *rand.Rand, version int16) (produceResult, kmsg.ProduceRespo
 
 // TestFetchEncode compares the encoder with kmsg, version by version, and holds it to the size it foresees.
 func TestFetchEncode(t *testing.T) {
-	for version := int16(4); version <= 12; version++ {
+	for version := int16(4); version <= 18; version++ {
 		r := rand.New(rand.NewPCG(3, uint64(version)))
 		for range 300 {
 			a := fetchAnswer{version: version, code: int16(r.IntN(100)), session: r.Int32(), committed: r.IntN(2) == 0}
@@ -142,11 +151,20 @@ func TestFetchEncode(t *testing.T) {
 			resp.Version, resp.ErrorCode, resp.SessionID = version, a.code, a.session
 			for n := range r.IntN(5) {
 				rt := kmsg.NewFetchResponseTopic()
-				rt.Topic = text255(r) + string(rune('a'+n))
+				key := partKey{topic: text255(r) + string(rune('a'+n))}
+				if version >= 13 {
+					key = partKey{id: uuid.UUID{byte(n), byte(r.Uint32()), 15: 1}}
+				}
+				rt.Topic, rt.TopicID = key.topic, key.id
 				for range 1 + r.IntN(4) {
-					rt.Partitions = append(rt.Partitions, randomFetched(r, &a, rt.Topic))
+					rt.Partitions = append(rt.Partitions, randomFetched(r, &a, key))
 				}
 				resp.Topics = append(resp.Topics, rt)
+			}
+			for _, n := range a.nodes {
+				b := kmsg.NewFetchResponseBroker()
+				b.NodeID, b.Host, b.Port, b.Rack = n.ID, n.Host, n.Port, nullable(n.Zone)
+				resp.Brokers = append(resp.Brokers, b)
 			}
 			head := []byte("head")
 			dst := make([]byte, 0, len(head)+a.most())
@@ -162,8 +180,9 @@ func TestFetchEncode(t *testing.T) {
 	}
 }
 
-func randomFetched(r *rand.Rand, a *fetchAnswer, top string) kmsg.FetchResponseTopicPartition {
-	res := fetchResult{topic: top, index: r.Int32(), hw: r.Int64(), stable: r.Int64(), start: r.Int64(), from: len(a.slices), divergent: divergence{epoch: -1}}
+func randomFetched(r *rand.Rand, a *fetchAnswer, key partKey) kmsg.FetchResponseTopicPartition {
+	key.index = r.Int32()
+	res := fetchResult{key: key, hw: r.Int64(), stable: r.Int64(), start: r.Int64(), from: len(a.slices), divergent: divergence{epoch: -1}, leader: noLeader}
 	rp := kmsg.NewFetchResponseTopicPartition()
 	rp.RecordBatches = []byte{}
 	if r.IntN(3) == 0 {
@@ -172,6 +191,11 @@ func randomFetched(r *rand.Rand, a *fetchAnswer, top string) kmsg.FetchResponseT
 	if r.IntN(3) == 0 && a.version >= 12 {
 		res.divergent = divergence{r.Int32(), r.Int64()}
 		rp.DivergingEpoch.Epoch, rp.DivergingEpoch.EndOffset = res.divergent.epoch, res.divergent.end
+	}
+	if r.IntN(3) == 0 && a.version >= 16 {
+		res.leader = cluster.Leader{Node: r.Int32N(3), Epoch: r.Int32()}
+		rp.CurrentLeader.LeaderID, rp.CurrentLeader.LeaderEpoch = res.leader.Node, res.leader.Epoch
+		a.nodes = addNode(a.nodes, &cluster.Node{ID: res.leader.Node, Host: strings.Repeat("h", 200), Port: 9092, Zone: []string{"", "z"}[res.leader.Node%2]})
 	}
 	for range r.IntN(3) {
 		b := bytes.Repeat([]byte("r"), 1+r.IntN(300))
@@ -182,7 +206,7 @@ func randomFetched(r *rand.Rand, a *fetchAnswer, top string) kmsg.FetchResponseT
 	if a.committed && res.code == codeNone {
 		rp.AbortedTransactions = []kmsg.FetchResponseTopicPartitionAbortedTransaction{}
 	}
-	rp.Partition, rp.ErrorCode, rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = res.index, res.code, res.hw, res.stable, res.start
+	rp.Partition, rp.ErrorCode, rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset = key.index, res.code, res.hw, res.stable, res.start
 	a.results = append(a.results, res)
 	return rp
 }

@@ -55,6 +55,7 @@ const (
 	codeResourceNotFound          int16 = 91
 	codeDuplicateResource         int16 = 92
 	codeUnknownTopicID            int16 = 100
+	codeFetchSessionTopicID       int16 = 106
 	codeMismatchedEndpointType    int16 = 114
 	codeUnsupportedEndpointType   int16 = 115
 )
@@ -90,6 +91,7 @@ var codes = []struct {
 
 	{fetch.ErrCorrupt, codeCorruptMessage},
 
+	{errUnknownID, codeUnknownTopicID},
 	{topic.ErrUnknown, codeUnknownTopicOrPartition},
 	{topic.ErrExists, codeTopicAlreadyExists},
 	{topic.ErrName, codeInvalidTopic},

@@ -5,13 +5,13 @@ package kafka
 import (
 	"encoding/binary"
 
+	"github.com/varvelog/varve/agent/cluster"
 	"github.com/varvelog/varve/agent/fetch"
 )
 
 // fetchResult is the answer for one partition.
 type fetchResult struct {
-	topic     string
-	index     int32
+	key       partKey
 	code      int16
 	hw        int64
 	stable    int64
@@ -19,6 +19,7 @@ type fetchResult struct {
 	from, to  int // its slices
 	size      int // bytes of them
 	divergent divergence
+	leader    cluster.Leader // for codes 6 and 74 (KIP-951); Node -1: no hint
 }
 
 // divergence tells a client that its log and ours parted (KIP-595); epoch -1: they did not.
@@ -27,7 +28,7 @@ type divergence struct {
 	end   int64
 }
 
-// fetchAnswer is a Fetch response of version 4 to 12. The records lie in slices; the rest is encoded around them.
+// fetchAnswer is a Fetch response of version 4 to 18. The records lie in slices; the rest is encoded around them.
 type fetchAnswer struct {
 	version   int16
 	code      int16
@@ -35,6 +36,7 @@ type fetchAnswer struct {
 	committed bool // read_committed: there are no aborted transactions, instead of: not asked for
 	results   []fetchResult
 	slices    []fetch.Slice
+	nodes     []*cluster.Node // addresses of the leaders that the results name
 }
 
 // appendTo appends the body to dst and its fragments, those of dst's and those of the slices, to frags, in the order in
@@ -50,7 +52,11 @@ func (a *fetchAnswer) appendTo(dst []byte, frags [][]byte) ([]byte, [][]byte) {
 	cut := 0
 	for i := 0; i < len(a.results); {
 		n := a.same(i)
-		dst = appendString(dst, a.results[i].topic, flex)
+		if key := &a.results[i].key; a.version >= 13 {
+			dst = append(dst, key.id[:]...)
+		} else {
+			dst = appendString(dst, key.topic, flex)
+		}
 		dst = appendCount(dst, n, flex)
 		for ; n > 0; n-- {
 			r := &a.results[i]
@@ -62,7 +68,7 @@ func (a *fetchAnswer) appendTo(dst []byte, frags [][]byte) ([]byte, [][]byte) {
 					frags = append(frags, s.Bytes)
 				}
 			}
-			dst = appendDivergence(dst, r.divergent, flex)
+			dst = r.appendTags(dst, flex)
 			i++
 		}
 		if flex {
@@ -70,7 +76,7 @@ func (a *fetchAnswer) appendTo(dst []byte, frags [][]byte) ([]byte, [][]byte) {
 		}
 	}
 	if flex {
-		dst = append(dst, 0)
+		dst = appendNodes(dst, a.nodes)
 	}
 	return dst, append(frags, dst[cut:])
 }
@@ -85,7 +91,7 @@ func (a *fetchAnswer) topics() (n int) {
 
 func (a *fetchAnswer) same(i int) int {
 	n := 1
-	for i+n < len(a.results) && a.results[i+n].topic == a.results[i].topic {
+	for i+n < len(a.results) && a.results[i+n].key.topic == a.results[i].key.topic && a.results[i+n].key.id == a.results[i].key.id {
 		n++
 	}
 	return n
@@ -94,7 +100,7 @@ func (a *fetchAnswer) same(i int) int {
 // appendHead appends what stands before the records, their length included.
 func (a *fetchAnswer) appendHead(dst []byte, r *fetchResult) []byte {
 	be, flex := binary.BigEndian, a.version >= 12
-	dst = be.AppendUint32(dst, uint32(r.index))
+	dst = be.AppendUint32(dst, uint32(r.key.index))
 	dst = be.AppendUint16(dst, uint16(r.code))
 	dst = be.AppendUint64(dst, uint64(r.hw))
 	dst = be.AppendUint64(dst, uint64(r.stable))
@@ -115,25 +121,44 @@ func (a *fetchAnswer) appendHead(dst []byte, r *fetchResult) []byte {
 	return appendCount(dst, r.size, flex) // never null (FE4); a length is written as a count is
 }
 
-func appendDivergence(dst []byte, d divergence, flex bool) []byte {
-	switch {
-	case !flex:
+// appendTags appends the tagged fields that end a partition of a flexible version: each has a number, a length, content.
+func (r *fetchResult) appendTags(dst []byte, flex bool) []byte {
+	if !flex {
 		return dst
-	case d.epoch < 0:
-		return append(dst, 0)
 	}
-	dst = append(dst, 1, 0, 4+8+1) // one tagged field: number 0, its length
-	dst = binary.BigEndian.AppendUint32(dst, uint32(d.epoch))
-	dst = binary.BigEndian.AppendUint64(dst, uint64(d.end))
-	return append(dst, 0)
+	diverges, hints := r.divergent.epoch >= 0, r.leader.Node >= 0
+	dst = append(dst, bit(diverges)+bit(hints))
+	if diverges {
+		dst = append(dst, 0, 4+8+1)
+		dst = binary.BigEndian.AppendUint32(dst, uint32(r.divergent.epoch))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(r.divergent.end))
+		dst = append(dst, 0)
+	}
+	if hints {
+		dst = append(dst, 1, 4+4+1)
+		dst = binary.BigEndian.AppendUint32(dst, uint32(r.leader.Node))
+		dst = binary.BigEndian.AppendUint32(dst, uint32(r.leader.Epoch))
+		dst = append(dst, 0)
+	}
+	return dst
+}
+
+func bit(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // most is at least the bytes that appendTo appends to dst.
 func (a *fetchAnswer) most() int {
-	const perPartition, perTopic, rest = 4 + 2 + 3*8 + 4 + 4 + 5 + 3 + 13, 2 + 5 + 1, 4 + 2 + 4 + 5 + 1
+	const perPartition, perTopic, rest = 4 + 2 + 3*8 + 4 + 4 + 5 + 3 + 14 + 11, 16 + 2 + 5 + 1, 4 + 2 + 4 + 5 + 1 + 1 + 5 + 5
 	n := rest
 	for i := range a.results {
-		n += perPartition + perTopic + len(a.results[i].topic)
+		n += perPartition + perTopic + len(a.results[i].key.topic)
+	}
+	for _, node := range a.nodes {
+		n += 4 + 5 + len(node.Host) + 4 + 5 + len(node.Zone) + 1
 	}
 	return n
 }

@@ -92,13 +92,18 @@ const maxFinds = 16
 
 // learn looks in the store for topics that are not known here.
 func (op *fetchOp) learn(ctx context.Context) {
-	last := ""
+	last := partKey{}
 	for i, n := 0, 0; i < len(op.parts) && n < maxFinds; i++ {
-		if part := &op.parts[i]; part.p == nil && part.key.topic != last {
-			last = part.key.topic
-			op.c.s.find(ctx, last)
-			n++
+		part := &op.parts[i]
+		if part.p != nil || part.key.topic == last.topic && part.key.id == last.id {
+			continue
 		}
+		if last = part.key; op.sl.hdr.version >= 13 {
+			op.c.s.findID(ctx, last.id)
+		} else {
+			op.c.s.find(ctx, last.topic)
+		}
+		n++
 	}
 	op.find()
 	op.collect()
@@ -220,7 +225,7 @@ func (op *fetchOp) failed(part *fetchPart, err error) {
 	op.urgent = true
 	part.look.code = readCode(err)
 	if op.c.ctx.Err() == nil {
-		op.c.s.log.Error("read for a consumer", "topic", part.key.topic, "partition", part.key.index,
+		op.c.s.log.Error("read for a consumer", "topic", part.name, "partition", part.key.index,
 			"offset", part.want.offset, "error", err)
 	}
 }

@@ -80,8 +80,7 @@ func (op *fetchOp) drop() {
 // is above the log end, or its epoch not known here, which must be confirmed before it is said.
 func (part *fetchPart) inspect(stable bool) (before int64) {
 	part.miss = false
-	part.look = fetchResult{topic: part.key.topic, index: part.key.index, code: part.code,
-		hw: -1, stable: -1, start: -1, divergent: divergence{epoch: -1}}
+	part.blank(part.code)
 	if part.p == nil {
 		return 0
 	}
@@ -117,6 +116,11 @@ func (part *fetchPart) inspect(stable bool) (before int64) {
 		return st.LastStable
 	}
 	return st.HighWatermark
+}
+
+// blank makes the result one that tells a code and nothing else.
+func (part *fetchPart) blank(code int16) {
+	part.look = fetchResult{key: part.key, code: code, hw: -1, stable: -1, start: -1, divergent: divergence{epoch: -1}, leader: noLeader}
 }
 
 func (part *fetchPart) outOfRange() {

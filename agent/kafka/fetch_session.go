@@ -17,7 +17,7 @@ func (op *fetchOp) resolve(q *kmsg.FetchRequest) int16 {
 		return codeNone
 	}
 	c.mu.Lock()
-	s, fresh, freed, code := c.mu.sessions.find(q.SessionID, q.SessionEpoch)
+	s, fresh, freed, code := c.mu.sessions.find(q.SessionID, q.SessionEpoch, q.Version >= 13)
 	if code == codeNone && s == nil {
 		op.addAll(q)
 		if fresh {
@@ -38,7 +38,7 @@ func (op *fetchOp) addAll(q *kmsg.FetchRequest) {
 	for i := range q.Topics {
 		t := &q.Topics[i]
 		for j := range t.Partitions {
-			op.parts = append(op.parts, fetchPart{key: partKey{t.Topic, t.Partitions[j].Partition}, want: wantOf(&t.Partitions[j])})
+			op.parts = append(op.parts, fetchPart{key: partKey{t.Topic, t.TopicID, t.Partitions[j].Partition}, want: wantOf(&t.Partitions[j])})
 		}
 	}
 }
@@ -58,7 +58,7 @@ func (op *fetchOp) open() (freed int) {
 	if op.c.mu.sessions.index(id) >= 0 {
 		return 0
 	}
-	s, freed := op.c.mu.sessions.open(id)
+	s, freed := op.c.mu.sessions.open(id, op.sl.hdr.version >= 13)
 	for i := range op.parts {
 		s.put(op.parts[i].key, op.parts[i].want)
 	}
@@ -81,14 +81,14 @@ func (op *fetchOp) update(s *session, q *kmsg.FetchRequest) (freed int, code int
 	before := len(s.parts)
 	for i := range q.ForgottenTopics {
 		for _, index := range q.ForgottenTopics[i].Partitions {
-			s.remove(partKey{q.ForgottenTopics[i].Topic, index})
+			s.remove(partKey{q.ForgottenTopics[i].Topic, q.ForgottenTopics[i].TopicID, index})
 		}
 	}
 	s.prune()
 	for i := range q.Topics {
 		for j := range q.Topics[i].Partitions {
 			p := &q.Topics[i].Partitions[j]
-			s.put(partKey{q.Topics[i].Topic, p.Partition}, wantOf(p))
+			s.put(partKey{q.Topics[i].Topic, q.Topics[i].TopicID, p.Partition}, wantOf(p))
 		}
 	}
 	if n := len(s.parts); !op.c.s.sessionRoom(n, n-before) {

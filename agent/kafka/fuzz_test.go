@@ -14,7 +14,7 @@ import (
 
 // FuzzProduceDecode: what our decoder takes, kmsg takes too, and reads the same.
 func FuzzProduceDecode(f *testing.F) {
-	for v := int16(3); v <= 11; v++ {
+	for v := int16(3); v <= 13; v++ {
 		r := rand.New(rand.NewPCG(4, uint64(v)))
 		for range 3 {
 			f.Add(v, randomRequest(r, keyProduce, v).AppendTo(nil))
@@ -22,7 +22,7 @@ func FuzzProduceDecode(f *testing.F) {
 	}
 	var p produceRequest
 	f.Fuzz(func(t *testing.T, version int16, b []byte) {
-		if version < 3 || version > 11 || len(b) > 64<<10 {
+		if version < 3 || version > 13 || len(b) > 64<<10 {
 			return
 		}
 		if p.decode(cursor{b: b, flex: version >= 9}, version) != nil {
@@ -66,7 +66,7 @@ func FuzzConnection(f *testing.F) {
 		cfg: Config{MaxOtherBytes: 1 << 20, MaxRequestBytes: 2 << 20}})
 	w.topic("t", 2)
 	b := batch(f, 2, 10)
-	for v := int16(3); v <= 11; v++ {
+	for v := int16(3); v <= 13; v++ {
 		f.Add(append(encode(producing(v, "t", b, b), 1), encode(fetching(max(v, 4), "t", 0, 0), 2)...))
 	}
 	each(func(a *api, v int16) {

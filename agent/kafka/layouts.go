@@ -75,7 +75,7 @@ func layoutAdmin(key int16) []field {
 func layoutFetch() []field {
 	partition := arrayOf(num(4), num(4).since(9), num(8), num(4).since(12), num(8).since(5), num(4))
 	return []field{
-		num(4), num(4), num(4), num(4).since(3), num(1).since(4), num(4).since(7), num(4).since(7),
-		arrayOf(text(), partition), arrayOf(text(), vectorOf(num(4))).since(7), text().since(11),
+		num(4).until(14), num(4), num(4), num(4).since(3), num(1).since(4), num(4).since(7), num(4).since(7),
+		arrayOf(text().until(12), num(16).since(13), partition), arrayOf(text().until(12), num(16).since(13), vectorOf(num(4))).since(7), text().since(11),
 	}
 }

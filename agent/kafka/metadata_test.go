@@ -26,7 +26,7 @@ func TestME1WhichTopics(t *testing.T) {
 	w.topic("a", 1)
 	w.topic("b", 2)
 	c := w.dial()
-	for v := int16(0); v <= 12; v++ {
+	for v := int16(0); v <= 13; v++ {
 		none := call[*kmsg.MetadataResponse](c, metadataOf(v))
 		want := 0
 		if v == 0 {
@@ -60,7 +60,7 @@ func TestME2Creation(t *testing.T) {
 			req.AllowAutoTopicCreation = flag
 			return call[*kmsg.MetadataResponse](c, req).Topics[0]
 		}
-		for v := int16(0); v <= 12; v++ {
+		for v := int16(0); v <= 13; v++ {
 			name := "t" + strings.Repeat("x", int(v))
 			if r := ask(v, name, false); v >= 4 && (r.ErrorCode != codeUnknownTopicOrPartition || r.TopicID != [16]byte{}) {
 				t.Errorf("v%d without the flag: %+v", v, r)

@@ -2,7 +2,7 @@
 
 package kafka
 
-// produceRequest is a Produce request of version 3 to 11, decoded over its frame: everything in it aliases the frame. A
+// produceRequest is a Produce request of version 3 to 13, decoded over its frame: everything in it aliases the frame. A
 // connection has one and uses it again, so that a request costs no allocation.
 type produceRequest struct {
 	transactional bool // a transactional id is set, even an empty one
@@ -15,8 +15,8 @@ type produceRequest struct {
 }
 
 type produceTopic struct {
-	name  []byte
-	parts int // how many of parts are this topic's
+	name  []byte // its id from version 13 on
+	parts int    // how many of parts are this topic's
 }
 
 type producePartition struct {
@@ -29,6 +29,7 @@ const (
 	smallProduceTopic     = 2 + 4
 	smallProducePartition = 4 + 4
 	smallFlexTopic        = 1 + 1 + 1
+	smallIDTopic          = 16 + 1 + 1
 	smallFlexPartition    = 4 + 1 + 1
 )
 
@@ -45,7 +46,8 @@ func (p *produceRequest) decode(c cursor, version int16) error {
 	p.txnID, p.transactional = c.str()
 	p.acks = c.int16()
 	p.timeout = c.int32()
-	topics, parts := p.walk(c, false)
+	byID := version >= 13
+	topics, parts := p.walk(c, byID, false)
 	if topics < 0 || topics+parts > maxElements {
 		return errMalformed
 	}
@@ -55,19 +57,22 @@ func (p *produceRequest) decode(c cursor, version int16) error {
 	if cap(p.parts) < parts {
 		p.parts = make([]producePartition, 0, parts)
 	}
-	p.walk(c, true)
+	p.walk(c, byID, true)
 	return nil
 }
 
 // walk goes over the topics and counts, or fills in. topics is -1 if the body is malformed.
-func (p *produceRequest) walk(c cursor, fill bool) (topics, parts int) {
+func (p *produceRequest) walk(c cursor, byID, fill bool) (topics, parts int) {
 	smallTopic, smallPart := smallProduceTopic, smallProducePartition
 	if c.flex {
 		smallTopic, smallPart = smallFlexTopic, smallFlexPartition
 	}
+	if byID {
+		smallTopic = smallIDTopic
+	}
 	topics = c.count(smallTopic)
 	for t := 0; t < topics && !c.bad; t++ {
-		name, _ := c.str()
+		name := p.nextTopic(&c, byID)
 		n := c.count(smallPart)
 		parts += n
 		if fill {
@@ -89,6 +94,14 @@ func (p *produceRequest) walk(c cursor, fill bool) (topics, parts int) {
 		return -1, 0
 	}
 	return topics, parts
+}
+
+func (p *produceRequest) nextTopic(c *cursor, byID bool) []byte {
+	if byID {
+		return c.span(16)
+	}
+	name, _ := c.str()
+	return name
 }
 
 // clear forgets the frame.

@@ -5,6 +5,8 @@ package kafka
 import (
 	"encoding/binary"
 
+	"github.com/google/uuid"
+
 	"github.com/varvelog/varve/agent/cluster"
 )
 
@@ -24,16 +26,21 @@ type produceResult struct {
 
 // producedTopic is a topic of an answer, and how many of the results are its own.
 type producedTopic struct {
-	name  string
+	name  string    // until version 12
+	id    uuid.UUID // from version 13 on
 	parts int
 }
 
-// appendProduce appends the body of a Produce response of version 3 to 11.
+// appendProduce appends the body of a Produce response of version 3 to 13.
 func appendProduce(dst []byte, version int16, topics []producedTopic, results []produceResult) []byte {
 	flex := version >= 9
 	dst = appendCount(dst, len(topics), flex)
 	for _, t := range topics {
-		dst = appendString(dst, t.name, flex)
+		if version >= 13 {
+			dst = append(dst, t.id[:]...)
+		} else {
+			dst = appendString(dst, t.name, flex)
+		}
 		dst = appendCount(dst, t.parts, flex)
 		for i := range results[:t.parts] {
 			dst = results[i].append(dst, version)
@@ -91,6 +98,11 @@ func appendProduceEnd(dst []byte, version int16, results []produceResult) []byte
 			nodes = addNode(nodes, r.node)
 		}
 	}
+	return appendNodes(dst, nodes)
+}
+
+// appendNodes appends the tagged fields that end a response: number 0, the addresses, if there are any.
+func appendNodes(dst []byte, nodes []*cluster.Node) []byte {
 	if len(nodes) == 0 {
 		return append(dst, 0)
 	}

@@ -279,8 +279,8 @@ func TestME8Hint(t *testing.T) {
 		v.Slots[top.Slots[0]] = cluster.Leader{Node: 2, Epoch: testEpoch + 1}
 		v.Nodes = append(v.Nodes, cluster.Node{ID: 2, Host: "other", Port: 9, Zone: "z2"})
 	})
-	for v := int16(3); v <= 11; v++ {
-		resp := call[*kmsg.ProduceResponse](w.dial(), producing(v, "t", b))
+	for v := int16(3); v <= 13; v++ {
+		resp := call[*kmsg.ProduceResponse](w.dial(), producingTo(v, top, b))
 		p := produced(resp)
 		hint := p.CurrentLeader.LeaderID == 2 && p.CurrentLeader.LeaderEpoch == testEpoch+1 && len(resp.Brokers) == 1 && resp.Brokers[0].Host == "other"
 		if p.ErrorCode != codeNotLeaderOrFollower || hint != (v >= 10) {
@@ -323,7 +323,7 @@ func TestCommitFasterThanAdmission(t *testing.T) {
 		sl := c.ring.take()
 		sl.hdr, sl.api = preamble{version: 9}, s.byKey[0]
 		op := s.newProduce(sl)
-		op.topics = append(op.topics, producedTopic{"t", 2})
+		op.topics = append(op.topics, producedTopic{name: "t", parts: 2})
 		for i := range int32(2) {
 			op.results = append(op.results, produceResult{index: i, base: -1, appendTime: -1})
 			op.expect()

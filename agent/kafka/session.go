@@ -2,7 +2,11 @@
 
 package kafka
 
-import "math"
+import (
+	"math"
+
+	"github.com/google/uuid"
+)
 
 // Fetch sessions (KIP-227): a client names its partitions once and then only what changes; the answers leave out what
 // did not change. A session belongs to its connection, which drops it when it ends: a client that comes back is told 70
@@ -27,12 +31,15 @@ type sessions struct {
 type session struct {
 	id    int32
 	epoch int32 // that the next request must have
+	byID  bool  // it names topics by their ids
 	parts map[partKey]*sessionPart
 	order []*sessionPart // in which they are served: those that got records go to the end
 }
 
+// partKey names a partition as the request does.
 type partKey struct {
 	topic string
+	id    uuid.UUID // of the topic, from version 13 on; then topic is empty
 	index int32
 }
 
@@ -56,7 +63,7 @@ type sessionPart struct {
 // find does what the id and epoch of a request say (FS1). A nil session with code 0 means: the request is full, and may open
 // a session if fresh is set. Else it is incremental, and the session's epoch has moved on. freed is how many partitions were
 // dropped with sessions.
-func (ss *sessions) find(id, epoch int32) (s *session, fresh bool, freed int, code int16) {
+func (ss *sessions) find(id, epoch int32, byID bool) (s *session, fresh bool, freed int, code int16) {
 	if epoch == epochInitial || epoch == epochFinal {
 		return nil, epoch == epochInitial, ss.drop(id), codeNone
 	}
@@ -65,6 +72,9 @@ func (ss *sessions) find(id, epoch int32) (s *session, fresh bool, freed int, co
 		return nil, false, 0, codeFetchSessionIDNotFound
 	}
 	s = ss.list[i]
+	if s.byID != byID {
+		return nil, false, 0, codeFetchSessionTopicID
+	}
 	if s.epoch != epoch {
 		return nil, false, 0, codeInvalidFetchSessionEpoch
 	}
@@ -91,11 +101,11 @@ func (ss *sessions) index(id int32) int {
 }
 
 // open makes a session with a random id that is neither 0 nor in use. freed is as in find.
-func (ss *sessions) open(id int32) (s *session, freed int) {
+func (ss *sessions) open(id int32, byID bool) (s *session, freed int) {
 	if len(ss.list) == maxSessions {
 		freed = ss.drop(ss.list[0].id)
 	}
-	s = &session{id: id, epoch: 1, parts: map[partKey]*sessionPart{}}
+	s = &session{id: id, epoch: 1, byID: byID, parts: map[partKey]*sessionPart{}}
 	ss.list = append(ss.list, s)
 	return s, freed
 }

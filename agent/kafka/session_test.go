@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func key(i int) partKey { return partKey{"t", int32(i)} }
+func key(i int) partKey { return partKey{topic: "t", index: int32(i)} }
 
 func names(s *session) (list []int32) {
 	for _, p := range s.order {
@@ -19,7 +19,7 @@ func names(s *session) (list []int32) {
 // TestFS1: what the pairs of id and epoch mean.
 func TestFS1(t *testing.T) {
 	var ss sessions
-	s, _ := ss.open(77)
+	s, _ := ss.open(77, false)
 	s.put(key(1), fetchWant{})
 	for _, c := range []struct {
 		id, epoch int32
@@ -43,30 +43,30 @@ func TestFS1(t *testing.T) {
 		{77, 3, false, false, 0, 70, 0}, // it is gone
 		{77, -1, false, false, 0, 0, 0}, // an unknown id, served without one
 	} {
-		s, fresh, freed, code := ss.find(c.id, c.epoch)
+		s, fresh, freed, code := ss.find(c.id, c.epoch, false)
 		if (s != nil) != c.session || fresh != c.fresh || freed != c.freed || code != c.code || len(ss.list) != c.left {
 			t.Errorf("(%d, %d): session %v, fresh %v, freed %d, code %d, %d left; want %+v", c.id, c.epoch, s != nil, fresh, freed, code, len(ss.list), c)
 		}
 	}
-	s, _ = ss.open(5)
+	s, _ = ss.open(5, false)
 	s.put(key(1), fetchWant{})
-	if _, fresh, freed, _ := ss.find(5, -1); fresh || freed != 1 {
+	if _, fresh, freed, _ := ss.find(5, -1, false); fresh || freed != 1 {
 		t.Errorf("(5, -1) frees %d", freed)
 	}
 }
 
 func TestFS3Epochs(t *testing.T) {
 	var ss sessions
-	s, _ := ss.open(1)
+	s, _ := ss.open(1, false)
 	s.epoch = math.MaxInt32
-	if got, _, _, code := ss.find(1, math.MaxInt32); got != s || code != 0 || s.epoch != 1 {
+	if got, _, _, code := ss.find(1, math.MaxInt32, false); got != s || code != 0 || s.epoch != 1 {
 		t.Errorf("after the largest epoch comes %d", s.epoch)
 	}
 	if !ss.has(s, 1) || ss.has(s, 2) {
 		t.Error("has the epoch of the request's answer, and no other")
 	}
 	ss.drop(1)
-	other, _ := ss.open(1)
+	other, _ := ss.open(1, false)
 	if ss.has(s, 1) || !ss.has(other, 1) {
 		t.Error("another session under the same id is another session")
 	}
@@ -97,7 +97,7 @@ func TestFS4WhatAnIncrementalAnswerHolds(t *testing.T) {
 
 func TestFS5Forgotten(t *testing.T) {
 	var ss sessions
-	s, _ := ss.open(1)
+	s, _ := ss.open(1, false)
 	for i := range 5 {
 		s.put(key(i), fetchWant{offset: int64(i)})
 	}
@@ -114,7 +114,7 @@ func TestFS5Forgotten(t *testing.T) {
 
 func TestFE12ServedGoToTheEnd(t *testing.T) {
 	var ss sessions
-	s, _ := ss.open(1)
+	s, _ := ss.open(1, false)
 	for i := range 5 {
 		s.put(key(i), fetchWant{})
 	}
@@ -133,7 +133,7 @@ func TestFE12ServedGoToTheEnd(t *testing.T) {
 func TestFS6Bounded(t *testing.T) {
 	var ss sessions
 	for i := range int32(10) {
-		s, freed := ss.open(i + 1)
+		s, freed := ss.open(i+1, false)
 		s.put(key(1), fetchWant{})
 		s.put(key(2), fetchWant{})
 		if want := 0; i < maxSessions && freed != want || i >= maxSessions && freed != 2 {
@@ -185,7 +185,7 @@ func (p *play) next() int {
 // find makes a request and compares what becomes of it; it may open a session.
 func (p *play) find(id, epoch int32) (*session, *modelSession) {
 	m := p.models[id]
-	s, fresh, freed, code := p.ss.find(id, epoch)
+	s, fresh, freed, code := p.ss.find(id, epoch, false)
 	p.count -= freed
 	switch {
 	case epoch == 0 || epoch == -1:
@@ -215,7 +215,7 @@ func (p *play) find(id, epoch int32) (*session, *modelSession) {
 }
 
 func (p *play) open(id int32) (*session, *modelSession) {
-	s, freed := p.ss.open(id)
+	s, freed := p.ss.open(id, false)
 	p.count -= freed
 	for other := range p.models { // the one used longest ago is gone
 		if p.ss.index(other) < 0 {
