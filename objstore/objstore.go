@@ -2,7 +2,8 @@
 // space, with plain PUT, GET (whole, exact range, open range, suffix), LIST and DELETE. Nothing here relies on conditional
 // headers: an object means nothing until a conditional write in the metastore says so.
 //
-// Drivers live in the folders beside this one (mem, disk, s3, null), wrappers with the same contract too (fault, meter).
+// Drivers live in the folders beside this one (mem, disk, s3, minio, null), wrappers with the same contract too (fault, sim,
+// meter).
 // storetest holds the rules below as a conformance suite that runs on every one of them. keys.go says how keys are built.
 package objstore
 

@@ -34,10 +34,12 @@ a snapshot and exits with 0. A second signal ends it at once.
 Prints on stdout where it listens once it serves, first "kafka HOST:PORT". Port 0 picks a free one.
 
   --store  s3://BUCKET/PREFIX?region=R&endpoint=URL&path_style=true  file:///DIR  mem://  null://
+           minio://... takes what s3:// takes, and goes through another client library
   --meta   dynamodb://TABLE?region=R&endpoint=URL  bolt:///FILE  mem://
 
-"fault+" in front of either injects failures, for tests: fault+file:///DIR?delay=250ms. Credentials come from the AWS
-environment, files or role. A --config FILE has a line "name = value" for each flag, without the dashes, and may also set
+"fault+" in front of either injects failures, for tests: fault+file:///DIR?delay=250ms. "sim+" gives
+a store the latency of another: sim+mem://?model=s3-standard&seed=1 (or s3-express; dynamodb for --meta); both together are
+"fault+sim+". Credentials come from the AWS environment, files or role. A --config FILE has a line "name = value" for each flag, without the dashes, and may also set
 heartbeat, ttl, snapshot-interval, snapshot-flushes and poll.`,
 		options: append(f.storeOptions(), f.options()...),
 		examples: []string{

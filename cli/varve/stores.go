@@ -14,14 +14,13 @@ import (
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/bolt"
 	"github.com/varvelog/varve/metastore/dynamo"
-	factfault "github.com/varvelog/varve/metastore/fault"
 	factmem "github.com/varvelog/varve/metastore/mem"
 	factmeter "github.com/varvelog/varve/metastore/meter"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/disk"
-	"github.com/varvelog/varve/objstore/fault"
 	"github.com/varvelog/varve/objstore/mem"
 	"github.com/varvelog/varve/objstore/meter"
+	"github.com/varvelog/varve/objstore/minio"
 	"github.com/varvelog/varve/objstore/null"
 	"github.com/varvelog/varve/objstore/s3"
 )
@@ -63,7 +62,7 @@ func (o *openedStores) openObjects(ctx context.Context, raw string, log *slog.Lo
 	o.foreign = o.foreign || !embedded(u.scheme)
 	var s objstore.Store
 	switch u.scheme {
-	case "s3":
+	case "s3", "minio":
 		s, err = o.openBucket(ctx, u)
 	case "file":
 		var d *disk.Store
@@ -79,13 +78,8 @@ func (o *openedStores) openObjects(ctx context.Context, raw string, log *slog.Lo
 	if err != nil {
 		return fmt.Errorf("--store: %w", err)
 	}
-	if u.faults != nil {
-		plan, err := fault.ParsePlan(u.faults)
-		if err != nil {
-			return usagef("--store: %w", err)
-		}
-		log.Warn("the object store fails on purpose", "plan", u.faults.Encode())
-		s = fault.New(s, plan)
+	if s, err = wrapObjects(s, u, log); err != nil {
+		return usagef("--store: %w", err)
 	}
 	m := meter.New(s, meter.S3Standard)
 	o.agent.Objects, o.agent.Collectors = m, append(o.agent.Collectors, m)
@@ -110,6 +104,13 @@ func openMemory(u storeURL) (objstore.Store, error) {
 	return mem.NewReserved(int(n)), nil
 }
 
+// bucketStore is what both S3 drivers are.
+type bucketStore interface {
+	objstore.Store
+	Check(ctx context.Context) error
+	Close() error
+}
+
 func (o *openedStores) openBucket(ctx context.Context, u storeURL) (objstore.Store, error) {
 	path, err := u.flag("path_style")
 	if err != nil {
@@ -119,9 +120,17 @@ func (o *openedStores) openBucket(ctx context.Context, u storeURL) (objstore.Sto
 	if err != nil {
 		return nil, err
 	}
-	s, err := s3.New(ctx, s3.Config{
+	cfg := s3.Config{
 		Bucket: u.host, Region: u.params.Get("region"), Endpoint: u.params.Get("endpoint"), PathStyle: path, Checksum: checksum,
-	})
+	}
+	var s bucketStore
+	if u.scheme == "minio" {
+		s, err = minio.New(ctx, minio.Config{
+			Bucket: cfg.Bucket, Region: cfg.Region, Endpoint: cfg.Endpoint, PathStyle: path, Checksum: minio.Checksum(checksum),
+		})
+	} else {
+		s, err = s3.New(ctx, cfg)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -163,13 +172,8 @@ func (o *openedStores) openFacts(ctx context.Context, raw string, log *slog.Logg
 	if err != nil {
 		return fmt.Errorf("--meta: %w", err)
 	}
-	if u.faults != nil {
-		plan, err := factfault.ParsePlan(u.faults)
-		if err != nil {
-			return usagef("--meta: %w", err)
-		}
-		log.Warn("the metastore fails on purpose", "plan", u.faults.Encode())
-		s = factfault.New(s, plan)
+	if s, err = wrapFacts(s, u, log); err != nil {
+		return usagef("--meta: %w", err)
 	}
 	m := factmeter.New(s, factmeter.ListPrices())
 	o.agent.Facts, o.agent.Collectors = m, append(o.agent.Collectors, m)

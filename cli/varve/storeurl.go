@@ -20,6 +20,8 @@ type storeURL struct {
 	params url.Values
 	// faults is set by "fault+" in front of the scheme: what params the scheme itself does not take say which failures.
 	faults url.Values
+	// sim is set by "sim+" in front of the scheme, after "fault+" if both are there: which latency, model= and seed=.
+	sim url.Values
 }
 
 // storeScheme is a kind of store, as a URL names it.
@@ -35,6 +37,7 @@ type storeScheme struct {
 var (
 	objectSchemes = []storeScheme{
 		{"s3", "bucket", "prefix", []string{"region", "endpoint", "path_style", "checksum"}, "s3://bucket/prefix?region=eu-central-1"},
+		{"minio", "bucket", "prefix", []string{"region", "endpoint", "path_style", "checksum"}, "minio://bucket/prefix?endpoint=http://127.0.0.1:9000&path_style=true"},
 		{"file", "", "folder", nil, "file:///var/lib/varve/objects"},
 		{"mem", "", "", []string{"reserve"}, "mem://"},
 		{"null", "", "", nil, "null://"},
@@ -64,18 +67,25 @@ func parseStoreURL(raw string, schemes []storeScheme) (storeURL, error) {
 		return s, fmt.Errorf("credentials do not belong into a URL: they come from the AWS environment, files or role")
 	}
 	scheme, faulty := strings.CutPrefix(u.Scheme, "fault+")
+	scheme, slow := strings.CutPrefix(scheme, "sim+")
 	i := slices.IndexFunc(schemes, func(k storeScheme) bool { return k.name == scheme })
 	if i < 0 {
 		return s, fmt.Errorf("%q: the scheme %q is none of %s; like %s", raw, scheme, schemeNames(schemes), schemes[0].example)
 	}
 	s = storeURL{scheme: scheme, host: u.Host, path: u.Path, params: url.Values{}}
-	if err := s.splitParams(u.RawQuery, schemes[i], faulty); err != nil {
+	if faulty {
+		s.faults = url.Values{}
+	}
+	if slow {
+		s.sim = url.Values{}
+	}
+	if err := s.splitParams(u.RawQuery, schemes[i]); err != nil {
 		return s, fmt.Errorf("%q: %w", raw, err)
 	}
 	if err := s.checkShape(u, schemes[i]); err != nil {
 		return s, fmt.Errorf("%q: %w; like %s", raw, err, schemes[i].example)
 	}
-	if scheme == "s3" {
+	if schemes[i].path == "prefix" {
 		s.path = strings.Trim(s.path, "/")
 	}
 	return s, nil
@@ -89,14 +99,14 @@ func schemeNames(schemes []storeScheme) string {
 	return strings.Join(names, ", ")
 }
 
-// splitParams parts the parameters of the scheme from those of the faults.
-func (s *storeURL) splitParams(query string, k storeScheme, faulty bool) error {
+// simParams are the parameters of "sim+". The seed is that of the faults too.
+var simParams = []string{"model", "seed"}
+
+// splitParams parts the parameters of the scheme from those of the latency and of the faults.
+func (s *storeURL) splitParams(query string, k storeScheme) error {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return fmt.Errorf("parameters: %w", err)
-	}
-	if faulty {
-		s.faults = url.Values{}
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		switch {
@@ -105,10 +115,19 @@ func (s *storeURL) splitParams(query string, k storeScheme, faulty bool) error {
 				return fmt.Errorf("%s is given twice", name)
 			}
 			s.params[name] = values[name]
-		case faulty:
+		case s.sim != nil && slices.Contains(simParams, name):
+			s.sim[name] = values[name]
+			if s.faults != nil && name == "seed" {
+				s.faults[name] = values[name]
+			}
+		case s.faults != nil:
 			s.faults[name] = values[name]
 		default:
-			return fmt.Errorf("%s:// takes no parameter %q%s", k.name, name, didYouMean(name, k.params, ""))
+			known := k.params
+			if s.sim != nil {
+				known = slices.Concat(known, simParams)
+			}
+			return fmt.Errorf("%s:// takes no parameter %q%s", k.name, name, didYouMean(name, known, ""))
 		}
 	}
 	return nil

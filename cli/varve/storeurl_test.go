@@ -30,11 +30,19 @@ func TestParseStoreURL(t *testing.T) {
 		{"bolt:///a/b.db", factSchemes, storeURL{scheme: "bolt", path: "/a/b.db"}},
 		{"fault+s3://b?region=eu&delay=1s", objectSchemes,
 			storeURL{scheme: "s3", host: "b", params: url.Values{"region": {"eu"}}, faults: url.Values{"delay": {"1s"}}}},
+		{"minio://b/x/?endpoint=http://h:1&path_style=true", objectSchemes,
+			storeURL{scheme: "minio", host: "b", path: "x", params: url.Values{"endpoint": {"http://h:1"}, "path_style": {"true"}}}},
+		{"sim+mem://?model=s3-express&seed=7&reserve=1", objectSchemes,
+			storeURL{scheme: "mem", params: url.Values{"reserve": {"1"}}, sim: url.Values{"model": {"s3-express"}, "seed": {"7"}}}},
+		{"fault+sim+s3://b?model=s3-standard&seed=7&delay=1s", objectSchemes,
+			storeURL{scheme: "s3", host: "b", faults: url.Values{"delay": {"1s"}, "seed": {"7"}}, sim: url.Values{"model": {"s3-standard"}, "seed": {"7"}}}},
+		{"sim+dynamodb://t", factSchemes, storeURL{scheme: "dynamodb", host: "t", sim: url.Values{}}},
 		{"fault+mem://", factSchemes, storeURL{scheme: "mem", faults: url.Values{}}},
 	} {
 		got, err := parseStoreURL(c.raw, c.schemes)
 		if err != nil || got.scheme != c.want.scheme || got.host != c.want.host || got.path != c.want.path ||
-			got.params.Encode() != c.want.params.Encode() || got.faults.Encode() != c.want.faults.Encode() || (got.faults == nil) != (c.want.faults == nil) {
+			got.params.Encode() != c.want.params.Encode() || got.faults.Encode() != c.want.faults.Encode() || (got.faults == nil) != (c.want.faults == nil) ||
+			got.sim.Encode() != c.want.sim.Encode() || (got.sim == nil) != (c.want.sim == nil) {
 			t.Errorf("%s: %+v, %v; want %+v", c.raw, got, err, c.want)
 		}
 	}
@@ -43,9 +51,14 @@ func TestParseStoreURL(t *testing.T) {
 func TestBadStoreURLsSayWhatIsWrong(t *testing.T) {
 	for _, c := range []struct{ raw, want string }{
 		{"", "no URL; like s3://"},
-		{"b/prefix", `the scheme "" is none of s3, file, mem, null; like s3://bucket`},
+		{"b/prefix", `the scheme "" is none of s3, minio, file, mem, null; like s3://bucket`},
 		{"s4://b", `the scheme "s4" is none of`},
 		{"fault+fault+s3://b", "is none of"},
+		{"sim+fault+s3://b", "is none of"},
+		{"sim+s3://b?modle=x", `takes no parameter "modle"; did you mean model?`},
+		{"s3://b?model=x", `takes no parameter "model"`},
+		{"minio://", "no bucket; like minio://"},
+		{"minio://b?regoin=eu", `minio:// takes no parameter "regoin"; did you mean region?`},
 		{"s3://", "no bucket"},
 		{"s3:///prefix", "no bucket"},
 		{"s3:b", `two slashes are missing after "s3:"`},
@@ -87,6 +100,7 @@ func TestOpenStores(t *testing.T) {
 		{"null://", "mem://", true},
 		{fileURL("file", dir, "a b/objects"), fileURL("bolt", dir, "a b/facts?.db"), true},
 		{"fault+mem://?put.delay=1us&seed=3", "fault+mem://?delay=1us", true},
+		{"sim+mem://?model=s3-express&seed=3", "fault+sim+mem://?model=dynamodb&delay=1us&seed=3", true},
 	} {
 		o, err := openStores(context.Background(), c.store, c.meta, quiet())
 		if err != nil {
@@ -141,6 +155,12 @@ func TestOpenStoresRefuses(t *testing.T) {
 		{fileURL("file", file, "x"), "mem://", "--store: ", exitFailed},
 		{"mem://", fileURL("bolt", file, "x"), "--meta: ", exitFailed},
 		{"s3://b?region=x&path_style=perhaps", "mem://", `"perhaps" is not true or false`, exitUsage},
+		{"sim+mem://?model=s5", "mem://", `--store: model "s5" is none of s3-standard, s3-express`, exitUsage},
+		{"mem://", "sim+mem://?model=s3-standard", `--meta: model "s3-standard" is none of dynamodb`, exitUsage},
+		{"sim+mem://?seed=-1", "mem://", `parameter seed: "-1"`, exitUsage},
+		{"minio://bucket?region=x&path_style=perhaps", "mem://", `"perhaps" is not true or false`, exitUsage},
+		{"minio://bucket?region=x&checksum=md5", "mem://", "none of auto, always, never", exitUsage},
+		{"minio://bucket?endpoint=127.0.0.1:9000", "mem://", "is not of the form http(s)://host:port", exitFailed},
 		{"s3://b?region=x&checksum=md5", "mem://", "none of auto, always, never", exitUsage},
 	} {
 		_, err := openStores(context.Background(), c.store, c.meta, quiet())
