@@ -7,15 +7,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// ApiVersions (key 18): v0-4.
+// ApiVersions (key 18): v0-5.
 //
-//	v3: flexible, software name and version, features. v4: features whose minimum is 0.
+//	v3: flexible, software name and version, features. v4: features whose minimum is 0. v5: the cluster and the node that
+//	the client means to reach (KIP-1242).
 //
-// Differs from Kafka: metadata.version is told because interfaces print it; nothing hangs on it.
+// Differs from Kafka: metadata.version is told because interfaces print it; nothing hangs on it. The node is not checked: a
+// load balancer before the agents gives clients any of them.
 func (s *Server) apiVersions(_ context.Context, req *kmsg.ApiVersionsRequest) *kmsg.ApiVersionsResponse {
 	resp := kmsg.NewPtrApiVersionsResponse()
 	if req.Version >= 3 && (!softwareName(req.ClientSoftwareName) || !softwareName(req.ClientSoftwareVersion)) {
 		resp.ErrorCode = codeInvalidRequest
+		return resp
+	}
+	if resp.ErrorCode = s.checkCluster(req); resp.ErrorCode != codeNone {
 		return resp
 	}
 	for i := range s.apis {
@@ -29,6 +34,20 @@ func (s *Server) apiVersions(_ context.Context, req *kmsg.ApiVersionsRequest) *k
 	resp.FinalizedFeatures = append(resp.FinalizedFeatures, g)
 	resp.FinalizedFeaturesEpoch = featuresEpoch
 	return resp
+}
+
+// checkCluster refuses a client that takes this cluster for another one (AV11): it must begin with its seeds again. A client
+// names the cluster and the node, or neither.
+func (s *Server) checkCluster(req *kmsg.ApiVersionsRequest) int16 {
+	switch {
+	case req.Version < 5:
+		return codeNone
+	case (req.ClusterID == nil) != (req.NodeID == -1):
+		return codeInvalidRequest
+	case req.ClusterID != nil && *req.ClusterID != clusterID(s.deps.Cluster.View()):
+		return codeRebootstrapRequired
+	}
+	return codeNone
 }
 
 // The features. The epoch must rise when a feature changes: clients ignore what is not newer (AV6).

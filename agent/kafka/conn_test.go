@@ -28,7 +28,7 @@ func TestAV2NewerVersionIsAnsweredInTheOldestForm(t *testing.T) {
 	must(t, err)
 	resp := kmsg.NewPtrApiVersionsResponse() // version 0
 	must(t, resp.ReadFrom(b[4:]))
-	if resp.ErrorCode != codeUnsupportedVersion || len(resp.ApiKeys) != 1 || resp.ApiKeys[0].ApiKey != 18 || resp.ApiKeys[0].MaxVersion != 4 {
+	if resp.ErrorCode != codeUnsupportedVersion || len(resp.ApiKeys) != 1 || resp.ApiKeys[0].ApiKey != 18 || resp.ApiKeys[0].MaxVersion != 5 {
 		t.Fatalf("answer %+v", resp)
 	}
 	next := receive[*kmsg.ApiVersionsResponse](c, apiVersions(4), 8)

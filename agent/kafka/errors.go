@@ -58,6 +58,7 @@ const (
 	codeFetchSessionTopicID       int16 = 106
 	codeMismatchedEndpointType    int16 = 114
 	codeUnsupportedEndpointType   int16 = 115
+	codeRebootstrapRequired       int16 = 129
 )
 
 // codes is the one table from the errors of the rooms to Kafka's. The first that matches counts. What a client does about a

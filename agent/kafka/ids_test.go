@@ -238,6 +238,9 @@ func TestIDOfAnotherAgent(t *testing.T) {
 	}
 	md := metadataOf(12, "")
 	md.Topics[0].Topic, md.Topics[0].TopicID = nil, create("d").ID
+	if !metadataWaits(w.s, md) {
+		t.Error("metadata: the reader would wait for the store")
+	}
 	if r := call[*kmsg.MetadataResponse](c, md).Topics[0]; r.ErrorCode != 0 || *r.Topic != "d" {
 		t.Errorf("metadata: %+v", r)
 	}
@@ -304,7 +307,7 @@ func TestD7Kgo(t *testing.T) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for key, want := range map[int16]int16{0: 13, 1: 18, 3: 13} {
+	for key, want := range map[int16]int16{0: 13, 1: 18, 3: 13, 18: 5} {
 		if v.top[key] != want {
 			t.Errorf("key %d: version %d was used, want %d", key, v.top[key], want)
 		}

@@ -16,7 +16,7 @@ func layout(key int16) []field {
 	case 10: // FindCoordinator
 		return []field{text().until(3), num(1).since(1), vectorOf(text()).since(4)}
 	case 18: // ApiVersions
-		return []field{text().since(3), text().since(3)}
+		return []field{text().since(3), text().since(3), text().since(5), num(4).since(5)}
 	case 19: // CreateTopics
 		return []field{arrayOf(text(), num(4), num(2), arrayOf(num(4), vectorOf(num(4))), arrayOf(text(), text())), num(4), num(1).since(1)}
 	case 20: // DeleteTopics

@@ -183,3 +183,31 @@ func TestTags(t *testing.T) {
 		t.Errorf("%d tags pass", maxTags+1)
 	}
 }
+
+// TestNullableStructures: whatever stands before a structure but -1 means that it is there, for kmsg and for the check.
+func TestNullableStructures(t *testing.T) {
+	a := New(Config{}, Deps{}).lookup(75)
+	for _, first := range []byte{0, 1, 2, 0x80, 0xff} {
+		b := []byte{1, 0, 0, 0, 9, first, 2, 'x', 0, 0, 0, 3, 0, 0}
+		req, err := a.decode(cursor{b: b, flex: true}, 0)
+		if err != nil {
+			t.Errorf("%d: %v", first, err)
+			continue
+		}
+		cur := req.(*kmsg.DescribeTopicPartitionsRequest).Cursor
+		if first == 0xff { // what follows is read as tagged fields
+			if cur != nil {
+				t.Errorf("%d: %+v", first, cur)
+			}
+			continue
+		}
+		if cur == nil || cur.Topic != "x" || cur.Partition != 3 {
+			t.Errorf("%d: %+v", first, cur)
+		}
+		for cut := 6; cut < 12; cut++ {
+			if checkBody(cursor{b: b[:cut], flex: true}, a.fields, 0, 10) {
+				t.Errorf("%d: cut at %d passes", first, cut)
+			}
+		}
+	}
+}
