@@ -1,8 +1,8 @@
 // Package metastore is the contract of the store that holds Varve's facts: one table of small items under (partition key,
 // sort key), changed by conditional writes alone, as DynamoDB has them. Data never comes here.
 //
-// Drivers live in the folders beside this one (mem, bolt, dynamo), the wrappers fault, sim and meter too; storetest holds the rules below as
-// a conformance suite that runs on every one of them. Package records is the catalogue of items.
+// Drivers live in the folders beside this one (mem, bolt, dynamo), the wrappers fault, sim and meter too; storetest holds the
+// rules below as a conformance suite that runs on every one of them. Package records is the catalogue of items.
 package metastore
 
 import (

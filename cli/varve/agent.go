@@ -39,8 +39,8 @@ Prints on stdout where it listens once it serves, first "kafka HOST:PORT". Port 
 
 "fault+" in front of either injects failures, for tests: fault+file:///DIR?delay=250ms. "sim+" gives
 a store the latency of another: sim+mem://?model=s3-standard&seed=1 (or s3-express; dynamodb for --meta); both together are
-"fault+sim+". Credentials come from the AWS environment, files or role. A --config FILE has a line "name = value" for each flag, without the dashes, and may also set
-heartbeat, ttl, snapshot-interval, snapshot-flushes and poll.`,
+"fault+sim+". Credentials come from the AWS environment, files or role. A --config FILE has a line "name = value" for each
+flag, without the dashes, and may also set heartbeat, ttl, snapshot-interval, snapshot-flushes and poll.`,
 		options: append(f.storeOptions(), f.options()...),
 		examples: []string{
 			"varve agent --name a1 --store 's3://varve/prod?region=eu-central-1' --meta 'dynamodb://varve?region=eu-central-1' --listen 0.0.0.0:9092 --advertise a1.example.com:9092",

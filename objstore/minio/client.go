@@ -29,16 +29,12 @@ func newClient(cfg Config) (*client.Core, *http.Transport, error) {
 	if u, err := url.Parse(cfg.Endpoint); err == nil && u.Host != "" {
 		host, secure = u.Host, u.Scheme == "https"
 	}
-	creds := cfg.Credentials
-	if creds == nil {
-		creds = usualCredentials()
-	}
 	lookup := client.BucketLookupDNS
 	if cfg.PathStyle {
 		lookup = client.BucketLookupPath
 	}
 	core, err := client.NewCore(host, &client.Options{
-		Creds: creds, Secure: secure, Transport: listener{conns}, Region: cfg.Region, BucketLookup: lookup, MaxRetries: 1,
+		Creds: newCredentials(cfg.Credentials), Secure: secure, Transport: listener{conns}, Region: cfg.Region, BucketLookup: lookup, MaxRetries: 1,
 	})
 	if err == nil {
 		core.SetS3EnableDualstack(false) // the same host names as the other driver
@@ -158,7 +154,7 @@ type listener struct{ *http.Transport }
 // RoundTrip implements http.RoundTripper.
 func (l listener) RoundTrip(req *http.Request) (*http.Response, error) {
 	c, ours := req.Context().Value(callKey{}).(*call)
-	if !ours { // for credentials
+	if !ours { // a search for credentials
 		return l.Transport.RoundTrip(req)
 	}
 	c.heard.Lock()

@@ -15,13 +15,27 @@ var errCredentials = errors.New("no credentials")
 // credentialsTimeout bounds the search for credentials: off AWS nobody answers for a role.
 const credentialsTimeout = 10 * time.Second
 
-// usualCredentials looks where AWS users keep credentials: environment, files (AWS_PROFILE, AWS_SHARED_CREDENTIALS_FILE),
-// then the role of the machine, container or service account.
-func usualCredentials() *credentials.Credentials {
+// newCredentials returns given, or if that is nil what is found where AWS users keep credentials: environment, files
+// (AWS_PROFILE, AWS_SHARED_CREDENTIALS_FILE), then the role of the machine, container or service account.
+func newCredentials(given *credentials.Credentials) *credentials.Credentials {
+	if given != nil {
+		return credentials.New(&search{providers: []credentials.Provider{provider{given}}})
+	}
 	return credentials.New(&search{providers: []credentials.Provider{
 		&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{},
 	}})
 }
+
+// provider is credentials as one provider among others.
+type provider struct{ *credentials.Credentials }
+
+// RetrieveWithCredContext implements credentials.Provider.
+func (p provider) RetrieveWithCredContext(cc *credentials.CredContext) (credentials.Value, error) {
+	return p.GetWithContext(cc)
+}
+
+// Retrieve implements credentials.Provider.
+func (p provider) Retrieve() (credentials.Value, error) { return p.GetWithContext(nil) }
 
 // search takes the first provider that has credentials. The library's own chain would go on without any, and what the
 // store then says does not name the cause. Calls are serialised by credentials.Credentials.
@@ -36,7 +50,8 @@ func (s *search) RetrieveWithCredContext(cc *credentials.CredContext) (credentia
 	if parent == nil {
 		parent = context.Background()
 	}
-	ctx, cancel := context.WithTimeout(parent, credentialsTimeout)
+	// What a server of credentials answers is not the store's answer to the call.
+	ctx, cancel := context.WithTimeout(context.WithValue(parent, callKey{}, nil), credentialsTimeout)
 	defer cancel()
 	bounded := *cc
 	bounded.Context = ctx
