@@ -48,15 +48,16 @@ unit: ## tests that need no server
 	$(call stage,unit,$(GO) test $$($(GO) list ./agent/... ./client/... ./cli/...))
 
 conformance: ## the stores' suites, on real servers too
-	$(call stage,conformance,$(GO) test $(CONFORMANCE))
+	$(call stage,conformance,$(GO) test -tags e2e $(CONFORMANCE))
 
-e2e: ## real clients, real servers; RUN=REGEXP some, FULL=1 100 kills instead of 15
+e2e: ## real clients, real servers; RUN=REGEXP some, FULL=1 also versitygw and LocalStack, 100 kills instead of 15
 	@for c in kcat mvn; do command -v $$c >/dev/null || echo "LEFT OUT: the tests of a client, because $$c is not installed"; done
-	$(call stage,e2e,$(if $(FULL),VARVE_KILL_ROUNDS=100 )$(GO) test -tags e2e -count=1 -timeout 30m -run '$(RUN)' ./cli/varve/e2e)
+	$(if $(FULL),$(call stage,full conformance,VARVE_FULL=1 $(GO) test -tags e2e -count=1 -timeout 30m -run '$(RUN)' ./localstack/servers ./objstore/s3 ./metastore/dynamo))
+	$(call stage,e2e,$(if $(FULL),VARVE_FULL=1 VARVE_KILL_ROUNDS=100 )$(GO) test -tags e2e -count=1 -timeout $(if $(FULL),120m,30m) -run '$(RUN)' ./cli/varve/e2e)
 
 lint: ## vet, staticcheck, tidy
 	$(GO) vet ./...
-	$(GO) vet -tags e2e ./cli/varve/e2e
+	$(GO) vet -tags e2e ./cli/varve/e2e ./objstore/s3 ./metastore/dynamo
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(STATICCHECK) -tags e2e ./cli/varve/e2e
 	$(GO) test -count=1 ./cli/varve
@@ -75,8 +76,8 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 stress: ## one package's tests many times: make stress PKG=./agent/wal N=100 RUN=TestName
 	$(GO) test -race -count=$${N:-50} -failfast -run '$(RUN)' $(PKG)
 
-up: ## start MinIO and DynamoDB Local with bucket and table
-	@$(LOCAL) up
+up: ## start MinIO and DynamoDB Local with bucket and table; WITH="versitygw localstack" instead
+	@$(LOCAL) up $(addprefix --with ,$(WITH))
 
 down: ## stop them
 	@$(LOCAL) down

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -27,7 +28,7 @@ func CreateBucket(ctx context.Context, endpoint, bucket string) error {
 }
 
 // CreateTable makes a table with the string keys pk and sk, billed on demand, at the endpoint; one that is there already
-// is fine. On DynamoDB Local a table is usable at once.
+// is fine. It returns once the table is usable.
 func CreateTable(ctx context.Context, endpoint, table string) error {
 	client := dynamodb.NewFromConfig(config(), func(o *dynamodb.Options) { o.BaseEndpoint = aws.String(endpoint) })
 	_, err := client.CreateTable(ctx, &dynamodb.CreateTableInput{
@@ -46,5 +47,18 @@ func CreateTable(ctx context.Context, endpoint, table string) error {
 	if err != nil && !errors.As(err, &exists) {
 		return fmt.Errorf("create table %s at %s: %w", table, endpoint, err)
 	}
-	return nil
+	for {
+		out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
+		if err != nil {
+			return fmt.Errorf("describe table %s at %s: %w", table, endpoint, err)
+		}
+		if out.Table.TableStatus == ddb.TableStatusActive {
+			return nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for table %s at %s: %w", table, endpoint, ctx.Err())
+		}
+	}
 }

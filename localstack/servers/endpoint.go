@@ -2,9 +2,11 @@ package servers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,11 +26,11 @@ const (
 // setupTimeout bounds the creation of one bucket or table.
 const setupTimeout = 30 * time.Second
 
-// Endpoint is one bucket on MinIO or one table on DynamoDB Local.
+// Endpoint is one bucket of an object store, one table of a metastore, or on LocalStack one of each.
 type Endpoint struct {
 	HTTP string // http://127.0.0.1:PORT
 	Name string // bucket or table: fresh for every call
-	// One of the two is set: the URL as flags and drivers take it.
+	// One of the two is set, on LocalStack both: the URL as flags and drivers take it.
 	StoreURL string
 	MetaURL  string
 }
@@ -46,6 +48,12 @@ func (e Endpoint) Setenv(t testing.TB) {
 	t.Setenv("AWS_REGION", Region)
 }
 
+// FullEnv is the environment variable that, when it is 1, lets tests also run on versitygw and LocalStack (make e2e FULL=1).
+const FullEnv = "VARVE_FULL"
+
+// Full reports whether tests shall run on all servers.
+func Full() bool { return os.Getenv(FullEnv) == "1" }
+
 // names numbers buckets and tables within this process; each process has servers of its own.
 var names atomic.Int64
 
@@ -53,36 +61,71 @@ var names atomic.Int64
 // test if that cannot be done.
 func MinIO(t testing.TB) Endpoint {
 	t.Helper()
-	srv, err := minio()
-	if err != nil {
-		t.Fatalf("start MinIO: %v", err)
-	}
-	name := fmt.Sprintf("varve-test-%d", names.Add(1))
-	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
-	defer cancel()
-	if err := CreateBucket(ctx, srv.base, name); err != nil {
-		t.Fatal(err)
-	}
-	return Endpoint{HTTP: srv.base, Name: name,
-		StoreURL: "s3://" + name + "?region=" + Region + "&endpoint=" + url.QueryEscape(srv.base) + "&path_style=true"}
+	return bucket(t, "MinIO", minio)
+}
+
+// VersityGW is MinIO for versitygw.
+func VersityGW(t testing.TB) Endpoint {
+	t.Helper()
+	return bucket(t, "versitygw", versityGW)
 }
 
 // DynamoDB returns a new, empty table with keys pk and sk on this process's DynamoDB Local, which the first call
 // installs and starts. It fails the test if that cannot be done.
 func DynamoDB(t testing.TB) Endpoint {
 	t.Helper()
-	srv, err := dynamoDB()
-	if err != nil {
-		t.Fatalf("start DynamoDB Local: %v", err)
+	return table(t, "DynamoDB Local", dynamoDB)
+}
+
+// LocalStack returns a new, empty bucket and a new, empty table of one name on this process's LocalStack, which the
+// first call installs and starts; that takes half a minute. It fails the test if that cannot be done.
+func LocalStack(t testing.TB) Endpoint {
+	t.Helper()
+	both := func(ctx context.Context, endpoint, name string) error {
+		return errors.Join(CreateBucket(ctx, endpoint, name), CreateTable(ctx, endpoint, name))
 	}
-	name := fmt.Sprintf("varve-test-%d", names.Add(1))
+	e := fresh(t, "LocalStack", localStack, both)
+	e.StoreURL, e.MetaURL = e.storeURL(), e.metaURL()
+	return e
+}
+
+// bucket returns a new bucket of a server, which start starts.
+func bucket(t testing.TB, what string, start func() (*server, error)) Endpoint {
+	t.Helper()
+	e := fresh(t, what, start, CreateBucket)
+	e.StoreURL = e.storeURL()
+	return e
+}
+
+// table returns a new table of a server, which start starts.
+func table(t testing.TB, what string, start func() (*server, error)) Endpoint {
+	t.Helper()
+	e := fresh(t, what, start, CreateTable)
+	e.MetaURL = e.metaURL()
+	return e
+}
+
+func (e Endpoint) storeURL() string {
+	return "s3://" + e.Name + "?region=" + Region + "&endpoint=" + url.QueryEscape(e.HTTP) + "&path_style=true"
+}
+
+func (e Endpoint) metaURL() string {
+	return "dynamodb://" + e.Name + "?region=" + Region + "&endpoint=" + url.QueryEscape(e.HTTP)
+}
+
+func fresh(t testing.TB, what string, start func() (*server, error), create func(ctx context.Context, endpoint, name string) error) Endpoint {
+	t.Helper()
+	srv, err := start()
+	if err != nil {
+		t.Fatalf("start %s: %v", what, err)
+	}
+	e := Endpoint{HTTP: srv.base, Name: fmt.Sprintf("varve-test-%d", names.Add(1))}
 	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
-	if err := CreateTable(ctx, srv.base, name); err != nil {
+	if err := create(ctx, e.HTTP, e.Name); err != nil {
 		t.Fatal(err)
 	}
-	return Endpoint{HTTP: srv.base, Name: name,
-		MetaURL: "dynamodb://" + name + "?region=" + Region + "&endpoint=" + url.QueryEscape(srv.base)}
+	return e
 }
 
 // config is for the clients that create buckets and tables: a transport of its own without idle connections, so that a

@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// startTimeout bounds one start; a JVM on a busy machine takes seconds. A start is tried again on another port, for the
+// startTimeout bounds one start; a JVM on a busy machine takes seconds, LocalStack half a minute. A start is tried again on another port, for the
 // port found free may be taken before the server binds it.
 const (
-	startTimeout = 60 * time.Second
+	startTimeout = 120 * time.Second
 	startTries   = 3
 )
 
@@ -30,10 +30,12 @@ type server struct {
 	pipe io.Closer
 }
 
-// minio and dynamoDB start their server once; what they returned they keep.
+// Each of them starts its server once; what it returned it keeps.
 var (
-	minio    = sync.OnceValues(func() (*server, error) { return start("minio", minioCommand, "/minio/health/ready") })
-	dynamoDB = sync.OnceValues(func() (*server, error) { return start("dynamodb", dynamoCommand, "/") })
+	minio      = sync.OnceValues(func() (*server, error) { return start("minio", minioCommand, "/minio/health/ready") })
+	versityGW  = sync.OnceValues(func() (*server, error) { return start("versitygw", versityCommand, "/health") })
+	dynamoDB   = sync.OnceValues(func() (*server, error) { return start("dynamodb", dynamoCommand, "/") })
+	localStack = sync.OnceValues(func() (*server, error) { return start("localstack", localStackCommand, "/_localstack/health") })
 )
 
 // command gives the argument vector and extra environment of a server, from the installed part (binary or jar), the
@@ -43,6 +45,16 @@ type command func(part string, port int, data string) (argv, env []string)
 func minioCommand(binary string, port int, data string) ([]string, []string) {
 	return []string{binary, "server", "--quiet", "--address", "127.0.0.1:" + strconv.Itoa(port), "--console-address", "127.0.0.1:0", data},
 		[]string{"MINIO_ROOT_USER=" + AccessKey, "MINIO_ROOT_PASSWORD=" + SecretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off"}
+}
+
+func versityCommand(binary string, port int, data string) ([]string, []string) {
+	return []string{binary, "--quiet", "--port", "127.0.0.1:" + strconv.Itoa(port), "--access", AccessKey, "--secret", SecretKey,
+		"--health", "/health", "posix", data}, nil
+}
+
+// localStackCommand: its DynamoDB Local ends by itself a few seconds after it, see local.sh.
+func localStackCommand(program string, port int, data string) ([]string, []string) {
+	return []string{program, strconv.Itoa(port), data}, nil
 }
 
 func dynamoCommand(jar string, port int, data string) ([]string, []string) {

@@ -3,6 +3,7 @@ package servers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -18,7 +19,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// crashEnv makes the test binary a process that starts both servers and then dies of kill -9.
+// crashEnv makes the test binary a process that starts the servers and then dies of kill -9.
 const crashEnv = "VARVE_TEST_CRASH"
 
 func TestMain(m *testing.M) {
@@ -28,8 +29,22 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func TestMinIOGivesAnEmptyBucket(t *testing.T) {
-	a, b := MinIO(t), MinIO(t)
+func TestGivesAnEmptyBucket(t *testing.T) {
+	for name, open := range full(map[string]func(testing.TB) Endpoint{"minio": MinIO}, map[string]func(testing.TB) Endpoint{"versitygw": VersityGW, "localstack": LocalStack}) {
+		t.Run(name, func(t *testing.T) { givesAnEmptyBucket(t, open) })
+	}
+}
+
+// full is always, and more too if tests shall run on all servers.
+func full(always, more map[string]func(testing.TB) Endpoint) map[string]func(testing.TB) Endpoint {
+	if Full() {
+		maps.Copy(always, more)
+	}
+	return always
+}
+
+func givesAnEmptyBucket(t *testing.T, open func(testing.TB) Endpoint) {
+	a, b := open(t), open(t)
 	if a.Name == b.Name || a.HTTP != b.HTTP {
 		t.Fatalf("two calls: %+v and %+v, want two buckets on one server", a, b)
 	}
@@ -49,8 +64,14 @@ func TestMinIOGivesAnEmptyBucket(t *testing.T) {
 	}
 }
 
-func TestDynamoDBGivesAnEmptyTable(t *testing.T) {
-	e := DynamoDB(t)
+func TestGivesAnEmptyTable(t *testing.T) {
+	for name, open := range full(map[string]func(testing.TB) Endpoint{"dynamodb": DynamoDB}, map[string]func(testing.TB) Endpoint{"localstack": LocalStack}) {
+		t.Run(name, func(t *testing.T) { givesAnEmptyTable(t, open) })
+	}
+}
+
+func givesAnEmptyTable(t *testing.T, open func(testing.TB) Endpoint) {
+	e := open(t)
 	client := dynamodb.NewFromConfig(config(), func(o *dynamodb.Options) { o.BaseEndpoint = &e.HTTP })
 	item := map[string]ddb.AttributeValue{"pk": &ddb.AttributeValueMemberS{Value: "p"}, "sk": &ddb.AttributeValueMemberS{Value: "s"}}
 	if _, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &e.Name, Item: item}); err != nil {
@@ -87,8 +108,8 @@ func TestServersDieWithTheirProcess(t *testing.T) {
 		t.Fatalf("the child ended with %v, want killed", err)
 	}
 	addrs := strings.Fields(string(out))
-	if len(addrs) != 2 {
-		t.Fatalf("the child printed %q, want two addresses", out)
+	if len(addrs) != len(crashers()) {
+		t.Fatalf("the child printed %q, want %d addresses", out, len(crashers()))
 	}
 	for _, addr := range addrs {
 		waitGone(t, addr)
@@ -111,9 +132,18 @@ func waitGone(t *testing.T, addr string) {
 	}
 }
 
-// crash starts both servers, prints their addresses and kills its own process.
+// crashers starts the servers whose process dies in a test.
+func crashers() []func() (*server, error) {
+	all := []func() (*server, error){minio, dynamoDB}
+	if Full() {
+		all = append(all, versityGW, localStack)
+	}
+	return all
+}
+
+// crash starts the servers, prints their addresses and kills its own process.
 func crash() {
-	for _, start := range []func() (*server, error){minio, dynamoDB} {
+	for _, start := range crashers() {
 		s, err := start()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

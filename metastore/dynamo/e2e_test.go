@@ -28,10 +28,12 @@ func endpoint(t *testing.T) string {
 	return servers.DynamoDB(t).HTTP
 }
 
-// real is a store on a new table of the endpoint.
-func real(t *testing.T) *Store {
+// real is a store on a new table of the endpoint, which is not created yet.
+func real(t *testing.T) *Store { return realAt(t, endpoint(t)) }
+
+func realAt(t *testing.T, endpoint string) *Store {
 	s, err := New(t.Context(), Config{
-		Table: "varve-" + rand.Text(), Region: servers.Region, Endpoint: endpoint(t), Timeout: 30 * time.Second,
+		Table: "varve-" + rand.Text(), Region: servers.Region, Endpoint: endpoint, Timeout: 30 * time.Second,
 		Credentials: credentials.NewStaticCredentialsProvider(servers.AccessKey, servers.SecretKey, ""),
 	})
 	if err != nil {
@@ -52,6 +54,20 @@ func table(t *testing.T) *Store {
 func TestConformance(t *testing.T) {
 	s := table(t)
 	storetest.Run(t, func(*testing.T) metastore.Store { return s })
+}
+
+// TestConformanceFull runs the suite on LocalStack.
+func TestConformanceFull(t *testing.T) {
+	if !servers.Full() {
+		t.Logf("left out without %s=1", servers.FullEnv)
+		return
+	}
+	s := realAt(t, servers.LocalStack(t).HTTP)
+	if err := s.CreateTable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Run(t, func(*testing.T) metastore.Store { return s })
+	storetest.Agree(t, storetest.Seed(t), 500, mem.New(), s)
 }
 
 func TestAgreesWithMem(t *testing.T) {

@@ -27,10 +27,15 @@ import (
 // VARVE_TEST_S3_KEY and VARVE_TEST_S3_SECRET; without the variables, of this process's MinIO.
 func real(t testing.TB, change ...func(*Config)) *Store {
 	t.Helper()
-	endpoint := os.Getenv("VARVE_TEST_S3")
-	if endpoint == "" {
-		endpoint = servers.MinIO(t).HTTP
+	if endpoint := os.Getenv("VARVE_TEST_S3"); endpoint != "" {
+		return realAt(t, endpoint, change...)
 	}
+	return realAt(t, servers.MinIO(t).HTTP, change...)
+}
+
+// realAt returns a driver on a new bucket of the store at endpoint.
+func realAt(t testing.TB, endpoint string, change ...func(*Config)) *Store {
+	t.Helper()
 	cfg := Config{
 		Bucket: fmt.Sprintf("varve-test-%016x", rand.Uint64()), Region: "us-east-1", Endpoint: endpoint, PathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(env("VARVE_TEST_S3_KEY", servers.AccessKey), env("VARVE_TEST_S3_SECRET", servers.SecretKey), ""),
@@ -101,6 +106,23 @@ func TestRealConformance(t *testing.T) {
 			s := real(t, change)
 			storetest.Run(t, func(*testing.T) objstore.Store { return s })
 		})
+	}
+}
+
+// TestRealConformanceFull runs the suite on the other stores, with the settings that a URL gives and with checksums.
+func TestRealConformanceFull(t *testing.T) {
+	stores := map[string]func(testing.TB) servers.Endpoint{"versitygw": servers.VersityGW, "localstack": servers.LocalStack}
+	if !servers.Full() {
+		t.Logf("left out without %s=1: %d stores", servers.FullEnv, len(stores))
+		return
+	}
+	for name, open := range stores {
+		for _, checksum := range []Checksum{ChecksumAuto, ChecksumAlways} {
+			t.Run(fmt.Sprintf("%s, checksum %d", name, checksum), func(t *testing.T) {
+				s := realAt(t, open(t).HTTP, func(c *Config) { c.Checksum = checksum })
+				storetest.Run(t, func(*testing.T) objstore.Store { return s })
+			})
+		}
 	}
 }
 

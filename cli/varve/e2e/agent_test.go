@@ -61,15 +61,25 @@ type store struct {
 	open func(t *testing.T) *agent // not started yet; stores are new and empty
 }
 
+// stores are what a test of the whole runs on; on all servers only if VARVE_FULL=1 (make e2e FULL=1).
 func stores() []store {
-	return []store{
+	all := []store{
 		{"embedded", func(t *testing.T) *agent {
 			return newAgent(t, nil, "dev", "--data", t.TempDir())
 		}},
-		{"minio+dynamodb", func(t *testing.T) *agent {
-			objects, facts := servers.MinIO(t), servers.DynamoDB(t)
-			return newAgent(t, objects.Env(), "agent", "--name", "a1", "--store", objects.StoreURL, "--meta", facts.MetaURL)
-		}},
+		{"minio+dynamodb", onServers(servers.MinIO, servers.DynamoDB)},
+	}
+	if servers.Full() {
+		all = append(all, store{"versitygw+dynamodb", onServers(servers.VersityGW, servers.DynamoDB)},
+			store{"minio+localstack", onServers(servers.MinIO, servers.LocalStack)})
+	}
+	return all
+}
+
+func onServers(store, meta func(testing.TB) servers.Endpoint) func(*testing.T) *agent {
+	return func(t *testing.T) *agent {
+		objects, facts := store(t), meta(t)
+		return newAgent(t, objects.Env(), "agent", "--name", "a1", "--store", objects.StoreURL, "--meta", facts.MetaURL)
 	}
 }
 
