@@ -42,6 +42,7 @@ const (
 	tidyTimeout     = 5 * time.Second // for the removal of what one try wrote
 	firstPause      = 20 * time.Millisecond
 	longestPause    = time.Second
+	refusals        = 4 // in a row, until one is believed
 )
 
 // Finding is the result of one check.
@@ -143,9 +144,10 @@ func Run(ctx context.Context, cfg Config, objects objstore.Store, facts metastor
 
 // patiently repeats a check with new keys while the store does not answer well enough to tell.
 func patiently(ctx context.Context, do func() error) error {
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+	pause := firstPause
+	for try := 1; ; try++ {
 		err := do()
-		if !retryable(err) {
+		if !retryable(err) && (!refused(err) || try == refusals) {
 			return err
 		}
 		select {
@@ -153,7 +155,14 @@ func patiently(ctx context.Context, do func() error) error {
 		case <-ctx.Done():
 			return err
 		}
+		pause = min(2*pause, longestPause)
 	}
+}
+
+// refused reports whether err is a refusal, which is believed when it came often enough: versitygw 1.8.0 refuses one of two
+// PUTs that make the same folder at once.
+func refused(err error) bool {
+	return errors.Is(err, objstore.ErrRefused) || errors.Is(err, metastore.ErrRefused)
 }
 
 // retryable reports whether err says nothing about the store's honesty.

@@ -163,6 +163,14 @@ func TestStoresThatDoNotAnswer(t *testing.T) {
 	}
 }
 
+// One refusal is not believed: some stores refuse one of two PUTs that race.
+func TestOneRefusalIsRepeated(t *testing.T) {
+	once := fault.Plan{Hook: fault.Script(fault.Step{Op: fault.Put, N: 1, Action: fault.Action{Do: fault.Fail, Err: objstore.ErrRefused}})}
+	if r := run(t, fault.New(mem.New(), once), factmem.New()); failed(r) != nil {
+		t.Errorf("failed: %v", r.Findings)
+	}
+}
+
 func TestRunEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
