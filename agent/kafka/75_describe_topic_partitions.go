@@ -37,10 +37,11 @@ func (s *Server) describeTopicPartitions(ctx context.Context, req *kmsg.Describe
 			resp.Topics = append(resp.Topics, undescribed(name, cmp.Or(code, codeOf(err, codeLeaderNotAvailable))))
 			continue
 		}
+		from = min(from, t.Partitions()) // the topic may have been smaller than the cursor says, or is by now
 		to := min(from+left, t.Partitions())
 		resp.Topics = append(resp.Topics, describePartitions(v, t, from, to))
-		if left -= max(to-from, 0); to < t.Partitions() {
-			resp.NextCursor = cursorAt(name, max(to, from))
+		if left -= to - from; to < t.Partitions() {
+			resp.NextCursor = cursorAt(name, to)
 			return resp
 		}
 	}

@@ -60,6 +60,7 @@ func TestDescribeTopicPartitionsPages(t *testing.T) {
 		{-5, at("d", 1), nil, []string{"d-1"}, "d-2"},
 		{9, at("c", 2), nil, []string{"d-0", "d-1", "d-2"}, ""},                        // deleted between two pages
 		{9, at("b", 5), nil, []string{"b:0", "d-0", "d-1", "d-2"}, ""},                 // made again, smaller
+		{9, at("b", 1<<31-1), nil, []string{"b:0", "d-0", "d-1", "d-2"}, ""},           // no sum may wrap
 		{9, at("z", 0), nil, nil, ""},                                                  // the last one deleted
 		{4, nil, []string{"d", "b", "d"}, []string{"b-0", "b-1", "b-2", "d-0"}, "d-1"}, // order and twice
 		{4, at("d", 1), []string{"d", "b"}, []string{"d-1", "d-2"}, ""},
