@@ -3,11 +3,7 @@
 package e2e
 
 import (
-	"bufio"
-	"encoding/base64"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,42 +11,29 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // javaClient is Apache Kafka's own client: one JVM for all tests, which obeys lines (see java/src/main/java).
-type javaClient struct{ *jvm }
+type javaClient struct{ *obedient }
 
-type jvm struct {
-	mu  sync.Mutex // one command at a time
-	in  io.WriteCloser
-	out *bufio.Reader
-}
+// startJava builds the client if it is older than its sources and starts it.
+var startJava = sync.OnceValues(func() (*obedient, error) { return runJava("java", "target") })
 
-// startJava builds the client if it is older than its sources and starts it. The JVM ends with its standard input,
-// that is, with this process.
-var startJava = sync.OnceValues(func() (*jvm, error) {
-	if err := buildJava("java"); err != nil {
-		return nil, err
-	}
-	path := filepath.Join("java", "target", "e2e-client.jar") + string(os.PathListSeparator) + filepath.Join("java", "target", "lib", "*")
-	cmd := exec.Command("java", "-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", path, "varve.Main")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start java: %w", err)
-	}
-	return &jvm{in: in, out: bufio.NewReaderSize(out, 1<<20)}, nil
+// startOldJava likewise, with the client library of the profile "old".
+var startOldJava = sync.OnceValues(func() (*obedient, error) {
+	return runJava("java 2.8", filepath.Join("target", "old"), "-P", "old")
 })
 
-func sharedJava(t *testing.T) *jvm {
+func runJava(name, made string, flags ...string) (*obedient, error) {
+	made = filepath.Join("java", made)
+	if err := buildJava("java", made, flags...); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(made, "e2e-client.jar") + string(os.PathListSeparator) + filepath.Join(made, "lib", "*")
+	return startObedient(name, "java", "-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", path, "varve.Main")
+}
+
+func sharedJava(t *testing.T) *obedient {
 	t.Helper()
 	need(t, "mvn", "the Java client", "install Maven and a JDK 17 or newer")
 	j, err := startJava()
@@ -61,15 +44,15 @@ func sharedJava(t *testing.T) *jvm {
 }
 
 // buildJava packages the Maven project, from the local repository alone if that has everything.
-func buildJava(dir string) error {
-	fresh, err := upToDate(filepath.Join(dir, "target", "e2e-client.jar"), filepath.Join(dir, "pom.xml"), filepath.Join(dir, "src"))
+func buildJava(dir, made string, flags ...string) error {
+	fresh, err := upToDate(filepath.Join(made, "e2e-client.jar"), filepath.Join(dir, "pom.xml"), filepath.Join(dir, "src"))
 	if err != nil || fresh {
 		return err
 	}
-	if err := maven(dir, "-o"); err == nil {
+	if err := maven(dir, append(flags, "-o")...); err == nil {
 		return nil
 	}
-	return maven(dir)
+	return maven(dir, flags...)
 }
 
 func maven(dir string, flags ...string) error {
@@ -106,41 +89,6 @@ func upToDate(made string, sources ...string) (bool, error) {
 
 func (javaClient) name() string { return "java" }
 
-// ask sends a command with its lines and returns the lines of the answer; a refusal fails the test.
-func (j *jvm) ask(t *testing.T, lines ...string) []string {
-	t.Helper()
-	answer, err := j.try(t, lines...)
-	if err != nil {
-		t.Fatalf("java, answer to %q: %v", lines[0], err)
-	}
-	return answer
-}
-
-// try likewise, but returns the client's refusal as an error.
-func (j *jvm) try(t *testing.T, lines ...string) ([]string, error) {
-	t.Helper()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if _, err := io.WriteString(j.in, strings.Join(lines, "\n")+"\n"); err != nil {
-		t.Fatalf("java: %v", err)
-	}
-	var answer []string
-	for {
-		line, err := j.out.ReadString('\n')
-		if err != nil {
-			t.Fatalf("java, answer to %q: %v", lines[0], err)
-		}
-		line = strings.TrimSuffix(line, "\n")
-		if line == "ok" {
-			return answer, nil
-		}
-		if text, failed := strings.CutPrefix(line, "error "); failed {
-			return nil, errors.New(text)
-		}
-		answer = append(answer, line)
-	}
-}
-
 func (j javaClient) create(t *testing.T, addr, topic string, partitions int) {
 	t.Helper()
 	j.ask(t, fmt.Sprintf("create %s %s %d", addr, topic, partitions))
@@ -157,7 +105,7 @@ func (j javaClient) produceWith(t *testing.T, addr, topic, codec string, records
 	command := fmt.Sprintf("produce %s %s %s %d", addr, topic, codec, len(records))
 	lines := []string{strings.Join(append([]string{command}, properties...), " ")}
 	for _, r := range records {
-		lines = append(lines, javaLine(r))
+		lines = append(lines, recordLine(r))
 	}
 	var offsets []int64
 	for _, line := range j.ask(t, lines...) {
@@ -172,12 +120,12 @@ func (j javaClient) produceWith(t *testing.T, addr, topic, codec string, records
 
 func (j javaClient) consume(t *testing.T, addr, topic string) []record {
 	t.Helper()
-	return parseJava(t, j.ask(t, "consume "+addr+" "+topic))
+	return parseLines(t, j.ask(t, "consume "+addr+" "+topic))
 }
 
 func (j javaClient) consumeFrom(t *testing.T, addr, topic string, millis int64) []record {
 	t.Helper()
-	return parseJava(t, j.ask(t, fmt.Sprintf("consume-from %s %s %d", addr, topic, millis)))
+	return parseLines(t, j.ask(t, fmt.Sprintf("consume-from %s %s %d", addr, topic, millis)))
 }
 
 // ends returns the offsets that seeking to the end leads to.
@@ -193,54 +141,4 @@ func (j javaClient) ends(t *testing.T, addr, topic string) map[int32]int64 {
 		ends[p] = offset
 	}
 	return ends
-}
-
-func javaLine(r record) string {
-	millis := r.millis
-	if millis == 0 {
-		millis = time.Now().UnixMilli()
-	}
-	fields := []string{fmt.Sprintf("%d 0 %d", r.partition, millis), javaText(r.key), javaText(r.value)}
-	for _, h := range r.headers {
-		fields = append(fields, javaText([]byte(h.name))+":"+javaText(h.value))
-	}
-	return strings.Join(fields, " ")
-}
-
-func parseJava(t *testing.T, lines []string) []record {
-	t.Helper()
-	var all []record
-	for _, line := range lines {
-		f := strings.Split(line, " ")
-		var r record
-		if _, err := fmt.Sscan(strings.Join(f[:3], " "), &r.partition, &r.offset, &r.millis); err != nil {
-			t.Fatalf("java consume %.80q: %v", line, err)
-		}
-		r.key, r.value = javaBytes(t, f[3]), javaBytes(t, f[4])
-		for _, h := range f[5:] {
-			name, value, _ := strings.Cut(h, ":")
-			r.headers = append(r.headers, header{string(javaBytes(t, name)), javaBytes(t, value)})
-		}
-		all = append(all, r)
-	}
-	return all
-}
-
-func javaText(b []byte) string {
-	if b == nil {
-		return "~"
-	}
-	return base64.StdEncoding.EncodeToString(b)
-}
-
-func javaBytes(t *testing.T, s string) []byte {
-	t.Helper()
-	if s == "~" {
-		return nil
-	}
-	b, err := base64.StdEncoding.DecodeString(s)
-	if err != nil {
-		t.Fatalf("java: %v", err)
-	}
-	return b
 }

@@ -22,6 +22,7 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -35,6 +36,8 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  * produce BOOTSTRAP TOPIC CODEC N [PROPERTY=VALUE]...   then N records; answers N lines: OFFSET
  * consume BOOTSTRAP TOPIC                               from the beginning to the end as it is at the start
  * consume-from BOOTSTRAP TOPIC MILLIS                   likewise, from the first record at or after a time
+ * describe BOOTSTRAP TOPIC                              answers the number of partitions
+ * config BOOTSTRAP TOPIC NAME                           answers the value
  * end BOOTSTRAP TOPIC                                   seeks to the end; answers lines: PARTITION OFFSET
  *
  * record: PARTITION OFFSET MILLIS KEY VALUE NAME:VALUE...
@@ -72,14 +75,29 @@ public final class Main {
       case "produce" -> produce(c);
       case "consume" -> consume(c[1], c[2], null);
       case "consume-from" -> consume(c[1], c[2], Long.valueOf(c[3]));
+      case "describe" -> describe(c[1], c[2]);
+      case "config" -> config(c[1], c[2], c[3]);
       case "end" -> end(c[1], c[2]);
       default -> throw new IllegalArgumentException("unknown command " + c[0]);
     }
   }
 
   private void create(String bootstrap, String topic, int partitions) throws Exception {
-    try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
+    try (Admin admin = Admin.create(Map.<String, Object>of("bootstrap.servers", bootstrap))) {
       admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1))).all().get();
+    }
+  }
+
+  private void describe(String bootstrap, String topic) {
+    try (KafkaConsumer<byte[], byte[]> consumer = consumer(bootstrap)) {
+      out.println(consumer.partitionsFor(topic).size());
+    }
+  }
+
+  private void config(String bootstrap, String topic, String name) throws Exception {
+    ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
+    try (Admin admin = Admin.create(Map.<String, Object>of("bootstrap.servers", bootstrap))) {
+      out.println(admin.describeConfigs(List.of(resource)).all().get().get(resource).get(name).value());
     }
   }
 
