@@ -69,7 +69,7 @@ func (s *Snapshot) Footer() *bundle.Footer {
 		return cmp.Or(cmp.Compare(a.slot, b.slot), bytes.Compare(a.id.Topic[:], b.id.Topic[:]), cmp.Compare(a.id.Index, b.id.Index))
 	})
 	f := &bundle.Footer{Slots: s.slots}
-	topics := map[uuid.UUID]uint32{}
+	topics := s.topics(f)
 	objects := map[uint32]uint32{} // number in the table: index in the section
 	parts := s.parts
 	for i := range f.Slots {
@@ -77,18 +77,29 @@ func (s *Snapshot) Footer() *bundle.Footer {
 		sl.FirstRun = uint32(len(f.Runs))
 		for len(parts) > 0 && parts[0].slot == sl.Slot {
 			c := &parts[0]
-			topic, ok := topics[c.id.Topic]
-			if !ok {
-				topic = uint32(len(f.Topics))
-				topics[c.id.Topic] = topic
-				f.Topics = append(f.Topics, bundle.Topic{ID: c.id.Topic, Name: c.name})
-			}
-			c.appendTo(f, topic, s.objects, objects)
+			c.appendTo(f, topics[c.id.Topic], s.objects, objects)
 			parts = parts[1:]
 		}
 		sl.Runs = uint32(len(f.Runs)) - sl.FirstRun
 	}
 	return f
+}
+
+// topics lists the topics in f, in the order of their ids, which is that of the runs within a slot.
+func (s *Snapshot) topics(f *bundle.Footer) map[uuid.UUID]uint32 {
+	indexes := map[uuid.UUID]uint32{}
+	for i := range s.parts {
+		c := &s.parts[i]
+		if _, ok := indexes[c.id.Topic]; !ok {
+			indexes[c.id.Topic] = 0
+			f.Topics = append(f.Topics, bundle.Topic{ID: c.id.Topic, Name: c.name})
+		}
+	}
+	slices.SortFunc(f.Topics, func(a, b bundle.Topic) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	for i := range f.Topics {
+		indexes[f.Topics[i].ID] = uint32(i)
+	}
+	return indexes
 }
 
 func (c *capture) appendTo(f *bundle.Footer, topic uint32, table []bundle.Object, objects map[uint32]uint32) {

@@ -130,7 +130,7 @@ func (l *Log) build(f *flush, entries []Entry, size int) {
 // layOut returns the footer of sorted entries.
 func layOut(entries []Entry) *bundle.Footer {
 	f := &bundle.Footer{Batches: make([]bundle.Batch, 0, len(entries))}
-	topics := map[uuid.UUID]uint32{}
+	topics := topicIndexes(f, entries)
 	pos := uint64(bundle.HeaderLen)
 	var digest bundle.Digest
 	for i := range entries {
@@ -141,16 +141,10 @@ func layOut(entries []Entry) *bundle.Footer {
 		}
 		// The index has 32 bits for the offsets of a run, and a batch may span half of that.
 		if i == 0 || !sameRun(e, &entries[i-1]) || b.NextOffset()-f.Runs[len(f.Runs)-1].Base > math.MaxUint32 {
-			topic, ok := topics[e.Topic]
-			if !ok {
-				topic = uint32(len(f.Topics))
-				topics[e.Topic] = topic
-				f.Topics = append(f.Topics, bundle.Topic{ID: e.Topic, Name: e.TopicName})
-			}
 			digest = bundle.NewDigest(e.Topic, e.Partition, e.Epoch, b.BaseOffset())
 			f.Slots[len(f.Slots)-1].Runs++
 			f.Runs = append(f.Runs, bundle.Run{
-				Topic: topic, Partition: e.Partition, Slot: e.Slot, LeaderEpoch: e.Epoch,
+				Topic: topics[e.Topic], Partition: e.Partition, Slot: e.Slot, LeaderEpoch: e.Epoch,
 				Base: b.BaseOffset(), Pos: pos, MaxTimestamp: b.MaxTimestamp(), FirstBatch: uint32(i),
 			})
 		}
@@ -169,6 +163,26 @@ func layOut(entries []Entry) *bundle.Footer {
 		pos += uint64(len(b))
 	}
 	return f
+}
+
+// topicIndexes lists the topics of entries in f, in the order of their ids: the order of runs within a slot is that of the
+// indexes then, whichever slot a topic is met in first.
+func topicIndexes(f *bundle.Footer, entries []Entry) map[uuid.UUID]uint32 {
+	topics := map[uuid.UUID]uint32{}
+	for i := range entries {
+		if i > 0 && entries[i].Topic == entries[i-1].Topic {
+			continue
+		}
+		if _, ok := topics[entries[i].Topic]; !ok {
+			topics[entries[i].Topic] = 0
+			f.Topics = append(f.Topics, bundle.Topic{ID: entries[i].Topic, Name: entries[i].TopicName})
+		}
+	}
+	slices.SortFunc(f.Topics, func(a, b bundle.Topic) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	for i := range f.Topics {
+		topics[f.Topics[i].ID] = uint32(i)
+	}
+	return topics
 }
 
 // addOp adds a control operation and, if it is about one, its topic.

@@ -519,3 +519,28 @@ func TestRunsOfManyOffsets(t *testing.T) {
 		r.end(context.Canceled)
 	})
 }
+
+// Runs are in the order of slot, topic index, partition, whichever slot a topic is met in first.
+func TestRunsAreInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.append(0, 0, 10)
+		synctest.Wait()
+		low, high := testTopic, testTopic
+		low[0], high[0] = 0, 0xff
+		for i, e := range []Entry{{Slot: 1, Topic: high}, {Slot: 2, Topic: low}, {Slot: 2, Topic: high, Partition: 1}} {
+			e.TopicName, e.Batch, e.Done, e.Tag = "t", batch(t, 0, 10), r, i+1
+			r.log.Append(e)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		o, err := r.objects.Get(t.Context(), r.cfg.Keys.WAL(r.cfg.Session, 2), objstore.Range{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bundle.Verify(o.Body); err != nil {
+			t.Fatal(err)
+		}
+		r.end(context.Canceled)
+	})
+}
