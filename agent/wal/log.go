@@ -187,9 +187,6 @@ func (l *Log) Control(ctx context.Context, ops []Control) error {
 	}
 }
 
-// Pressed tells the log that memory runs low: what waits is flushed early.
-func (l *Log) Pressed() { l.wake() }
-
 func (l *Log) wake() {
 	select {
 	case l.kick <- struct{}{}:
@@ -203,9 +200,6 @@ func (l *Log) Committed() uint64 {
 	defer l.mu.Unlock()
 	return l.mu.committed
 }
-
-// Ended is closed when the session is over: fenced, or damaged. Nothing is appended or committed any more.
-func (l *Log) Ended() <-chan struct{} { return l.ended }
 
 // Metrics returns the log's counters.
 func (l *Log) Metrics() *Metrics { return l.metrics }

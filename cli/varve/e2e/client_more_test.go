@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -170,6 +169,3 @@ func install(what string) error {
 	}
 	return nil
 }
-
-// full reports whether everything is asked for (VARVE_FULL=1), not only what the gate has time for.
-func full() bool { return os.Getenv("VARVE_FULL") == "1" }

@@ -7,13 +7,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/varvelog/varve/localstack/servers"
 )
 
 // TestMoreClients is the matrix of client libraries: each makes a topic and describes it, writes the sample in every
 // codec it has, reads it back and what kgo wrote, seeks by time, and lives through a restart of the agent. With
 // VARVE_FULL=1 alone, on every pair of stores.
 func TestMoreClients(t *testing.T) {
-	if !full() {
+	if !servers.Full() {
 		t.Skip("the matrix of libraries runs by make e2e FULL=1: it needs npm, Python and what clients.sh installs")
 	}
 	for _, s := range stores() {
