@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -14,7 +15,7 @@ func goldenRequest(t *testing.T, key, version int16, f goldenFacts) kmsg.Request
 	t.Helper()
 	req := kmsg.RequestForKey(key)
 	req.SetVersion(version)
-	if !goldenData(t, req, version, f) && !goldenTopics(req, version) && !goldenConfigs(req, version) && !goldenTools(req) {
+	if !goldenData(t, req, version, f) && !goldenTopics(req, version, f) && !goldenConfigs(req, version, f) && !goldenTools(req) {
 		t.Fatalf("%s has no golden request: write one beside its handler's row in dispatch", kmsg.NameForKey(key))
 	}
 	return req
@@ -71,7 +72,7 @@ func goldenData(t *testing.T, req kmsg.Request, version int16, f goldenFacts) bo
 }
 
 // goldenTopics is of the requests that change topics or page through them.
-func goldenTopics(req kmsg.Request, version int16) bool {
+func goldenTopics(req kmsg.Request, version int16, f goldenFacts) bool {
 	switch req := req.(type) {
 	case *kmsg.CreateTopicsRequest:
 		*req = *creating(version, newTopic("made", 2, 1, "retention.ms", "60000"), newTopic("t", 1, 1), newTopic("a/b", 1, 1))
@@ -98,7 +99,7 @@ func goldenTopics(req kmsg.Request, version int16) bool {
 	case *kmsg.AlterPartitionAssignmentsRequest:
 		req.TimeoutMillis = 5000
 		p := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
-		p.Replicas = []int32{testNode}
+		p.Replicas = []int32{f.node}
 		req.Topics = []kmsg.AlterPartitionAssignmentsRequestTopic{{Topic: "t", Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{p}}}
 	case *kmsg.ListPartitionReassignmentsRequest:
 		req.TimeoutMillis = 5000
@@ -109,14 +110,14 @@ func goldenTopics(req kmsg.Request, version int16) bool {
 }
 
 // goldenConfigs is of the requests about configs.
-func goldenConfigs(req kmsg.Request, version int16) bool {
+func goldenConfigs(req kmsg.Request, version int16, f goldenFacts) bool {
 	const onTopic, onBroker = kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeBroker
 	switch req := req.(type) {
 	case *kmsg.DescribeConfigsRequest:
 		req.Resources = []kmsg.DescribeConfigsRequestResource{
 			{ResourceType: onTopic, ResourceName: "t", ConfigNames: []string{"cleanup.policy", "retention.ms"}},
 			{ResourceType: onTopic, ResourceName: "absent", ConfigNames: []string{"retention.ms"}},
-			{ResourceType: onBroker, ResourceName: "1", ConfigNames: []string{"num.partitions"}},
+			{ResourceType: onBroker, ResourceName: fmt.Sprint(f.node), ConfigNames: []string{"num.partitions"}},
 		}
 		req.IncludeSynonyms, req.IncludeDocumentation = version >= 1, version >= 3
 	case *kmsg.AlterConfigsRequest:

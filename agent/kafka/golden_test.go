@@ -35,8 +35,11 @@ const goldenDir = "testdata/golden"
 // goldenFacts is what a golden request cannot know by itself.
 type goldenFacts struct {
 	id    uuid.UUID // of the topic t
+	node  int32     // the only one
 	epoch int32     // of its leaders
 }
+
+func ourFacts() goldenFacts { return goldenFacts{id: goldenTopic, node: testNode, epoch: testEpoch} }
 
 // What goldens hold in place of what is made at random.
 var (
@@ -53,7 +56,7 @@ const goldenTime = 1_700_000_000_000
 func goldenWorld(t *testing.T) *world {
 	t.Helper()
 	var w *world
-	w = newWorld(t, option{auto: true, cache: 1 << 20, before: func(s *Server) {
+	w = newWorld(t, option{auto: true, cache: 1 << 20, settings: map[string]string{"auto.create.topics.enable": "false"}, before: func(s *Server) {
 		s.deps.MoveLogStart = func(_ context.Context, p *partition.Partition, to int64) error {
 			id := p.ID()
 			top := w.topics.LookupID(id.Topic)
@@ -154,7 +157,7 @@ func decodeRequest(t *testing.T, frame []byte) kmsg.Request {
 func goldenOf(t *testing.T, a *api, version int16) string {
 	t.Helper()
 	w := goldenWorld(t)
-	sent := encode(goldenRequest(t, a.key, version, goldenFacts{goldenTopic, testEpoch}), 1)
+	sent := encode(goldenRequest(t, a.key, version, ourFacts()), 1)
 	req := decodeRequest(t, sent)
 	text := fmt.Sprintf("\n== v%d request\n%s\n%s", version, readable(req), hexdump(sent))
 	got := w.dial().exchange(sent)
