@@ -30,7 +30,10 @@ type conn struct {
 	intake context.Context // ends when no more is to be read
 	shut   context.CancelFunc
 	ring   ring
-	out    net.Buffers // of the writer
+
+	// Of the writer, and of serve after it.
+	out      net.Buffers
+	answered bool // something was written
 
 	draining atomic.Bool
 	held     atomic.Int64 // bytes of records in answers that are not written yet
@@ -79,19 +82,52 @@ func (c *conn) serve() {
 		c.write()
 	}()
 	err := c.read()
-	if errors.Is(err, errDrained) {
-		c.ring.end()
-		c.nudge()
+	if isOrderly(err) {
+		c.finish()
+		defer time.AfterFunc(c.s.cfg.FrameTime, c.kill).Stop()
+	} else if errors.Is(err, errDrained) {
+		c.finish()
 	} else {
 		c.kill()
 	}
 	writer.Wait()
+	if isOrderly(err) {
+		c.linger()
+	}
 	c.kill()
 	c.endSessions()
 	c.s.metrics.closed(err)
 	if !errors.Is(err, io.EOF) && !errors.Is(err, errOver) {
 		c.s.log.Debug("connection closed", "client", c.nc.RemoteAddr(), "why", err)
 	}
+}
+
+// isOrderly reports whether a connection ends because of a frame that is no request. What came before it is answered first.
+func isOrderly(err error) bool {
+	return errors.Is(err, errMalformed) || errors.Is(err, errVersion) || errors.Is(err, errSize)
+}
+
+// finish ends the admission; the writer ends when all that was admitted is answered, which parked Fetches are at once.
+func (c *conn) finish() {
+	c.draining.Store(true)
+	c.ring.end()
+	c.nudge()
+}
+
+// What is read of a client after the last answer, and for how long.
+const (
+	lingerBytes = 1 << 20
+	lingerTime  = time.Second
+)
+
+// linger ends only our side of the connection, and waits for the client's end. To close a connection with unread bytes resets
+// it, and answers that are still on their way would be lost with it.
+func (c *conn) linger() {
+	w, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || !c.answered || w.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, c.nc, lingerBytes)
 }
 
 // rescue is the last net under the goroutines of a connection: a panic costs one connection.
@@ -208,8 +244,7 @@ func (c *conn) request() error {
 		err = c.dispatch(sl, buf)
 	}
 	if err != nil {
-		sl.fatal = true
-		c.ring.finish(sl)
+		c.ring.finish(sl) // without an answer
 	}
 	return err
 }
@@ -238,63 +273,6 @@ func (c *conn) refuse(h preamble, a *api) error {
 	c.s.log.Info("request refused: unknown key or version", "key", h.key, "version", h.version,
 		"client", c.nc.RemoteAddr(), "client.id", printable(client))
 	return fmt.Errorf("%w: key %d, version %d", errVersion, h.key, h.version)
-}
-
-// body reads the frame after its size into a buffer of its own. Its bytes are taken from a budget first: of Produce from
-// that of the agent, of all others from the server's reserve, so that a full agent answers everything but Produce. Who
-// announces a large frame takes none before the first of it is here.
-func (c *conn) body(h preamble, a *api) (*memory.Buf, error) {
-	if _, err := c.br.Peek(min(sizeLen+int(h.size), readBuffer)); err != nil {
-		return nil, err
-	}
-	budget := c.s.reserve
-	if h.key == keyProduce {
-		budget = c.s.deps.Budget
-	}
-	n := int64(memory.Capacity(int(h.size)))
-	before := time.Now()
-	if h.key != keyProduce && sizeLen+h.size <= readBuffer {
-		budget.Take(n) // it is here already, and gone in a moment: it does not wait for clients that send slowly
-	} else if err := budget.Acquire(c.intake, n); err != nil {
-		return nil, errOver
-	}
-	a.m.throttled.Add(time.Since(before).Seconds())
-	buf := c.s.deps.Pool.Get(int(h.size))
-	buf.Charge(budget, n)
-	_, err := c.br.Discard(sizeLen)
-	if err == nil {
-		err = c.fill(buf.Bytes())
-	}
-	if err != nil {
-		buf.Release()
-		return nil, err
-	}
-	return buf, nil
-}
-
-// fillStep is how much of a frame is read under one deadline.
-const fillStep = 256 << 10
-
-// fill reads b, which must come at bytesPerSec or faster. A client that stops in the middle is noticed after one step,
-// not after the time that the whole frame may take: it holds budget that others wait for.
-func (c *conn) fill(b []byte) error {
-	end := time.Now().Add(c.frameTime(len(b)))
-	for len(b) > 0 {
-		n := min(len(b), fillStep)
-		if err := c.deadline(min(time.Until(end), c.frameTime(n))); err != nil {
-			return err
-		}
-		if _, err := io.ReadFull(c.br, b[:n]); err != nil {
-			return err
-		}
-		b = b[n:]
-	}
-	return nil
-}
-
-// frameTime is the longest that n bytes may take.
-func (c *conn) frameTime(n int) time.Duration {
-	return c.s.cfg.FrameTime + time.Duration(n/bytesPerSec)*time.Second
 }
 
 // dispatch admits a request whose frame was read. It owns buf. On an error the slot is still the caller's.
@@ -351,6 +329,7 @@ func (c *conn) writeSlots(first, n uint64) bool {
 		c.out = all
 		err := c.nc.SetWriteDeadline(time.Now().Add(c.frameTime(int(size))))
 		if err == nil {
+			c.answered = true
 			_, err = c.out.WriteTo(c.nc) // consumes c.out
 		}
 		ok = ok && err == nil
