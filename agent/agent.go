@@ -145,6 +145,9 @@ func (a *Agent) serveConsole(ctx, web context.Context, wg *sync.WaitGroup) error
 		_ = ln.Close()
 		return fmt.Errorf("start console: %w", err)
 	}
+	if a.cfg.Profiling {
+		s.Profiles()
+	}
 	wg.Go(func() {
 		if err := s.Serve(web, ln); err != nil {
 			a.log.Error("the console stopped", "err", err)

@@ -41,6 +41,8 @@ type Config struct {
 	// Probe: look before the start whether the stores keep their contracts, also if they are exclusive. An agent whose stores
 	// are not exclusive always looks.
 	Probe bool
+	// Profiling: the HTTP side serves /debug/pprof/ to programs on this machine.
+	Profiling bool
 	// Settings are broker configs by Kafka's names (num.partitions, auto.create.topics.enable, ...).
 	Settings map[string]string
 	// Version is shown to people.
@@ -93,6 +95,9 @@ func (c *Config) validate() error {
 	}
 	if c.SnapshotInterval <= 0 || c.Poll <= 0 || c.StopTime <= 0 {
 		bad("snapshot interval, poll interval and stop time must be above 0")
+	}
+	if c.Profiling && c.HTTP == "" {
+		bad("pprof: profiles are served over HTTP: add --http HOST:PORT")
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {

@@ -5,6 +5,8 @@
 //	/readyz   200 while the agent serves, else 503 and why not
 //	/metrics  Prometheus text format
 //
+// and, if Profiles was called, /debug/pprof/ for programs on the same machine.
+//
 // Goroutines: those of net/http.
 package console
 
@@ -34,6 +36,7 @@ type Info struct {
 // Server is the HTTP server of an agent.
 type Server struct {
 	http  *http.Server
+	mux   *http.ServeMux
 	ready func() error
 	info  func() Info
 	page  *template.Template
@@ -47,6 +50,7 @@ func New(info func() Info, ready func() error, metrics prometheus.Gatherer, logg
 	}
 	s := &Server{ready: ready, info: info, page: page}
 	mux := http.NewServeMux()
+	s.mux = mux
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
