@@ -39,12 +39,18 @@ const retryTimeout = 15 * time.Second
 // Client talks to one cluster. Its methods may be called from many goroutines.
 type Client struct {
 	bootstrap []string
+	within    time.Duration // bounds each step of a request; 0: as kgo has it
 	kafka     *kgo.Client
 	admin     *kadm.Client
 }
 
 // Open makes a client of the cluster that bootstrap addresses (HOST:PORT each) lead to. It dials nothing yet: see Ping.
-func Open(bootstrap ...string) (*Client, error) {
+func Open(bootstrap ...string) (*Client, error) { return OpenWithin(0, bootstrap...) }
+
+// OpenWithin is Open for somebody who would rather have no answer than wait for one: dialling, the first exchange on a
+// connection, and each answer take no longer than limit, which is at least 100 ms. (The context of a call does not bound
+// the first exchange.) A limit of 0 is none.
+func OpenWithin(limit time.Duration, bootstrap ...string) (*Client, error) {
 	if len(bootstrap) == 0 {
 		return nil, fmt.Errorf("open client: no address: %w", ErrAddress)
 	}
@@ -54,7 +60,7 @@ func Open(bootstrap ...string) (*Client, error) {
 			return nil, fmt.Errorf("open client: %q is %w", a, ErrAddress)
 		}
 	}
-	c := &Client{bootstrap: slices.Clone(bootstrap)}
+	c := &Client{bootstrap: slices.Clone(bootstrap), within: limit}
 	var err error
 	if c.kafka, err = kgo.NewClient(c.Options()...); err != nil {
 		return nil, fmt.Errorf("open client: %w", err)
@@ -65,10 +71,14 @@ func Open(bootstrap ...string) (*Client, error) {
 
 // Options are what every connection of this package is opened with, for programs that use kgo themselves.
 func (c *Client) Options() []kgo.Opt {
-	return []kgo.Opt{
+	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.bootstrap...), kgo.ClientID("varve"), kgo.RetryTimeout(retryTimeout),
 		kgo.MetadataMinAge(250 * time.Millisecond), // a topic that was just made shows soon
 	}
+	if c.within > 0 {
+		opts = append(opts, kgo.DialTimeout(c.within), kgo.RequestTimeoutOverhead(c.within), kgo.RetryTimeout(c.within))
+	}
+	return opts
 }
 
 // Admin gives everything that kadm can do. It ends with c.
