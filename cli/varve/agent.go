@@ -26,7 +26,7 @@ func newAgentFlags() *agentFlags {
 func agentCommand() *command {
 	f := newAgentFlags()
 	c := &command{
-		name: "agent", max: 0,
+		name: "agent", max: 0, server: true,
 		short: "run an agent of a cluster",
 		long: `Serves Kafka clients from the bucket and the table until it gets SIGTERM or SIGINT; then it flushes once more, leaves
 a snapshot and exits with 0. A second signal ends it at once.
@@ -87,13 +87,14 @@ func (f *agentFlags) options() []*option {
 		opt(&f.cfg.Advertise, parseText, "advertise", "HOST:PORT", "what clients are told to connect to").withEnv().withDefault("what --listen is bound to"),
 		opt(&f.cfg.Peer, parseText, "peer", "HOST:PORT", "where other agents connect; nothing listens there yet").withEnv(),
 		opt(&f.cfg.HTTP, parseText, "http", "HOST:PORT", "health, metrics and console").withEnv(),
+		optSwitch(&f.cfg.Profiling, "pprof", "serve profiles over --http, to this machine only: see varve pprof").withEnv(),
 		opt(&f.cfg.Zone, parseText, "zone", "ZONE", "the availability zone this runs in").withEnv(),
 		opt(&f.cfg.Cluster, parseText, "cluster", "NAME", "the cluster: what keys and items begin with").withEnv(),
 		opt(&f.cfg.Slots, parseInt, "slots", "N", "units of leadership; fixed by a cluster's first agent").withEnv(),
 		opt(&f.cfg.Flush, parseDuration, "flush", "DURATION", "longest time between two flushes").withEnv(),
 		opt(&f.flushBytes, parseBytes, "flush-bytes", "SIZE", "flush when so much waits").withEnv(),
 		opt(&f.memoryLimit, parseBytes, "memory-limit", "SIZE", "what the process shall stay under").withEnv(),
-		opt(&f.level, oneOf("debug", "info", "warn", "error"), "log-level", "LEVEL", "debug, info, warn or error").withEnv(),
+		optOneOf(&f.level, []string{"debug", "info", "warn", "error"}, "log-level", "LEVEL", "debug, info, warn or error").withEnv(),
 		optMany(&f.settings, parsePair, "set", "KEY=VALUE", "a broker config by Kafka's name, like num.partitions=6").withEnv(),
 		opt(&f.config, parseText, "config", "FILE", "read flags from a file").withEnv(),
 	}

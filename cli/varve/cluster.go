@@ -24,7 +24,7 @@ func clusterInfoCommand() *command {
 		name:     "info",
 		short:    "show what the cluster says of itself",
 		options:  []*option{conn.option(), outputOption(&format)},
-		examples: []string{"varve cluster info", "varve cluster info --bootstrap 10.0.0.7:9092 --output json"},
+		examples: []string{"varve cluster info", "varve cluster info --bootstrap 127.0.0.1:9092 --output json"},
 		run: func(ctx context.Context, w *world, _ []string) error {
 			return conn.with(ctx, func(c *client.Client) error {
 				cluster, err := c.Cluster(ctx)

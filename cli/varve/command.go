@@ -14,8 +14,11 @@ type command struct {
 	long     string // more, for the command's own help
 	examples []string
 	options  []*option
-	min, max int // how many positional arguments; max -1: any number
+	min, max int      // how many positional arguments; max -1: any number
+	choices  []string // of the positional argument, for completion
 	sub      []*command
+	server   bool // takes its settings from --config, not from a profile
+	personal bool // is about profiles themselves: takes no settings from one
 	// run does the work. What it returns becomes one line on stderr and the exit code.
 	run func(ctx context.Context, w *world, args []string) error
 }

@@ -41,7 +41,7 @@ a Go time layout needs both delimiters: %d{go#2006-01-02#}. Ctrl-C ends with exi
 		options: []*option{
 			o.conn.option(),
 			opt(&o.layout, parseText, "format", "FORMAT", "how to print records").withShort("f"),
-			opt(&o.output, oneOf("raw", "table", "json", "jsonl"), "output", "raw|table|json|jsonl", "how to print records").withShort("o").withDefault("table on a terminal, else raw: values, one a line"),
+			optOneOf(&o.output, []string{"raw", "table", "json", "jsonl"}, "output", "raw|table|json|jsonl", "how to print records").withShort("o").withDefault("table on a terminal, else raw: values, one a line"),
 			opt(&o.from, pointerTo(client.ParseWhen), "from", "WHEN", "where to begin").withDefault("latest; earliest if the reading ends"),
 			opt(&o.to, pointerTo(client.ParseWhen), "to", "WHEN", "where to stop, exclusive").withDefault(""),
 			opt(&o.count, parseCount, "count", "N", "stop after N records").withShort("n"),
@@ -51,7 +51,7 @@ a Go time layout needs both delimiters: %d{go#2006-01-02#}. Ctrl-C ends with exi
 			optMany(&o.partitions, parsePartition, "partition", "N", "read this partition only").withShort("p"),
 			opt(&o.grep, regexp.Compile, "grep", "REGEXP", "print only records whose key or value matches").withDefault(""),
 			optMany(&o.filters, parsePair, "filter", "NAME=VALUE", "print only records with this header"),
-			opt(&o.isolation, oneOf("read_uncommitted", "read_committed"), "isolation", "LEVEL", "read_uncommitted or read_committed"),
+			optOneOf(&o.isolation, []string{"read_uncommitted", "read_committed"}, "isolation", "LEVEL", "read_uncommitted or read_committed"),
 		},
 		examples: []string{
 			"varve consume orders --from earliest --exit-at-end --output jsonl",

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ type dev struct {
 	topics []newTopic
 	demo   bool
 	reset  bool
+	dry    bool
 	yes    bool
 }
 
@@ -47,7 +49,7 @@ func devCommand() *command {
 	d.cfg.SnapshotFlushes = 1000 // so that a start replays little, whatever was written
 	d.cfg.HTTP = "127.0.0.1:8080"
 	c := &command{
-		name: "dev", max: 0,
+		name: "dev", max: 0, server: true,
 		short: "run a server for development: nothing to install, nothing to configure",
 		long: `One agent with its bucket in a local folder and its table in one file. Prints on stdout where it listens once it
 serves, first "kafka HOST:PORT", and what to type. Topics are created when they are first written to.`,
@@ -57,6 +59,7 @@ serves, first "kafka HOST:PORT", and what to type. Topics are created when they 
 			opt(&d.topics, parseTopics, "topics", "NAME:PARTITIONS,...", "create these topics if they do not exist").withDefault(""),
 			optSwitch(&d.demo, "demo", "write and read a topic \"demo\", a few records a second"),
 			optSwitch(&d.reset, "reset", "delete what --data holds first"),
+			optSwitch(&d.dry, "dry-run", "say what --reset would delete, and end"),
 			yesOption(&d.yes),
 		}, d.options()...),
 		examples: []string{"varve dev", "varve dev --memory --topics orders:6,audit:1 --listen 127.0.0.1:0 --http 127.0.0.1:0"},
@@ -68,35 +71,96 @@ serves, first "kafka HOST:PORT", and what to type. Topics are created when they 
 		if d.memory && (d.reset || c.option("data").from != "") {
 			return usagef("--memory keeps nothing: leave out --data and --reset")
 		}
+		if d.dry && !d.reset {
+			return usagef("--dry-run is about --reset: add it, or leave both out")
+		}
 		return d.run(ctx, w)
 	}
 	return c
 }
 
 func (d *dev) run(ctx context.Context, w *world) error {
-	log := newLogger(w, d.level)
-	store, meta := "mem://", "mem://"
-	if !d.memory {
-		dir, err := filepath.Abs(d.data)
-		if err != nil {
-			return err
-		}
-		if d.reset {
-			if err := d.clear(w, dir); err != nil {
-				return err
-			}
-		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("--data: %w", err)
-		}
-		store, meta = fileURL("file", dir, devObjects), fileURL("bolt", dir, devFacts)
+	if d.memory {
+		_, err := d.serve(ctx, w, "mem://", "mem://")
+		return err
 	}
-	stores, err := openStores(ctx, store, meta, log)
-	if errors.Is(err, bolt.ErrLocked) {
-		return fmt.Errorf("another varve runs on %s: stop it, or choose another folder with --data DIR", d.data)
-	}
+	dir, err := filepath.Abs(d.data)
 	if err != nil {
 		return err
+	}
+	if d.reset {
+		if err := d.clear(w, dir); err != nil || d.dry {
+			return err
+		}
+	}
+	made := missing(dir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("--data: %w", errors.Join(err, removeEmpty(made)))
+	}
+	if len(made) == 0 {
+		for _, name := range []string{devObjects, devFacts} {
+			made = append(made, missing(filepath.Join(dir, name))...)
+		}
+	}
+	served, err := d.serve(ctx, w, fileURL("file", dir, devObjects), fileURL("bolt", dir, devFacts))
+	if served || len(made) == 0 {
+		return err
+	}
+	return errors.Join(err, unmake(dir, made))
+}
+
+// missing returns path and those of its parents that do not exist, the topmost first.
+func missing(path string) (paths []string) {
+	for {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			return paths
+		}
+		paths = append([]string{path}, paths...)
+		path = filepath.Dir(path)
+	}
+}
+
+// unmake takes away what a start that failed had made, unless somebody else uses it by now: the lock of the table tells.
+func unmake(dir string, made []string) error {
+	facts := filepath.Join(dir, devFacts)
+	table, err := bolt.Open(facts)
+	switch {
+	case errors.Is(err, bolt.ErrLocked):
+		return nil
+	case err == nil:
+		defer table.Close()
+	}
+	var errs []error
+	for _, path := range []string{filepath.Join(dir, devObjects), facts} {
+		if slices.Contains(made, path) || slices.Contains(made, dir) {
+			errs = append(errs, os.RemoveAll(path))
+		}
+	}
+	return errors.Join(append(errs, removeEmpty(made))...)
+}
+
+// removeEmpty removes folders that are there and empty, the lowest first: somebody else may have begun to use them.
+func removeEmpty(dirs []string) error {
+	for _, dir := range slices.Backward(dirs) {
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			continue
+		}
+		if err := os.Remove(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serve runs the agent; served tells whether it came to serve.
+func (d *dev) serve(ctx context.Context, w *world, store, meta string) (served bool, err error) {
+	log := newLogger(w, d.level)
+	stores, err := openStores(ctx, store, meta, log)
+	if errors.Is(err, bolt.ErrLocked) {
+		return false, fmt.Errorf("another varve runs on %s: stop it, or choose another folder with --data DIR", d.data)
+	}
+	if err != nil {
+		return false, err
 	}
 	defer stores.close(log)
 	d.cfg.Exclusive = true
@@ -105,6 +169,7 @@ func (d *dev) run(ctx context.Context, w *world) error {
 		if err := d.begin(ctx, at); err != nil {
 			return err
 		}
+		served = true
 		d.announce(w, at)
 		traffic = d.startDemo(ctx, at, log)
 		return nil
@@ -112,7 +177,7 @@ func (d *dev) run(ctx context.Context, w *world) error {
 	if traffic != nil {
 		<-traffic
 	}
-	return err
+	return served, err
 }
 
 // begin creates the topics of --topics.
@@ -176,6 +241,9 @@ func (d *dev) clear(w *world, dir string) error {
 		}
 	} else if err != nil {
 		return fmt.Errorf("--reset: %w", err)
+	}
+	if d.dry {
+		return said(w, nil, true, "deleted all topics and records in %s", d.data)
 	}
 	if err := confirm(w, d.yes, fmt.Sprintf("delete all topics and records in %s", d.data)); err != nil {
 		return err

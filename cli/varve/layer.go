@@ -93,8 +93,15 @@ func urfave(w *world, c *command) *cli.Command {
 		return u
 	}
 	u.Action = func(ctx *cli.Context) error {
+		var p profile
+		if !c.server && !c.personal {
+			var err error
+			if p, err = w.profile(); err != nil {
+				return err
+			}
+		}
 		for _, o := range c.options {
-			if err := o.settle(w.env); err != nil {
+			if err := o.settle(w.env, p); err != nil {
 				return err
 			}
 		}

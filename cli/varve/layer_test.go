@@ -64,7 +64,7 @@ func TestExamplesWork(t *testing.T) {
 		}
 		named := 0
 		for _, e := range c.examples {
-			for _, part := range pipeline(words(t, e)) {
+			for _, part := range pipeline(t, e) {
 				if part[0] != "varve" {
 					continue
 				}
@@ -80,8 +80,15 @@ func TestExamplesWork(t *testing.T) {
 	})
 }
 
-// pipeline cuts words at each "|".
-func pipeline(words []string) (parts [][]string) {
+// pipeline cuts words at each "|", opens "source <(...)", and leaves out where output goes.
+func pipeline(t *testing.T, line string) (parts [][]string) {
+	if inner, ok := strings.CutPrefix(line, "source <("); ok {
+		line = strings.TrimSuffix(inner, ")")
+	}
+	words := words(t, line)
+	if i := slices.Index(words, ">"); i >= 0 {
+		words = words[:i]
+	}
 	for {
 		i := slices.Index(words, "|")
 		if i < 0 {

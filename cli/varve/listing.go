@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -35,12 +36,10 @@ type docField struct {
 	value any
 }
 
-// formats are the values of --output on listings.
-const formats = "table|json|jsonl|yaml"
-
 func outputOption(dst *string) *option {
 	*dst = "table"
-	return opt(dst, oneOf("table", "json", "jsonl", "yaml"), "output", formats, "how to print").withShort("o").withEnv()
+	words := []string{"table", "json", "jsonl", "yaml"}
+	return optOneOf(dst, words, "output", strings.Join(words, "|"), "how to print").withShort("o").withEnv()
 }
 
 // print writes d to out in a format.

@@ -58,7 +58,8 @@ func commands() *command {
 		sub: []*command{
 			devCommand(), agentCommand(),
 			topicCommand(), produceCommand(), consumeCommand(),
-			clusterCommand(), segmentCommand(), versionCommand(),
+			clusterCommand(), segmentCommand(), pprofCommand(),
+			profileCommand(), completionCommand(), versionCommand(),
 		},
 	}
 }

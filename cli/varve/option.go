@@ -14,6 +14,7 @@ type option struct {
 	def         string // default, for the help
 	inEnv       bool   // also VARVE_<NAME>
 	many        bool   // may be given several times
+	choices     []string
 	set         func(values []string) error
 
 	given []string // on the command line, as the parser saw them
@@ -56,6 +57,13 @@ func optSwitch(dst *bool, name, usage string) *option {
 	return o
 }
 
+// optOneOf makes an option that takes one of the given words.
+func optOneOf(dst *string, words []string, name, value, usage string) *option {
+	o := opt(dst, oneOf(words...), name, value, usage)
+	o.choices = words
+	return o
+}
+
 // withShort gives o a one-letter name too.
 func (o *option) withShort(letter string) *option {
 	o.short = letter
@@ -79,18 +87,30 @@ func (o *option) envName() string {
 	return "VARVE_" + strings.ToUpper(strings.ReplaceAll(o.name, "-", "_"))
 }
 
-// settle takes the value from the command line or the environment.
-func (o *option) settle(env func(string) (string, bool)) error {
-	if len(o.given) > 0 {
-		return o.take("--"+o.name, o.given)
-	}
-	if !o.inEnv {
+// settle takes the value from the command line, the environment or the profile.
+func (o *option) settle(env func(string) (string, bool), p profile) error {
+	from, values := o.source(env, p)
+	if values == nil {
 		return nil
 	}
-	if v, ok := env(o.envName()); ok && v != "" {
-		return o.take(o.envName(), o.split(v))
+	return o.take(from, values)
+}
+
+// source returns what sets o, and to what; nil: nothing does.
+func (o *option) source(env func(string) (string, bool), p profile) (from string, values []string) {
+	if len(o.given) > 0 {
+		return "--" + o.name, o.given
 	}
-	return nil
+	if !o.inEnv {
+		return "", nil
+	}
+	if v, ok := env(o.envName()); ok && v != "" {
+		return o.envName(), o.split(v)
+	}
+	if v := p.values[o.name]; v != "" {
+		return fmt.Sprintf("profile %q, %s", p.name, o.name), o.split(v)
+	}
+	return "", nil
 }
 
 // split cuts one string into the values of an option that takes many. They are parted by semicolons, since a setting may

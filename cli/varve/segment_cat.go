@@ -29,7 +29,7 @@ func segmentCatCommand() *command {
 			opt(&topic, parseText, "topic", "TOPIC", "only records of this topic, by name or id"),
 			optMany(&partitions, parsePartition, "partition", "N", "only this partition").withShort("p")),
 		examples: []string{
-			"varve segment cat varve/w/8f2b/6c1f0c1e-7d1b-4d0a-9a3c-2f4e5d6c7b8a/0000000000000001",
+			"varve segment cat $(varve segment list orders --output jsonl | head -1 | jq -r .key)",
 			"varve segment cat $(varve segment list orders --output jsonl | head -1 | jq -r .key) --topic orders | jq .value",
 		},
 		run: func(ctx context.Context, w *world, args []string) error {

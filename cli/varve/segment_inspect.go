@@ -19,7 +19,7 @@ func segmentInspectCommand() *command {
 			outputOption(&format)),
 		examples: []string{
 			"varve segment inspect $(varve segment list orders --output jsonl | head -1 | jq -r .key)",
-			"varve segment inspect varve/w/8f2b/6c1f0c1e-7d1b-4d0a-9a3c-2f4e5d6c7b8a/0000000000000001 --batches --output json",
+			"varve segment inspect $(varve segment list --output jsonl | head -1 | jq -r .key) --batches --output json",
 		},
 		run: func(ctx context.Context, w *world, args []string) error {
 			return b.with(ctx, w, func(ctx context.Context) error {

@@ -16,7 +16,7 @@ func topicCreateCommand() *command {
 	var dry, keep bool
 	partitions := int32(-1)
 	return &command{
-		name: "create", args: "TOPIC", min: 1, max: 1,
+		name: "create", args: "NAME", min: 1, max: 1,
 		short: "create a topic",
 		options: []*option{
 			conn.option(),
