@@ -218,7 +218,7 @@ func (s *session) replay(ctx context.Context, taken []cluster.Taken) (*partition
 // declareOpen writes the snapshot of what was replayed, then commits the slot-open records that name it (I5).
 func (s *session) declareOpen(ctx context.Context, epochs map[uint16]int32) error {
 	key := ""
-	if f := s.withTopics(s.parts.CaptureOpening().Footer()); len(f.Partitions) > 0 {
+	if f := s.withTopics(s.parts.CaptureOpening(epochs).Footer()); len(f.Partitions) > 0 {
 		var err error
 		if _, key, err = s.wal.WriteSnapshot(ctx, 0, f); err != nil {
 			return err

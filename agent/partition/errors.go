@@ -8,6 +8,8 @@ var (
 	ErrNotLeader = errors.New("not the leader of the partition's slot")
 	// ErrLoading: the slot is being opened. Ask again in a moment.
 	ErrLoading = errors.New("slot is being opened")
+	// ErrDraining: the slot is being handed over. Ask again in a moment, or ask the new leader: nothing was appended.
+	ErrDraining = errors.New("slot is being handed over")
 	// ErrOutOfOrder: the producer skipped or repeated a sequence that is not one of its last batches.
 	ErrOutOfOrder = errors.New("out of order sequence number")
 	// ErrProducerEpoch: a newer instance of the producer has written already.

@@ -4,6 +4,7 @@ package partition
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -11,23 +12,25 @@ import (
 )
 
 // Fold rebuilds the committed logs of slots from a snapshot and the footers after it. It is fed by a replay and taken over
-// by Set.Open.
+// by Set.Begin.
 type Fold struct {
 	objects *objects
 	logs    map[uint16]map[ID]*log // by slot
 	names   map[uuid.UUID]string
+	holes   map[ID]error // the first run that did not continue its log; nothing after it is applied
 }
 
 // NewFold returns an empty Fold whose logs the Set can take over.
 func (s *Set) NewFold() *Fold {
-	return &Fold{objects: s.objects, logs: map[uint16]map[ID]*log{}, names: map[uuid.UUID]string{}}
+	return &Fold{objects: s.objects, logs: map[uint16]map[ID]*log{}, names: map[uuid.UUID]string{}, holes: map[ID]error{}}
 }
 
-// Snapshot takes over the state of the slots that want holds, replacing what the fold had of them.
+// Snapshot takes over the state of the slots that want holds, replacing what the fold had of them. That a slot is in the snapshot
+// under the right epoch is the caller's knowledge.
 func (f *Fold) Snapshot(s *bundle.Footer, want func(slot uint16) bool) error {
 	for _, sl := range s.Slots {
 		if want(sl.Slot) {
-			f.logs[sl.Slot] = map[ID]*log{}
+			f.clear(sl.Slot)
 		}
 	}
 	epochs, producers := s.Epochs, s.Producers
@@ -42,47 +45,70 @@ func (f *Fold) Snapshot(s *bundle.Footer, want func(slot uint16) bool) error {
 			continue
 		}
 		l := f.log(p.Slot, f.id(s, p.Topic, p.Partition))
-		l.start, l.end, l.epochs = p.LogStart, p.LogEnd, append([]bundle.Epoch(nil), own...)
-		for _, pr := range known {
-			l.producers[pr.ID] = &pr
+		l.start, l.end, l.epochs, l.producers = p.LogStart, p.LogEnd, append([]bundle.Epoch(nil), own...), nil
+		for j := range known {
+			l.producers.put(cloneProducer(&known[j]))
 		}
 	}
 	return f.snapshotRuns(s, want)
 }
 
+func (f *Fold) clear(slot uint16) {
+	for id := range f.logs[slot] {
+		delete(f.holes, id)
+	}
+	delete(f.logs, slot)
+}
+
+// snapshotRuns takes over the tail of each partition, whose runs lie together.
 func (f *Fold) snapshotRuns(s *bundle.Footer, want func(slot uint16) bool) error {
 	if len(s.Refs) != len(s.Runs) {
 		return fmt.Errorf("take over snapshot: %w: %d runs with %d references", bundle.ErrCorrupt, len(s.Runs), len(s.Refs))
 	}
-	numbers := make([]uint32, len(s.Objects))
+	places := make([]place, len(s.Objects))
 	for i, o := range s.Objects {
-		numbers[i] = f.objects.add(o)
+		places[i] = f.objects.add(o)
 	}
-	for i := range s.Runs {
+	for i := 0; i < len(s.Runs); {
 		r := &s.Runs[i]
-		if !want(r.Slot) {
-			continue
+		end := i + 1
+		for end < len(s.Runs) && s.Runs[end].Slot == r.Slot && s.Runs[end].Topic == r.Topic && s.Runs[end].Partition == r.Partition {
+			end++
 		}
-		object := s.Refs[i].Object
-		if int64(object) >= int64(len(numbers)) { // bundle.Here too: a snapshot holds no batches
-			return fmt.Errorf("take over snapshot: %w: run %d lies in object %d of %d", bundle.ErrCorrupt, i, object, len(numbers))
+		if want(r.Slot) {
+			if err := f.snapshotTail(s, i, end, places); err != nil {
+				return err
+			}
 		}
-		l := f.log(r.Slot, f.id(s, r.Topic, r.Partition))
-		l.tail = append(l.tail, tailRun{
-			base: r.Base, maxTS: r.MaxTimestamp, object: numbers[object],
-			pos: uint32(r.Pos), length: r.Len, span: uint32(r.Next - r.Base),
-		})
+		i = end
 	}
 	return nil
 }
 
-// Apply adds the footer of a committed WAL bundle, as far as it concerns slots that want holds. Footers come in the
-// order of their sequence numbers. now is in ms since 1970. A run that does not continue its log is left for Check: the log of
+func (f *Fold) snapshotTail(s *bundle.Footer, from, end int, places []place) error {
+	r := &s.Runs[from]
+	t := &f.log(r.Slot, f.id(s, r.Topic, r.Partition)).tail
+	if t.runs == nil {
+		t.runs = make([]tailRun, 0, end-from)
+	}
+	for i := from; i < end; i++ {
+		object := s.Refs[i].Object
+		if int64(object) >= int64(len(places)) { // bundle.Here too: a snapshot holds no batches
+			return fmt.Errorf("take over snapshot: %w: run %d lies in object %d of %d", bundle.ErrCorrupt, i, object, len(places))
+		}
+		t.add(newTailRun(&s.Runs[i], places[object].object), places[object].session)
+	}
+	return nil
+}
+
+// Apply adds the footer of a committed WAL bundle: the runs and operations of slots that want holds under that epoch, and no
+// others; a session may have led a slot before, under an epoch whose data other sessions continued. Footers come in the order
+// of their sequence numbers. now is in ms since 1970. A run that does not continue its log is left for Check: the log of
 // a topic that was deleted in between is in no snapshot, and may well go on in the footers after it.
-func (f *Fold) Apply(o bundle.Object, ft *bundle.Footer, want func(slot uint16) bool, now int64) error {
+func (f *Fold) Apply(o bundle.Object, ft *bundle.Footer, want func(slot uint16, epoch int32) bool, now int64) error {
 	for _, op := range ft.Ops {
 		switch {
-		case !want(op.Slot):
+		case !want(op.Slot, op.Epoch):
 		case op.Kind == bundle.OpSlotOpen:
 			for _, l := range f.logs[op.Slot] {
 				l.open(op.Epoch)
@@ -91,15 +117,15 @@ func (f *Fold) Apply(o bundle.Object, ft *bundle.Footer, want func(slot uint16) 
 			f.log(op.Slot, f.id(ft, op.Topic, op.Partition)).moveStart(op.Offset)
 		}
 	}
-	object := f.objects.add(o)
+	at := f.objects.add(o)
 	for i := range ft.Runs {
 		r := &ft.Runs[i]
-		if !want(r.Slot) {
+		if !want(r.Slot, r.LeaderEpoch) {
 			continue
 		}
 		id := f.id(ft, r.Topic, r.Partition)
-		if l := f.log(r.Slot, id); l.hole == nil && !l.apply(r, ft.BatchesOf(r), object, now) {
-			l.hole = fmt.Errorf("replay bundle %d of session %s: %w: run of %s-%d begins at offset %d, the log ends at %d",
+		if l := f.log(r.Slot, id); f.holes[id] == nil && !l.apply(r, ft.BatchesOf(r), at, now) {
+			f.holes[id] = fmt.Errorf("replay bundle %d of session %s: %w: run of %s-%d begins at offset %d, the log ends at %d",
 				o.Seq, o.Session, bundle.ErrCorrupt, f.names[id.Topic], id.Index, r.Base, l.end)
 		}
 	}
@@ -108,17 +134,14 @@ func (f *Fold) Apply(o bundle.Object, ft *bundle.Footer, want func(slot uint16) 
 
 // Check returns an error if a log has a hole. Call it after Drop of all topics that are gone, and before Set.Begin.
 func (f *Fold) Check() error {
-	for _, logs := range f.logs {
-		for _, l := range logs {
-			if l.hole != nil {
-				return l.hole
-			}
-		}
+	for _, err := range f.holes {
+		return err
 	}
 	return nil
 }
 
-// Topics returns the name of each topic that the fold holds data of, by UUID.
+// Topics returns the name of each topic that the fold holds data of, by UUID. What is unknown to the caller's topic map stays
+// until the caller says Drop: it may have to read the topics again first.
 func (f *Fold) Topics() map[uuid.UUID]string { return f.names }
 
 // Drop forgets a topic: it is deleted.
@@ -127,6 +150,7 @@ func (f *Fold) Drop(topic uuid.UUID) {
 		for id := range logs {
 			if id.Topic == topic {
 				delete(logs, id)
+				delete(f.holes, id)
 			}
 		}
 	}
@@ -134,8 +158,10 @@ func (f *Fold) Drop(topic uuid.UUID) {
 }
 
 func (f *Fold) id(ft *bundle.Footer, topic uint32, partition int32) ID {
-	t := ft.Topics[topic]
-	f.names[t.ID] = t.Name
+	t := &ft.Topics[topic]
+	if _, known := f.names[t.ID]; !known {
+		f.names[t.ID] = strings.Clone(t.Name) // the names of a footer are one string
+	}
 	return ID{t.ID, partition}
 }
 
@@ -147,7 +173,7 @@ func (f *Fold) log(slot uint16, id ID) *log {
 	}
 	l := logs[id]
 	if l == nil {
-		l = newLog()
+		l = &log{}
 		logs[id] = l
 	}
 	return l

@@ -10,27 +10,25 @@ import (
 )
 
 // log is the committed state of a partition: what the footers of committed bundles say, and nothing else.
+//
+// One that a snapshot or a frozen slot shares is not changed any more: a change begins with own, which copies what is not append-only.
 type log struct {
 	start, end int64 // log start offset; end is the high watermark
 	epochs     []bundle.Epoch
-	tail       []tailRun // contiguous, up to end
+	tail       tail
 	producers  producers
-	hole       error // the first run of a replay that did not continue the log; nothing after it is applied
+	shared     bool
 }
 
-// tailRun is an entry of the tail index. 32 bytes, because there is one per partition and flush.
-type tailRun struct {
-	base   int64
-	maxTS  int64  // ms
-	object uint32 // index into the table of objects
-	pos    uint32 // in the object: bundles are far smaller than 4 GiB
-	length uint32 // bytes
-	span   uint32 // offsets
+// own returns l if nobody else looks at it, or else a copy that may be changed.
+func (l *log) own() *log {
+	if !l.shared {
+		return l
+	}
+	c := *l
+	c.producers, c.shared = l.producers.clone(), false
+	return &c
 }
-
-func (r tailRun) next() int64 { return r.base + int64(r.span) }
-
-func newLog() *log { return &log{producers: producers{}} }
 
 // open notes that a leader of the given epoch serves from the log's end on. An epoch without records gives way.
 func (l *log) open(epoch int32) {
@@ -40,15 +38,13 @@ func (l *log) open(epoch int32) {
 	l.epochs = append(slices.Clip(l.epochs), bundle.Epoch{Epoch: epoch, Start: l.end})
 }
 
-// apply adds a committed run. It reports whether the run continues the log; one that does not is not applied.
-func (l *log) apply(r *bundle.Run, batches []bundle.Batch, object uint32, now int64) bool {
+// apply adds a committed run that lies at the given place. It reports whether the run continues the log; one that does not is
+// not applied.
+func (l *log) apply(r *bundle.Run, batches []bundle.Batch, at place, now int64) bool {
 	if r.Base != l.end {
 		return false
 	}
-	l.tail = append(l.tail, tailRun{
-		base: r.Base, maxTS: r.MaxTimestamp, object: object,
-		pos: uint32(r.Pos), length: r.Len, span: uint32(r.Next - r.Base),
-	})
+	l.tail.add(newTailRun(r, at.object), at.session)
 	if n := len(l.epochs); n == 0 || l.epochs[n-1].Epoch < r.LeaderEpoch {
 		l.open(r.LeaderEpoch)
 	}
@@ -61,15 +57,19 @@ func (l *log) apply(r *bundle.Run, batches []bundle.Batch, object uint32, now in
 	return true
 }
 
+func newTailRun(r *bundle.Run, object uint32) tailRun {
+	return tailRun{base: r.Base, maxTS: r.MaxTimestamp, object: object, pos: uint32(r.Pos), length: r.Len, span: uint32(r.Next - r.Base)}
+}
+
+// moves reports whether moveStart would change something: the log start never goes back, nor beyond what is committed.
+func (l *log) moves(offset int64) bool { return offset > l.start && offset <= l.end }
+
 // moveStart makes the log begin at offset, if that is further on. Runs that end before it are forgotten.
-func (l *log) moveStart(offset int64) bool {
-	if offset <= l.start || offset > l.end {
-		return false
+func (l *log) moveStart(offset int64) {
+	if l.moves(offset) {
+		l.start = offset
+		l.tail.forget(offset)
 	}
-	l.start = offset
-	// A copy: a snapshot may share the old index, which is not to keep its memory for ever either.
-	l.tail = slices.Clone(l.tail[l.find(offset):])
-	return true
 }
 
 // appended is what a duplicate of b will be answered with.
@@ -86,11 +86,6 @@ func appended(r *bundle.Run, b *bundle.Batch) bundle.Appended {
 }
 
 const attrLogAppendTime = 1 << 3 // of a batch's attributes
-
-// find returns the index of the first tail run that ends after offset.
-func (l *log) find(offset int64) int {
-	return sort.Search(len(l.tail), func(i int) bool { return l.tail[i].next() > offset })
-}
 
 // endOfEpoch answers OffsetForLeaderEpoch (KIP-101, KIP-279): the largest epoch not above the one asked for, and the
 // offset at which it ended; (-1, -1) for one newer than all. end is the log end of the newest epoch.

@@ -3,14 +3,18 @@ package partition
 import (
 	"sync"
 
+	"github.com/google/uuid"
+
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
-// objects numbers the objects that tail runs lie in, so that a run names its own in four bytes.
+// objects numbers the objects that tail runs lie in, so that a run names its own in four bytes, and the sessions that wrote
+// them.
 type objects struct {
-	mu    sync.RWMutex
-	list  []bundle.Object
-	index map[objectKey]uint32
+	mu       sync.RWMutex
+	list     []bundle.Object
+	index    map[objectKey]uint32
+	sessions map[uuid.UUID]uint32
 }
 
 type objectKey struct {
@@ -18,20 +22,30 @@ type objectKey struct {
 	seq     uint64
 }
 
-func newObjects() *objects { return &objects{index: map[objectKey]uint32{}} }
+// place is where a run lies: the numbers of an object and of its session.
+type place struct{ object, session uint32 }
 
-// add returns the number of o, a new one if o is not known.
-func (t *objects) add(o bundle.Object) uint32 {
+func newObjects() *objects {
+	return &objects{index: map[objectKey]uint32{}, sessions: map[uuid.UUID]uint32{}}
+}
+
+// add returns the numbers of o, new ones if it is not known.
+func (t *objects) add(o bundle.Object) place {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	session, ok := t.sessions[o.Session]
+	if !ok {
+		session = uint32(len(t.sessions))
+		t.sessions[o.Session] = session
+	}
 	key := objectKey{o.Session, o.Seq}
 	if i, ok := t.index[key]; ok {
-		return i
+		return place{i, session}
 	}
 	i := uint32(len(t.list))
 	t.list = append(t.list, o)
 	t.index[key] = i
-	return i
+	return place{i, session}
 }
 
 // all returns the table as it is. It only ever grows, so the slice stays true.

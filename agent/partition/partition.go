@@ -40,17 +40,16 @@ type Appender interface {
 // Partition is a led partition. Get one from a Set.
 type Partition struct {
 	id    ID
-	slot  uint16
-	epoch int32
+	lead  *lead
 	topic string
-	set   *Set
 
 	mu struct {
 		sync.Mutex
-		closed  bool // the slot is not led any more
+		closed  bool // the slot is not led any more, or
+		dropped bool // the topic is deleted
 		log     *log // committed
 		end     int64
-		live    producers // includes what is appended and not committed
+		live    producers // only those with something appended and not committed: their state with it
 		dups    []duplicate
 		waiters map[*Waiter]struct{}
 	}
@@ -108,17 +107,17 @@ type Result struct {
 }
 
 // Append checks a batch against its producer's state, gives it offsets and hands it to the WAL. The check and the
-// assignment are one step. Errors: ErrNotLeader, ErrOutOfOrder, ErrProducerEpoch, ErrTimestamp: nothing was appended and
-// Done will not be called.
+// assignment are one step. Errors: ErrNotLeader, ErrDraining, ErrOutOfOrder, ErrProducerEpoch, ErrTimestamp: nothing was
+// appended and Done will not be called.
 func (p *Partition) Append(a Append) (Result, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mu.closed {
-		return Result{}, ErrNotLeader
+	if err := p.accepts(); err != nil {
+		return Result{}, err
 	}
 	b := a.Batch
-	if id := b.ProducerID(); id >= 0 {
-		dup, err := p.mu.live.check(b)
+	if b.ProducerID() >= 0 {
+		dup, err := check(p.producer(b.ProducerID()), b)
 		if err != nil {
 			return Result{}, err
 		}
@@ -130,6 +129,37 @@ func (p *Partition) Append(a Append) (Result, error) {
 		return Result{}, ErrTimestamp
 	}
 	return p.append(a), nil
+}
+
+// accepts returns why nothing may be appended, or nil.
+func (p *Partition) accepts() error {
+	switch {
+	case p.mu.closed:
+		return ErrNotLeader
+	case p.lead.draining.Load():
+		return ErrDraining
+	}
+	return nil
+}
+
+// Queue calls f, which queues an operation on this partition in the WAL and must not block, if the partition takes appends:
+// then what f queued is covered by a barrier after Drain. Errors: ErrNotLeader, ErrDraining; f was not called.
+func (p *Partition) Queue(f func()) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := p.accepts()
+	if err == nil {
+		f()
+	}
+	return err
+}
+
+// producer returns the state of an idempotent producer, with what is under way; nil if nothing is remembered.
+func (p *Partition) producer(id int64) *bundle.Producer {
+	if pr := p.mu.live.get(id); pr != nil {
+		return pr
+	}
+	return p.mu.log.producers.get(id)
 }
 
 // inTime reports whether the topic takes a create timestamp. -1 is none, which Kafka lets pass. The bounds may be as large as
@@ -146,10 +176,10 @@ func (p *Partition) append(a Append) Result {
 		r.LogAppendTime = a.Now
 	}
 	b.SetBaseOffset(r.Base)
-	b.SetLeaderEpoch(p.epoch)
+	b.SetLeaderEpoch(p.lead.epoch)
 	p.mu.end = b.NextOffset()
 	if b.ProducerID() >= 0 {
-		p.mu.live.add(b.ProducerID(), b.ProducerEpoch(), bundle.Appended{
+		p.noteLive(b, bundle.Appended{
 			FirstSeq: b.BaseSequence(), LastSeq: lastSequence(b),
 			FirstOffset: r.Base, LastOffset: b.LastOffset(), Timestamp: r.LogAppendTime,
 		}, a.Now)
@@ -157,11 +187,38 @@ func (p *Partition) append(a Append) Result {
 	if a.Owner != nil {
 		a.Owner.Retain()
 	}
-	p.set.appender.Append(Entry{
-		Topic: p.id.Topic, TopicName: p.topic, Partition: p.id.Index, Slot: p.slot, Epoch: p.epoch,
+	p.lead.set.appender.Append(Entry{
+		Topic: p.id.Topic, TopicName: p.topic, Partition: p.id.Index, Slot: p.lead.slot, Epoch: p.lead.epoch,
 		Batch: b, Owner: a.Owner, Done: a.Done, Tag: a.Tag,
 	})
 	return r
+}
+
+// noteLive adds a batch that was appended to its producer's state. What is committed stays as it is.
+func (p *Partition) noteLive(b recordbatch.Batch, a bundle.Appended, now int64) {
+	pr := p.mu.live.get(b.ProducerID())
+	if pr == nil {
+		if pr = p.mu.log.producers.get(b.ProducerID()); pr != nil {
+			pr = cloneProducer(pr)
+		} else {
+			pr = &bundle.Producer{ID: b.ProducerID(), Epoch: b.ProducerEpoch()}
+		}
+		p.mu.live.put(pr)
+	}
+	note(pr, b.ProducerEpoch(), a, now)
+}
+
+// settle forgets the live state of producers whose batches are all committed: the log has it.
+func (p *Partition) settle(batches []bundle.Batch) {
+	for i := range batches {
+		if len(p.mu.live) == 0 {
+			return
+		}
+		pr := p.mu.live.get(batches[i].ProducerID)
+		if pr != nil && pr.Last[len(pr.Last)-1].LastOffset < p.mu.log.end {
+			p.mu.live.remove(pr.ID)
+		}
+	}
 }
 
 // duplicate answers a repeated batch with the original's place, but not before the original is committed.
@@ -177,16 +234,19 @@ func (p *Partition) duplicate(dup *bundle.Appended, a Append) Result {
 	return r
 }
 
-// commit applies a committed run, and returns the duplicates that may be answered now.
-func (p *Partition) commit(r *bundle.Run, batches []bundle.Batch, object uint32, now int64) (answered []duplicate, ok bool) {
+// commit applies a committed run, and returns the duplicates that may be answered now. It is not ok for a run that does not
+// continue the log, or comes after Leave.
+func (p *Partition) commit(r *bundle.Run, batches []bundle.Batch, at place, now int64) (answered []duplicate, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mu.closed {
-		return nil, true
+		return nil, p.mu.dropped
 	}
-	if !p.mu.log.apply(r, batches, object, now) {
+	p.mu.log = p.mu.log.own()
+	if !p.mu.log.apply(r, batches, at, now) {
 		return nil, false
 	}
+	p.settle(batches)
 	if len(p.mu.dups) > 0 {
 		kept := p.mu.dups[:0]
 		for _, d := range p.mu.dups {
@@ -202,14 +262,33 @@ func (p *Partition) commit(r *bundle.Run, batches []bundle.Batch, object uint32,
 	return answered, true
 }
 
-// close ends the leadership: what was not committed never will be.
+// close ends the leadership.
 func (p *Partition) close() (unanswered []duplicate) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mu.closed = true
-	unanswered, p.mu.dups = p.mu.dups, nil
+	unanswered, p.mu.dups, p.mu.live = p.mu.dups, nil, nil
 	p.wakeAll()
 	return unanswered
+}
+
+// drop closes p because its topic is deleted: what is under way may still be committed, and means nothing.
+func (p *Partition) drop() (unanswered []duplicate) {
+	p.mu.Lock()
+	p.mu.dropped = true
+	p.mu.Unlock()
+	return p.close()
+}
+
+// moveStart makes the committed log begin at offset.
+func (p *Partition) moveStart(offset int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.log.moves(offset) {
+		p.mu.log = p.mu.log.own()
+		p.mu.log.moveStart(offset)
+		p.wakeAll()
+	}
 }
 
 func (p *Partition) wakeAll() {

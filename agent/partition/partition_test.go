@@ -221,7 +221,7 @@ func TestProducersAreBounded(t *testing.T) {
 	if len(ps) > maxProducers {
 		t.Fatalf("%d producers", len(ps))
 	}
-	if _, ok := ps[3*maxProducers-1]; !ok {
+	if ps.get(3*maxProducers-1) == nil {
 		t.Fatal("the newest producer was forgotten")
 	}
 }
@@ -268,7 +268,7 @@ func (r *rig) fold() *Fold {
 	r.t.Helper()
 	f := r.set.NewFold()
 	for i, ft := range r.footers {
-		if err := f.Apply(r.object(uint64(i+1)), ft, all, now); err != nil {
+		if err := f.Apply(r.object(uint64(i+1)), ft, anyEpoch, now); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -311,13 +311,13 @@ func TestLogStartMoves(t *testing.T) {
 	}
 	fold := r.set.NewFold()
 	for i, ft := range r.footers {
-		if err := fold.Apply(r.object(uint64(i+1)), ft, all, now); err != nil {
+		if err := fold.Apply(r.object(uint64(i+1)), ft, anyEpoch, now); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, l := range map[string]*log{"replay": fold.logs[3][p.id], "leader": p.mu.log} {
-		if l.start != 20 || l.end != 20 || len(l.tail) != 0 {
-			t.Errorf("%s: start %d, end %d, %d runs", name, l.start, l.end, len(l.tail))
+		if l.start != 20 || l.end != 20 || len(l.tail.runs) != 0 {
+			t.Errorf("%s: start %d, end %d, %d runs", name, l.start, l.end, len(l.tail.runs))
 		}
 	}
 	if f := r.set.Capture().Footer(); len(f.Partitions) != 1 || f.Partitions[0].LogStart != 20 || f.Partitions[0].LogEnd != 20 {

@@ -17,14 +17,43 @@ const (
 	maxProducers = 10_000 // per partition; the ones that wrote longest ago go first
 )
 
-// producers is what a partition remembers of its idempotent producers, by producer id.
-type producers map[int64]*bundle.Producer
+// producers is what a log remembers of its idempotent producers, sorted by producer id. A sorted slice, because most
+// partitions have one producer or a few, and a map for one costs four times what it holds.
+type producers []*bundle.Producer
 
-// check says what to do with a batch: append it (dup nil), answer it as a duplicate of dup, or refuse it with
-// ErrProducerEpoch or ErrOutOfOrder. A producer without state may begin anywhere: it may have expired.
-func (ps producers) check(b recordbatch.Batch) (dup *bundle.Appended, err error) {
-	p, ok := ps[b.ProducerID()]
-	if !ok {
+// get returns the state of producer id, nil if nothing is remembered of it.
+func (ps producers) get(id int64) *bundle.Producer {
+	if i, ok := ps.find(id); ok {
+		return ps[i]
+	}
+	return nil
+}
+
+func (ps producers) find(id int64) (int, bool) {
+	return slices.BinarySearchFunc(ps, id, func(p *bundle.Producer, id int64) int { return cmp.Compare(p.ID, id) })
+}
+
+// put adds p, or replaces what was known of its producer.
+func (ps *producers) put(p *bundle.Producer) {
+	i, ok := ps.find(p.ID)
+	if ok {
+		(*ps)[i] = p
+		return
+	}
+	*ps = slices.Insert(*ps, i, p)
+}
+
+// remove forgets producer id.
+func (ps *producers) remove(id int64) {
+	if i, ok := ps.find(id); ok {
+		*ps = slices.Delete(*ps, i, i+1)
+	}
+}
+
+// check says what to do with a batch of a producer in state p: append it (dup nil), answer it as a duplicate of dup, or refuse it
+// with ErrProducerEpoch or ErrOutOfOrder. A producer without state (nil) may begin anywhere: it may have expired.
+func check(p *bundle.Producer, b recordbatch.Batch) (dup *bundle.Appended, err error) {
+	if p == nil {
 		return nil, nil
 	}
 	first, last := b.BaseSequence(), lastSequence(b)
@@ -49,61 +78,94 @@ func (ps producers) check(b recordbatch.Batch) (dup *bundle.Appended, err error)
 }
 
 // add notes an appended batch. now is in ms since 1970.
-func (ps producers) add(id int64, epoch int16, a bundle.Appended, now int64) {
-	p, ok := ps[id]
-	if !ok {
-		if len(ps) >= maxProducers {
+func (ps *producers) add(id int64, epoch int16, a bundle.Appended, now int64) {
+	p := ps.get(id)
+	if p == nil {
+		if len(*ps) >= maxProducers {
 			ps.evict()
 		}
 		p = &bundle.Producer{ID: id, Epoch: epoch}
-		ps[id] = p
+		ps.put(p)
 	}
+	note(p, epoch, a, now)
+}
+
+// note adds a batch to the state of its producer.
+func note(p *bundle.Producer, epoch int16, a bundle.Appended, now int64) {
 	if p.Epoch != epoch {
 		p.Epoch, p.Last = epoch, nil
 	}
-	if len(p.Last) == window {
+	switch n := len(p.Last); {
+	case n == window:
 		copy(p.Last, p.Last[1:])
-		p.Last = p.Last[:window-1]
+		p.Last[n-1] = a
+	case n == cap(p.Last): // no more room than the window needs: there may be a million of these
+		grown := make([]bundle.Appended, n+1, min(window, max(1, 2*n)))
+		copy(grown, p.Last)
+		grown[n] = a
+		p.Last = grown
+	default:
+		p.Last = append(p.Last, a)
 	}
-	p.Last = append(p.Last, a)
 	p.LastTimestamp = max(p.LastTimestamp, now)
 }
 
-// expire forgets producers that wrote nothing since before, in ms since 1970.
-func (ps producers) expire(before int64) {
-	for id, p := range ps {
-		if p.LastTimestamp < before {
-			delete(ps, id)
+// expire forgets producers that wrote nothing since before, in ms since 1970. It leaves the old slice as it is.
+func (ps *producers) expire(before int64) {
+	kept := make(producers, 0, len(*ps))
+	for _, p := range *ps {
+		if p.LastTimestamp >= before {
+			kept = append(kept, p)
 		}
 	}
+	if *ps = nil; len(kept) > 0 {
+		*ps = slices.Clip(kept)
+	}
+}
+
+// expired reports whether expire would forget one.
+func (ps producers) expired(before int64) bool {
+	return slices.ContainsFunc(ps, func(p *bundle.Producer) bool { return p.LastTimestamp < before })
 }
 
 // evict forgets the tenth that wrote longest ago.
-func (ps producers) evict() {
-	all := ps.list()
-	slices.SortFunc(all, func(a, b bundle.Producer) int { return cmp.Compare(a.LastTimestamp, b.LastTimestamp) })
-	for _, p := range all[:max(1, len(all)/10)] {
-		delete(ps, p.ID)
+func (ps *producers) evict() {
+	old := slices.Clone(*ps)
+	slices.SortStableFunc(old, func(a, b *bundle.Producer) int { return cmp.Compare(a.LastTimestamp, b.LastTimestamp) })
+	gone := map[int64]bool{}
+	for _, p := range old[:max(1, len(old)/10)] {
+		gone[p.ID] = true
 	}
+	*ps = slices.DeleteFunc(*ps, func(p *bundle.Producer) bool { return gone[p.ID] })
 }
 
-// list returns deep copies, in no order.
+// list returns deep copies, by id.
 func (ps producers) list() []bundle.Producer {
-	all := make([]bundle.Producer, 0, len(ps))
-	for _, p := range ps {
-		c := *p
-		c.Last = slices.Clone(p.Last)
-		all = append(all, c)
+	all := make([]bundle.Producer, len(ps))
+	for i, p := range ps {
+		all[i] = *cloneProducer(p)
 	}
 	return all
 }
 
+// clone returns a deep copy.
 func (ps producers) clone() producers {
+	if len(ps) == 0 {
+		return nil
+	}
 	c := make(producers, len(ps))
-	for _, p := range ps.list() {
-		c[p.ID] = &p
+	for i, p := range ps {
+		c[i] = cloneProducer(p)
 	}
 	return c
+}
+
+func cloneProducer(p *bundle.Producer) *bundle.Producer {
+	c := *p
+	if c.Last = nil; len(p.Last) > 0 {
+		c.Last = append(make([]bundle.Appended, 0, len(p.Last)), p.Last...)
+	}
+	return &c
 }
 
 func lastSequence(b recordbatch.Batch) int32 {

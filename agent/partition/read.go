@@ -9,7 +9,7 @@ func (p *Partition) ID() ID { return p.id }
 
 // Place returns the partition's name, its topic's, and its slot with the epoch under which it is led.
 func (p *Partition) Place() (id ID, topic string, slot uint16, epoch int32) {
-	return p.id, p.topic, p.slot, p.epoch
+	return p.id, p.topic, p.lead.slot, p.lead.epoch
 }
 
 // State returns the offsets as they are now, or ErrNotLeader.
@@ -20,7 +20,7 @@ func (p *Partition) State() (State, error) {
 		return State{}, ErrNotLeader
 	}
 	l := p.mu.log
-	return State{LogStart: l.start, HighWatermark: l.end, LastStable: l.end, LogEnd: p.mu.end, Epoch: p.epoch}, nil
+	return State{LogStart: l.start, HighWatermark: l.end, LastStable: l.end, LogEnd: p.mu.end, Epoch: p.lead.epoch}, nil
 }
 
 // Locate appends to dst where the committed records from offset on lie, in order and without a gap, at most n runs. The
@@ -32,8 +32,8 @@ func (p *Partition) Locate(dst []bundle.Location, offset int64, n int) []bundle.
 	if offset < l.start {
 		return dst
 	}
-	for i := l.find(offset); i < len(l.tail) && n > 0; i, n = i+1, n-1 {
-		dst = append(dst, p.location(l.tail[i]))
+	for i := l.tail.find(offset); i < len(l.tail.runs) && n > 0; i, n = i+1, n-1 {
+		dst = append(dst, p.location(l.tail.runs[i]))
 	}
 	return dst
 }
@@ -42,11 +42,13 @@ func (p *Partition) Locate(dst []bundle.Location, offset int64, n int) []bundle.
 func (p *Partition) LocateTime(ts int64) (bundle.Location, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := p.mu.log
-	for i := l.find(l.start); i < len(l.tail); i++ {
-		if l.tail[i].maxTS >= ts {
-			return p.location(l.tail[i]), true
-		}
+	return p.locateTime(ts)
+}
+
+func (p *Partition) locateTime(ts int64) (bundle.Location, bool) {
+	t := &p.mu.log.tail
+	if i := t.findTime(ts); i < len(t.runs) {
+		return p.location(t.runs[i]), true
 	}
 	return bundle.Location{}, false
 }
@@ -55,22 +57,15 @@ func (p *Partition) LocateTime(ts int64) (bundle.Location, bool) {
 func (p *Partition) LocateMaxTime() (bundle.Location, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := p.mu.log
-	best := l.find(l.start)
-	if best == len(l.tail) {
+	if len(p.mu.log.tail.runs) == 0 {
 		return bundle.Location{}, false
 	}
-	for i := best + 1; i < len(l.tail); i++ {
-		if l.tail[i].maxTS > l.tail[best].maxTS {
-			best = i
-		}
-	}
-	return p.location(l.tail[best]), true
+	return p.locateTime(p.mu.log.tail.top())
 }
 
 func (p *Partition) location(r tailRun) bundle.Location {
 	return bundle.Location{
-		Object: p.set.objects.all()[r.object], Pos: uint64(r.pos), Len: r.length,
+		Object: p.lead.set.objects.all()[r.object], Pos: uint64(r.pos), Len: r.length,
 		Base: r.base, Next: r.next(), MaxTimestamp: r.maxTS, LeaderEpoch: epochAt(p.mu.log.epochs, r.base),
 	}
 }
@@ -90,7 +85,7 @@ func (p *Partition) EpochAt(offset int64) int32 {
 	return epochAt(p.mu.log.epochs, offset)
 }
 
-// Producers returns a copy of the committed state of the idempotent producers, in no order.
+// Producers returns a copy of the committed state of the idempotent producers, by id.
 func (p *Partition) Producers() []bundle.Producer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,9 +102,5 @@ func (s *Set) Bytes(id ID) int64 {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, l := int64(0), p.mu.log
-	for _, r := range l.tail[l.find(l.start):] {
-		n += int64(r.length)
-	}
-	return n
+	return p.mu.log.tail.bytes
 }

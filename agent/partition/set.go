@@ -2,6 +2,7 @@ package partition
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +19,10 @@ type Set struct {
 
 	mu struct {
 		sync.RWMutex
-		slots map[uint16]slot
+		slots map[uint16]*lead
 		parts map[ID]*Partition
+		// frozen are the slots that were left and that a pin may still name: they stay in snapshots, as they were then.
+		frozen map[uint16]slotLogs
 		// dropped are the topics deleted in this session, older the ones before the last maxDropped: their batches may still
 		// be under way, so they must not begin anew. Topic UUIDs are never used again.
 		dropped, older map[uuid.UUID]struct{}
@@ -29,15 +32,10 @@ type Set struct {
 // maxDropped bounds what is remembered of deleted topics: no request looked its topic up so many deletions ago.
 const maxDropped = 8192
 
-type slot struct {
-	epoch int32
-	open  bool // false while the slot-open record is not committed
-}
-
 // NewSet returns a Set that leads nothing.
 func NewSet(appender Appender) *Set {
 	s := &Set{appender: appender, objects: newObjects()}
-	s.mu.slots = map[uint16]slot{}
+	s.mu.slots, s.mu.frozen = map[uint16]*lead{}, map[uint16]slotLogs{}
 	s.mu.parts = map[ID]*Partition{}
 	s.mu.dropped = map[uuid.UUID]struct{}{}
 	return s
@@ -48,46 +46,62 @@ func NewSet(appender Appender) *Set {
 // was dropped stays away. Errors: ErrNotLeader, ErrLoading.
 func (s *Set) Get(id ID, topic string, slot uint16) (*Partition, error) {
 	s.mu.RLock()
-	sl, led := s.mu.slots[slot]
-	p := s.mu.parts[id]
+	l, p := s.mu.slots[slot], s.mu.parts[id]
+	open := l != nil && l.open
 	s.mu.RUnlock()
 	switch {
-	case !led:
+	case l == nil:
 		return nil, ErrNotLeader
-	case !sl.open:
+	case !open:
 		return nil, ErrLoading
 	case p != nil:
 		return p, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sl, led = s.mu.slots[slot]; !led || s.isDropped(id.Topic) {
+	switch l = s.mu.slots[slot]; {
+	case l == nil || s.isDropped(id.Topic):
 		return nil, ErrNotLeader
+	case !l.open:
+		return nil, ErrLoading
 	}
 	if p = s.mu.parts[id]; p == nil {
-		p = s.add(id, topic, slot, sl.epoch, newLog())
-		p.mu.log.open(sl.epoch)
+		empty := &log{}
+		empty.open(l.epoch)
+		p = s.add(id, topic, l, empty)
 	}
 	return p, nil
 }
 
-func (s *Set) add(id ID, topic string, slot uint16, epoch int32, l *log) *Partition {
-	p := &Partition{id: id, slot: slot, epoch: epoch, topic: topic, set: s}
-	p.mu.log, p.mu.end, p.mu.live = l, l.end, l.producers.clone()
+func (s *Set) add(id ID, topic string, l *lead, c *log) *Partition {
+	p := &Partition{id: id, lead: l, topic: topic}
+	p.mu.log, p.mu.end = c, c.end
 	s.mu.parts[id] = p
+	l.parts = append(l.parts, p)
 	return p
 }
 
-// Begin takes over the logs of slots that f replayed, as leader with the given epochs. Nothing is served yet: first a
-// snapshot of them must be durable, then the slot-open record committed, which Committed sees.
+// Begin takes over the logs of slots that f replayed, as leader with the given epochs, at any time. Nothing is served yet: first a
+// snapshot of them must be durable, then the slot-open record committed, which Committed sees. A slot that is being opened
+// begins anew; one that is open must be left first, and stays as it is. The frozen log of an earlier epoch stays in snapshots until
+// the slot is open. f may not be used for these slots again.
 func (s *Set) Begin(f *Fold, epochs map[uint16]int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for n, epoch := range epochs {
-		s.mu.slots[n] = slot{epoch: epoch}
-		for id, l := range f.logs[n] {
-			if !s.isDropped(id.Topic) {
-				s.add(id, f.names[id.Topic], n, epoch, l)
+		if old := s.mu.slots[n]; old != nil {
+			if old.open {
+				continue
+			}
+			s.remove(old) // nobody waits: it was never served
+		}
+		logs := f.logs[n]
+		delete(f.logs, n)
+		l := &lead{set: s, slot: n, epoch: epoch, parts: make([]*Partition, 0, len(logs))}
+		s.mu.slots[n] = l
+		for id, c := range logs {
+			if c.end > 0 && !s.isDropped(id.Topic) { // one that holds nothing is made when it is asked for
+				s.add(id, f.names[id.Topic], l, c)
 			}
 		}
 	}
@@ -105,22 +119,27 @@ func (s *Set) Slots() (epochs map[uint16]int32, open map[uint16]bool) {
 }
 
 // Committed applies the footer of a bundle of this session, right after its commit, in order. A footer that does not
-// continue the log is a fault of this program: the error must end the session before anything is acked on it.
+// continue the log, or holds a run of a slot that is not led under its epoch any more, is a fault of this program: the error
+// must end the session before anything is acked on it.
 func (s *Set) Committed(o bundle.Object, ft *bundle.Footer) error {
 	now := time.Now().UnixMilli()
 	s.openSlots(ft.Ops)
 	s.moveStarts(ft)
-	object := s.objects.add(o)
+	at := s.objects.add(o)
 	for i := range ft.Runs {
 		r := &ft.Runs[i]
 		id := ID{ft.Topics[r.Topic].ID, r.Partition}
 		s.mu.RLock()
-		p := s.mu.parts[id]
+		l, p := s.mu.slots[r.Slot], s.mu.parts[id]
 		s.mu.RUnlock()
+		if l == nil || l.epoch != r.LeaderEpoch {
+			return fmt.Errorf("commit bundle %d: run of %s-%d at offset %d: slot %d is not led under epoch %d", o.Seq, id.Topic, id.Index, r.Base, r.Slot, r.LeaderEpoch)
+		}
+		l.bytes.Add(uint64(r.Len))
 		if p == nil {
 			continue // the topic was deleted meanwhile
 		}
-		answered, ok := p.commit(r, ft.BatchesOf(r), object, now)
+		answered, ok := p.commit(r, ft.BatchesOf(r), at, now)
 		if !ok {
 			return fmt.Errorf("commit bundle %d: run of %s-%d at offset %d does not continue the log", o.Seq, p.topic, r.Partition, r.Base)
 		}
@@ -131,25 +150,26 @@ func (s *Set) Committed(o bundle.Object, ft *bundle.Footer) error {
 	return nil
 }
 
+// openSlots serves the slots whose slot-open record is committed. What was frozen of them has had its day.
 func (s *Set) openSlots(ops []bundle.Op) {
 	if len(ops) == 0 {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	opened := map[uint16]bool{}
 	for _, op := range ops {
-		if sl, led := s.mu.slots[op.Slot]; op.Kind == bundle.OpSlotOpen && led && sl.epoch == op.Epoch {
-			s.mu.slots[op.Slot] = slot{epoch: sl.epoch, open: true}
-			opened[op.Slot] = true
+		l := s.mu.slots[op.Slot]
+		if op.Kind != bundle.OpSlotOpen || l == nil || l.epoch != op.Epoch || l.open {
+			continue
 		}
-	}
-	for _, p := range s.mu.parts { // once, however many slots: a start opens all of them in one bundle
-		if opened[p.slot] {
+		for _, p := range l.parts {
 			p.mu.Lock()
-			p.mu.log.open(p.epoch)
+			p.mu.log = p.mu.log.own()
+			p.mu.log.open(l.epoch)
 			p.mu.Unlock()
 		}
+		l.open = true
+		delete(s.mu.frozen, op.Slot)
 	}
 }
 
@@ -162,12 +182,8 @@ func (s *Set) moveStarts(ft *bundle.Footer) {
 		s.mu.RLock()
 		p := s.mu.parts[ID{ft.Topics[op.Topic].ID, op.Partition}]
 		s.mu.RUnlock()
-		if p != nil {
-			p.mu.Lock()
-			if p.mu.log.moveStart(op.Offset) {
-				p.wakeAll()
-			}
-			p.mu.Unlock()
+		if p != nil && p.lead.epoch == op.Epoch {
+			p.moveStart(op.Offset)
 		}
 	}
 }
@@ -177,31 +193,37 @@ func (s *Set) End() {
 	s.mu.Lock()
 	parts := s.mu.parts
 	s.mu.parts = map[ID]*Partition{}
-	s.mu.slots = map[uint16]slot{}
+	s.mu.slots, s.mu.frozen = map[uint16]*lead{}, map[uint16]slotLogs{}
 	s.mu.Unlock()
 	for _, p := range parts {
-		s.closePartition(p)
+		refuse(p.close())
 	}
 }
 
-// Drop forgets the partitions of a deleted topic, for good.
+// Drop forgets the partitions of a deleted topic, for good, and what is frozen of them.
 func (s *Set) Drop(topic uuid.UUID) {
 	s.mu.Lock()
 	if len(s.mu.dropped) >= maxDropped {
 		s.mu.older, s.mu.dropped = s.mu.dropped, map[uuid.UUID]struct{}{}
 	}
 	s.mu.dropped[topic] = struct{}{}
-	var gone []*Partition
-	for id, p := range s.mu.parts {
-		if id.Topic == topic {
-			gone = append(gone, p)
-			delete(s.mu.parts, id)
-		}
+	var unanswered []duplicate
+	for _, l := range s.mu.slots {
+		l.parts = slices.DeleteFunc(l.parts, func(p *Partition) bool {
+			if p.id.Topic != topic {
+				return false
+			}
+			delete(s.mu.parts, p.id)
+			unanswered = append(unanswered, p.drop()...)
+			return true
+		})
+	}
+	for slot, f := range s.mu.frozen {
+		f.parts = slices.DeleteFunc(slices.Clone(f.parts), func(l namedLog) bool { return l.id.Topic == topic })
+		s.mu.frozen[slot] = f
 	}
 	s.mu.Unlock()
-	for _, p := range gone {
-		s.closePartition(p)
-	}
+	refuse(unanswered)
 }
 
 func (s *Set) isDropped(topic uuid.UUID) bool {
@@ -210,13 +232,13 @@ func (s *Set) isDropped(topic uuid.UUID) bool {
 	return now || before
 }
 
-func (s *Set) closePartition(p *Partition) {
-	for _, d := range p.close() {
+func refuse(unanswered []duplicate) {
+	for _, d := range unanswered {
 		d.done.Appended(d.tag, records.ErrFenced)
 	}
 }
 
-// ExpireProducers forgets idempotent producers that appended nothing for idle.
+// ExpireProducers forgets idempotent producers that appended nothing for idle. One with a batch under way is remembered by it.
 func (s *Set) ExpireProducers(idle time.Duration) {
 	before := time.Now().Add(-idle).UnixMilli()
 	s.mu.RLock()
@@ -227,8 +249,10 @@ func (s *Set) ExpireProducers(idle time.Duration) {
 	s.mu.RUnlock()
 	for _, p := range parts {
 		p.mu.Lock()
-		p.mu.live.expire(before)
-		p.mu.log.producers.expire(before)
+		if p.mu.log.producers.expired(before) {
+			p.mu.log = p.mu.log.own()
+			p.mu.log.producers.expire(before)
+		}
 		p.mu.Unlock()
 	}
 }

@@ -12,75 +12,99 @@ import (
 
 // Snapshot is the committed state of slots at one moment between two commits.
 type Snapshot struct {
-	slots   []bundle.Slot
-	parts   []capture
+	slots   []slotLogs
 	objects []bundle.Object
 }
 
-// capture shares the tail with the log, which only ever appends to it, and owns the rest.
-type capture struct {
-	id         ID
-	name       string
-	slot       uint16
-	start, end int64
-	epochs     []bundle.Epoch
-	tail       []tailRun
-	producers  []bundle.Producer
+// slotLogs is the logs of a slot as they were under an epoch. The logs are shared: nobody changes them any more.
+type slotLogs struct {
+	slot  uint16
+	epoch int32
+	parts []namedLog
 }
 
-// Capture takes the committed state of the slots that are served, never what is only appended: a fail-over to it must not
-// take a retry of an uncommitted batch for a duplicate. It is cheap, and must be called where commits are applied, so that
-// it lies between two of them; Footer does the long part.
-func (s *Set) Capture() *Snapshot { return s.capture(true) }
+type namedLog struct {
+	id   ID
+	name string // of the topic
+	log  *log
+}
 
-// CaptureOpening takes the state of the slots that are being opened: what their slot-open records will name.
-func (s *Set) CaptureOpening() *Snapshot { return s.capture(false) }
-
-func (s *Set) capture(open bool) *Snapshot {
+// Capture takes the committed state of every slot that is served, and of those that were left, as they were then, under the
+// epoch of that time, until they are served again. Never what is only appended: a fail-over to it must not take a retry of
+// an uncommitted batch for a duplicate. It copies no log, and must be called where commits are applied, so that it lies
+// between two of them; Footer does the long part.
+func (s *Set) Capture() *Snapshot {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	snap := &Snapshot{objects: s.objects.all()}
-	for n, sl := range s.mu.slots {
-		if sl.open == open {
-			snap.slots = append(snap.slots, bundle.Slot{Slot: n, Epoch: sl.epoch})
+	for _, l := range s.mu.slots {
+		if l.open {
+			snap.slots = append(snap.slots, l.share())
 		}
 	}
-	for _, p := range s.mu.parts {
-		if s.mu.slots[p.slot].open != open {
-			continue
+	for slot, f := range s.mu.frozen {
+		if l := s.mu.slots[slot]; l == nil || !l.open {
+			f.parts = slices.Clone(f.parts) // Footer sorts
+			snap.slots = append(snap.slots, f)
 		}
-		p.mu.Lock()
-		l := p.mu.log
-		if l.end > 0 {
-			snap.parts = append(snap.parts, capture{
-				id: p.id, name: p.topic, slot: p.slot, start: l.start, end: l.end,
-				epochs: slices.Clone(l.epochs), tail: slices.Clip(l.tail), producers: l.producers.list(),
-			})
-		}
-		p.mu.Unlock()
 	}
 	return snap
 }
 
+// CaptureOpening takes the state of the slots named that are being opened under these epochs: what their slot-open records
+// will name.
+func (s *Set) CaptureOpening(slots map[uint16]int32) *Snapshot {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	snap := &Snapshot{objects: s.objects.all()}
+	for slot, epoch := range slots {
+		if l := s.mu.slots[slot]; l != nil && !l.open && l.epoch == epoch {
+			snap.slots = append(snap.slots, l.share())
+		}
+	}
+	return snap
+}
+
+// share returns the logs of a slot as they are. The next change of one begins with a copy of it.
+func (l *lead) share() slotLogs {
+	out := slotLogs{slot: l.slot, epoch: l.epoch, parts: make([]namedLog, 0, len(l.parts))}
+	for _, p := range l.parts {
+		p.mu.Lock()
+		if c := p.mu.log; c.end > 0 {
+			c.shared = true
+			out.parts = append(out.parts, namedLog{p.id, p.topic, c})
+		}
+		p.mu.Unlock()
+	}
+	return out
+}
+
 // Footer returns the snapshot as sections of a SNAP bundle.
 func (s *Snapshot) Footer() *bundle.Footer {
-	slices.SortFunc(s.slots, func(a, b bundle.Slot) int { return cmp.Compare(a.Slot, b.Slot) })
-	slices.SortFunc(s.parts, func(a, b capture) int {
-		return cmp.Or(cmp.Compare(a.slot, b.slot), bytes.Compare(a.id.Topic[:], b.id.Topic[:]), cmp.Compare(a.id.Index, b.id.Index))
-	})
-	f := &bundle.Footer{Slots: s.slots}
+	slices.SortFunc(s.slots, func(a, b slotLogs) int { return cmp.Compare(a.slot, b.slot) })
+	var parts, runs, epochs, producers int
+	for _, sl := range s.slots {
+		slices.SortFunc(sl.parts, func(a, b namedLog) int {
+			return cmp.Or(bytes.Compare(a.id.Topic[:], b.id.Topic[:]), cmp.Compare(a.id.Index, b.id.Index))
+		})
+		for i := range sl.parts {
+			l := sl.parts[i].log
+			parts, runs, epochs, producers = parts+1, runs+len(l.tail.runs), epochs+len(l.epochs), producers+len(l.producers)
+		}
+	}
+	f := &bundle.Footer{
+		Slots: make([]bundle.Slot, 0, len(s.slots)), Partitions: make([]bundle.Partition, 0, parts), Epochs: make([]bundle.Epoch, 0, epochs),
+		Producers: make([]bundle.Producer, 0, producers), Runs: make([]bundle.Run, 0, runs), Refs: make([]bundle.Ref, 0, runs),
+	}
 	topics := s.topics(f)
 	objects := map[uint32]uint32{} // number in the table: index in the section
-	parts := s.parts
-	for i := range f.Slots {
-		sl := &f.Slots[i]
-		sl.FirstRun = uint32(len(f.Runs))
-		for len(parts) > 0 && parts[0].slot == sl.Slot {
-			c := &parts[0]
-			c.appendTo(f, topics[c.id.Topic], s.objects, objects)
-			parts = parts[1:]
+	for _, sl := range s.slots {
+		first := uint32(len(f.Runs))
+		for i := range sl.parts {
+			p := &sl.parts[i]
+			p.appendTo(f, sl.slot, topics[p.id.Topic], s.objects, objects)
 		}
-		sl.Runs = uint32(len(f.Runs)) - sl.FirstRun
+		f.Slots = append(f.Slots, bundle.Slot{Slot: sl.slot, Epoch: sl.epoch, FirstRun: first, Runs: uint32(len(f.Runs)) - first})
 	}
 	return f
 }
@@ -88,11 +112,13 @@ func (s *Snapshot) Footer() *bundle.Footer {
 // topics lists the topics in f, in the order of their ids, which is that of the runs within a slot.
 func (s *Snapshot) topics(f *bundle.Footer) map[uuid.UUID]uint32 {
 	indexes := map[uuid.UUID]uint32{}
-	for i := range s.parts {
-		c := &s.parts[i]
-		if _, ok := indexes[c.id.Topic]; !ok {
-			indexes[c.id.Topic] = 0
-			f.Topics = append(f.Topics, bundle.Topic{ID: c.id.Topic, Name: c.name})
+	for _, sl := range s.slots {
+		for i := range sl.parts {
+			p := &sl.parts[i]
+			if _, ok := indexes[p.id.Topic]; !ok {
+				indexes[p.id.Topic] = 0
+				f.Topics = append(f.Topics, bundle.Topic{ID: p.id.Topic, Name: p.name})
+			}
 		}
 	}
 	slices.SortFunc(f.Topics, func(a, b bundle.Topic) int { return bytes.Compare(a.ID[:], b.ID[:]) })
@@ -102,15 +128,17 @@ func (s *Snapshot) topics(f *bundle.Footer) map[uuid.UUID]uint32 {
 	return indexes
 }
 
-func (c *capture) appendTo(f *bundle.Footer, topic uint32, table []bundle.Object, objects map[uint32]uint32) {
+func (p *namedLog) appendTo(f *bundle.Footer, slot uint16, topic uint32, table []bundle.Object, objects map[uint32]uint32) {
+	l := p.log
 	f.Partitions = append(f.Partitions, bundle.Partition{
-		Topic: topic, Partition: c.id.Index, Slot: c.slot, LogStart: c.start, LogEnd: c.end,
-		Epochs: uint32(len(c.epochs)), Producers: uint32(len(c.producers)),
+		Topic: topic, Partition: p.id.Index, Slot: slot, LogStart: l.start, LogEnd: l.end,
+		Epochs: uint32(len(l.epochs)), Producers: uint32(len(l.producers)),
 	})
-	f.Epochs = append(f.Epochs, c.epochs...)
-	slices.SortFunc(c.producers, func(a, b bundle.Producer) int { return cmp.Compare(a.ID, b.ID) })
-	f.Producers = append(f.Producers, c.producers...)
-	for _, r := range c.tail {
+	f.Epochs = append(f.Epochs, l.epochs...)
+	for _, pr := range l.producers {
+		f.Producers = append(f.Producers, *pr)
+	}
+	for _, r := range l.tail.runs {
 		o, ok := objects[r.object]
 		if !ok {
 			o = uint32(len(f.Objects))
@@ -119,7 +147,7 @@ func (c *capture) appendTo(f *bundle.Footer, topic uint32, table []bundle.Object
 		}
 		f.Refs = append(f.Refs, bundle.Ref{Object: o})
 		f.Runs = append(f.Runs, bundle.Run{
-			Topic: topic, Partition: c.id.Index, Slot: c.slot, LeaderEpoch: epochAt(c.epochs, r.base),
+			Topic: topic, Partition: p.id.Index, Slot: slot, LeaderEpoch: epochAt(l.epochs, r.base),
 			Base: r.base, Next: r.next(), Pos: uint64(r.pos), Len: r.length, MaxTimestamp: r.maxTS,
 		})
 	}

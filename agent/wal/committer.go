@@ -23,7 +23,7 @@ type committer struct {
 // runCommitter commits what lands and keeps the session alive, until ctx ends, the session is over or the log is closed.
 func (l *Log) runCommitter(ctx context.Context) error {
 	c := &committer{Log: l, prefix: newPrefix(), landed: map[uint64]*flush{}, lastWrite: time.Now()}
-	c.snap.last = time.Now()
+	c.snap.last, c.snap.done = time.Now(), make(chan snapshotEnd, 1)
 	defer c.abandon()
 	closing := l.closing
 	beat := time.NewTimer(l.cfg.Heartbeat)
@@ -35,6 +35,10 @@ func (l *Log) runCommitter(ctx context.Context) error {
 		case <-beat.C:
 		case <-closing:
 			closing = nil
+		case who := <-l.wanted:
+			c.snap.wanted = append(c.snap.wanted, who)
+		case end := <-c.snap.done:
+			c.snapshotDone(ctx, end)
 		case err := <-l.fatal:
 			return err
 		case <-ctx.Done():
@@ -43,8 +47,9 @@ func (l *Log) runCommitter(ctx context.Context) error {
 		if err := c.write(ctx); err != nil {
 			return err
 		}
+		c.snapshotIfDue(ctx)
 		if closing == nil && c.finished() {
-			c.snapshotNow(ctx)
+			c.snapshotLast(ctx)
 			close(l.closed)
 			return nil
 		}
@@ -124,7 +129,6 @@ func (c *committer) settle(ctx context.Context, v verdict, committed uint64) err
 		return records.ErrFenced
 	}
 	c.wake() // the flusher may have waited for the commit
-	c.snapshotIfDue(ctx)
 	return nil
 }
 
@@ -148,12 +152,15 @@ func (c *committer) advance(committed uint64) error {
 		delete(c.landed, seq)
 		c.metrics.done(f)
 		f.settle(c.Log, nil)
+		c.passed(seq)
 	}
 	return nil
 }
 
 // abandon hands over what landed and was not committed.
 func (c *committer) abandon() {
+	tell(&c.snap.wanted, records.ErrFenced)
+	tell(&c.snap.serving, records.ErrFenced)
 	for _, f := range c.landed {
 		c.fail(f)
 	}

@@ -64,7 +64,7 @@ func (l *Log) cut(now time.Time) (*flush, time.Duration) {
 	l.mu.Lock()
 	yes, wait := l.policy.decide(buffered{
 		entries: len(l.mu.buffer) + len(l.mu.ops), bytes: l.mu.bytes, lastFlush: l.mu.lastFlush, flying: l.mu.flying,
-		next: l.mu.next, committed: l.mu.committed, pressure: pressure, closing: l.mu.closing,
+		next: l.mu.next, committed: l.mu.committed, pressure: pressure, hurry: l.mu.closing || l.inHurry(),
 	}, now)
 	if !yes || l.mu.over {
 		l.mu.Unlock()
@@ -82,6 +82,8 @@ func (l *Log) cut(now time.Time) (*flush, time.Duration) {
 	ops := l.mu.ops
 	l.mu.ops = nil
 	l.mu.bytes -= size
+	l.mu.taken += uint64(n)
+	l.seal(l.mu.next)
 	f := &flush{seq: l.mu.next, ops: ops, cut: now, before: l.mu.lastFlush}
 	l.mu.next++
 	l.mu.flying++

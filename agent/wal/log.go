@@ -89,12 +89,13 @@ type Log struct {
 	policy  policy
 	key     metastore.Key // of the session item
 
-	kick    chan struct{} // to the flusher
-	durable chan *flush   // PUTs that landed; has room for all that may be under way
-	closing chan struct{} // closed by Close
-	closed  chan struct{} // closed when closing and everything is committed
-	ended   chan struct{} // closed when the session is over
-	fatal   chan error    // a PUT that can never succeed; room for one
+	kick    chan struct{}   // to the flusher
+	wanted  chan chan error // who wants a snapshot now
+	durable chan *flush     // PUTs that landed; has room for all that may be under way
+	closing chan struct{}   // closed by Close
+	closed  chan struct{}   // closed when closing and everything is committed
+	ended   chan struct{}   // closed when the session is over
+	fatal   chan error      // a PUT that can never succeed; room for one
 	wg      sync.WaitGroup
 
 	mu struct {
@@ -106,6 +107,11 @@ type Log struct {
 		flying    int
 		next      uint64
 		committed uint64
+		applied   uint64 // committed, the Sink saw it, and everybody was told
+		queued    uint64 // entries that ever came into buffer
+		taken     uint64 // of these, how many were cut
+		barriers  []*barrier
+		snap      uint64 // the session item names a snapshot of the log up to here
 		closing   bool
 		stopAt    time.Time // when Close stops waiting; zero: never
 		over      bool      // ended
@@ -132,7 +138,7 @@ func New(cfg Config, store objstore.Store, facts metastore.Store, pool *memory.P
 		cfg: cfg, store: store, facts: facts, pool: pool, budget: budget, sink: sink, logger: logger, metrics: newMetrics(),
 		policy: policy{interval: cfg.Interval, bytes: cfg.FlushBytes, inFlight: cfg.InFlight, ahead: uint64(cfg.Ahead)},
 		key:    cfg.Cluster.SessionKey(cfg.Session),
-		kick:   make(chan struct{}, 1), durable: make(chan *flush, cfg.Ahead),
+		kick:   make(chan struct{}, 1), wanted: make(chan chan error), durable: make(chan *flush, cfg.Ahead),
 		closing: make(chan struct{}), closed: make(chan struct{}), ended: make(chan struct{}), fatal: make(chan error, 1),
 	}
 	l.mu.next = 1
@@ -151,6 +157,7 @@ func (l *Log) Append(e Entry) {
 	was := l.mu.bytes
 	l.mu.buffer = append(l.mu.buffer, e)
 	l.mu.bytes += int64(len(e.Batch))
+	l.mu.queued++
 	wake := len(l.mu.buffer) == 1 || was < l.policy.bytes && l.mu.bytes >= l.policy.bytes
 	l.mu.Unlock()
 	if wake || l.budget.Pressure() {
@@ -161,30 +168,38 @@ func (l *Log) Append(e Entry) {
 // Control queues control operations, all for one bundle, and waits until they are committed. Errors: records.ErrFenced, or that
 // of ctx, and then the outcome is unknown.
 func (l *Log) Control(ctx context.Context, ops []Control) error {
-	if len(ops) == 0 {
-		return nil
-	}
 	done := make(chan error, 1)
-	l.mu.Lock()
-	if l.mu.over || l.mu.closing {
-		l.mu.Unlock()
-		return records.ErrFenced
-	}
-	for i, op := range ops {
-		c := control{Control: op}
-		if i == len(ops)-1 {
-			c.done = func(err error) { done <- err }
-		}
-		l.mu.ops = append(l.mu.ops, c)
-	}
-	l.mu.Unlock()
-	l.wake()
+	l.Queue(ops, func(err error) { done <- err })
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Queue queues control operations, all for one bundle, and does not wait. done is called once, with nil when they are
+// committed and the Sink saw it, or with records.ErrFenced when they never will be; it must not block.
+func (l *Log) Queue(ops []Control, done func(error)) {
+	if len(ops) == 0 {
+		done(nil)
+		return
+	}
+	l.mu.Lock()
+	if l.mu.over || l.mu.closing {
+		l.mu.Unlock()
+		done(records.ErrFenced)
+		return
+	}
+	for i, op := range ops {
+		c := control{Control: op}
+		if i == len(ops)-1 {
+			c.done = done
+		}
+		l.mu.ops = append(l.mu.ops, c)
+	}
+	l.mu.Unlock()
+	l.wake()
 }
 
 func (l *Log) wake() {
@@ -250,8 +265,8 @@ func (l *Log) Close(ctx context.Context) error {
 func (l *Log) end() {
 	l.mu.Lock()
 	l.mu.over = true
-	buffer, ops, failed := l.mu.buffer, l.mu.ops, l.mu.failed
-	l.mu.buffer, l.mu.ops, l.mu.failed = nil, nil, nil
+	buffer, ops, failed, barriers := l.mu.buffer, l.mu.ops, l.mu.failed, l.mu.barriers
+	l.mu.buffer, l.mu.ops, l.mu.failed, l.mu.barriers = nil, nil, nil, nil
 	l.mu.Unlock()
 	close(l.ended)
 	l.sink.Ended()
@@ -261,6 +276,9 @@ func (l *Log) end() {
 	refuse(buffer)
 	for _, c := range ops {
 		c.settle(records.ErrFenced)
+	}
+	for _, b := range barriers {
+		b.done <- records.ErrFenced
 	}
 }
 

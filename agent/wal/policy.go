@@ -21,7 +21,7 @@ type buffered struct {
 	next      uint64    // sequence number of the next flush
 	committed uint64
 	pressure  bool // the agent's memory budget runs low
-	closing   bool // nothing more will come
+	hurry     bool // somebody waits for all of it to be committed: a barrier, or Close
 }
 
 // decide says whether to flush now, and if not, when to look again (0: when something happens). A batch that comes when
@@ -30,7 +30,7 @@ func (p policy) decide(b buffered, now time.Time) (flush bool, again time.Durati
 	switch {
 	case b.entries == 0 || b.flying >= p.inFlight || b.next > b.committed+p.ahead:
 		return false, 0
-	case b.closing || b.bytes >= p.bytes || b.pressure && b.bytes >= p.bytes/8:
+	case b.hurry || b.bytes >= p.bytes || b.pressure && b.bytes >= p.bytes/8:
 		return true, 0
 	}
 	wait := p.interval - now.Sub(b.lastFlush)

@@ -1,11 +1,14 @@
 package wal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,119 +39,154 @@ type Takeover struct {
 
 // Fold is what a replay feeds.
 type Fold interface {
-	// Snapshot takes over the state of the slots that want holds.
+	// Snapshot takes over the state of the slots that want holds, in place of what it had of them.
 	Snapshot(f *bundle.Footer, want func(slot uint16) bool) error
-	// Apply adds a committed bundle, in order, as far as it concerns slots that want holds. now is in ms since 1970.
-	Apply(o bundle.Object, f *bundle.Footer, want func(slot uint16) bool, now int64) error
+	// Apply adds a committed bundle, in order, as far as it concerns slots that want holds under that epoch. now is in ms
+	// since 1970.
+	Apply(o bundle.Object, f *bundle.Footer, want func(slot uint16, epoch int32) bool, now int64) error
 }
 
 // Stats says what a replay read.
 type Stats struct{ Sessions, Snapshots, Footers int }
 
-// Replay rebuilds the logs of slots. Each slot's log is whole in one session: the newest of its From that committed a
-// slot-open of it under the epoch that the entry names; the snapshot that this session opened with, or a later one, holds all
-// that came before. Sessions after it never served the slot, so they hold nothing of it. A slot that no session opened
-// is empty.
+// entry is what a replay wants of a session for one slot: an entry of its From.
+type entry struct {
+	epoch int32
+	end   uint64
+}
+
+// Replay rebuilds the logs of slots. Each slot's log is whole in one session: the newest of its From that served it under the epoch that
+// the entry names, which its snapshot says, or a slot-open below the entry's end; the snapshot that this session opened with, or
+// a later one, holds all that came before. Sessions after it never served the slot, so they hold nothing of it. A slot that no
+// session served is empty. A session may still be ACTIVE: then it handed the slots over, and nothing of theirs lies beyond the
+// ends.
 func (r *Replayer) Replay(ctx context.Context, slots []Takeover, fold Fold) (Stats, error) {
 	ctx = objstore.WithPurpose(ctx, objstore.PurposeRecover)
 	var stats Stats
-	type depth struct{ t, left int } // slots[t].From[:left] is still to be looked at
-	var open []depth
+	left := make([]int, len(slots)) // slots[i].From[:left[i]] is still to be looked at
 	for i, t := range slots {
-		open = append(open, depth{i, len(t.From)})
+		left[i] = len(t.From)
 	}
 	for {
-		// All slots whose newest unread entry is the same session are served by one reading of it.
-		wanted := map[uuid.UUID]map[uint16]int32{} // session: slot: epoch of the entry
-		for i := range open {
-			if d := &open[i]; d.left > 0 {
-				from := slots[d.t].From[d.left-1]
+		// All slots whose newest unread entry is the same session are served by one reading of it. One that comes to this
+		// session later in its list, perhaps again, asks by itself then.
+		wanted := map[uuid.UUID]map[uint16]entry{}
+		for i, t := range slots {
+			if left[i] > 0 {
+				from := t.From[left[i]-1]
 				if wanted[from.Session] == nil {
-					wanted[from.Session] = map[uint16]int32{}
+					wanted[from.Session] = map[uint16]entry{}
 				}
-				wanted[from.Session][slots[d.t].Slot] = from.Epoch
+				wanted[from.Session][t.Slot] = entry{from.Epoch, uint64(from.End)}
 			}
 		}
 		if len(wanted) == 0 {
 			return stats, nil
 		}
-		for session, epochs := range wanted {
-			found, err := r.session(ctx, session, epochs, fold, &stats)
+		for _, session := range slices.SortedFunc(maps.Keys(wanted), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }) {
+			found, err := r.session(ctx, session, wanted[session], fold, &stats)
 			if err != nil {
 				return stats, fmt.Errorf("replay session %s: %w", session, err)
 			}
-			for i := range open {
-				// A slot whose turn at this session comes later in its list was not asked for: it stays as it is.
-				d := &open[i]
-				if _, asked := epochs[slots[d.t].Slot]; !asked {
+			for i, t := range slots {
+				if _, asked := wanted[session][t.Slot]; !asked {
 					continue
 				}
-				if d.left--; found[slots[d.t].Slot] {
-					d.left = 0
+				if left[i]--; found[t.Slot] {
+					left[i] = 0
 				}
 			}
 		}
 	}
 }
 
-// session feeds fold with the slots that the session opened under the epochs given, and returns which these are.
-func (r *Replayer) session(ctx context.Context, id uuid.UUID, epochs map[uint16]int32, fold Fold, stats *Stats) (map[uint16]bool, error) {
+// session feeds fold with the slots that the session served under the epochs of the entries, and returns which these are.
+func (r *Replayer) session(ctx context.Context, id uuid.UUID, entries map[uint16]entry, fold Fold, stats *Stats) (map[uint16]bool, error) {
+	stats.Sessions++
+	s, err := r.item(ctx, id)
+	for try := 0; err == nil; try++ {
+		if s.State == records.Drained {
+			return nil, nil // the state says that it holds nothing
+		}
+		p := pass{Replayer: r, session: id, entries: entries, found: map[uint16]bool{}, fold: fold, stats: stats}
+		damage := p.read(ctx, s)
+		if damage == nil {
+			return p.found, nil
+		}
+		if !errors.Is(damage, objstore.ErrNotFound) || try == rereads {
+			return nil, damage
+		}
+		// What is not there any more may be superseded: by a newer snapshot, or because nobody needs the session.
+		old := s
+		if s, err = r.item(ctx, id); err == nil && s.State != records.Drained && s.Snap == old.Snap {
+			return nil, damage
+		}
+	}
+	return nil, err
+}
+
+// rereads is how often a session is read again because its item went on under the replay.
+const rereads = 3
+
+// item reads a session item.
+func (r *Replayer) item(ctx context.Context, id uuid.UUID) (s records.Session, err error) {
 	var item metastore.Item
-	err := r.patiently(ctx, metaTime, func(ctx context.Context) (err error) {
+	err = r.patiently(ctx, metaTime, func(ctx context.Context) (err error) {
 		item, err = r.Facts.Get(ctx, r.Cluster.SessionKey(id), metastore.Consistent)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return s, err
 	}
-	s, err := records.DecodeSession(item)
-	if err != nil {
-		return nil, err
-	}
-	switch s.State {
-	case records.Drained:
-		return nil, nil // the state says that it holds nothing
-	case records.Sealed, records.Closed:
-	default:
-		return nil, fmt.Errorf("it is %s, and its end is not known", s.State)
-	}
-	stats.Sessions++
-	p := pass{Replayer: r, session: id, epochs: epochs, found: map[uint16]bool{}, fold: fold, stats: stats}
-	if s.Snap > 0 {
-		if err := p.snapshot(ctx, r.Keys.Snapshot(id, uint64(s.Snap), s.SnapID)); err != nil {
-			return nil, err
-		}
-	}
-	if err := p.footers(ctx, uint64(s.Snap)+1, uint64(s.End)); err != nil {
-		return nil, err
-	}
-	return p.found, nil
+	return records.DecodeSession(item)
 }
 
 // pass is one reading of one session.
 type pass struct {
 	*Replayer
 	session uuid.UUID
-	epochs  map[uint16]int32
-	found   map[uint16]bool // slots opened so far
+	entries map[uint16]entry
+	found   map[uint16]bool // slots served so far
 	fold    Fold
 	stats   *Stats
 }
 
-func (p *pass) has(slot uint16) bool { return p.found[slot] }
+// read feeds the snapshot that the item names and the footers after it.
+func (p *pass) read(ctx context.Context, s records.Session) error {
+	end := uint64(0)
+	asked := &bundle.Footer{}
+	for slot, e := range p.entries {
+		end = max(end, e.end)
+		asked.Slots = append(asked.Slots, bundle.Slot{Slot: slot})
+	}
+	// A slot begins empty, whatever an earlier try may have left.
+	if err := p.fold.Snapshot(asked, func(uint16) bool { return true }); err != nil {
+		return err
+	}
+	if s.Snap > 0 {
+		if err := p.snapshot(ctx, p.Keys.Snapshot(p.session, uint64(s.Snap), s.SnapID)); err != nil {
+			return err
+		}
+	}
+	return p.footers(ctx, uint64(s.Snap)+1, end)
+}
 
-// snapshot feeds the slots that a snapshot says were open under the wanted epoch.
+// snapshot feeds the slots that a snapshot says were served under the wanted epoch. One that covers more than the entry's end
+// holds what there was at the end: after it nothing was written.
 func (p *pass) snapshot(ctx context.Context, key string) error {
 	f, err := p.load(ctx, key)
 	if err != nil {
 		return err
 	}
 	for _, s := range f.Slots {
-		if epoch, ok := p.epochs[s.Slot]; ok && epoch == s.Epoch {
+		if e, ok := p.entries[s.Slot]; ok && e.epoch == s.Epoch {
 			p.found[s.Slot] = true
 		}
 	}
-	return p.fold.Snapshot(f, p.has)
+	if err := p.fold.Snapshot(f, func(slot uint16) bool { return p.found[slot] }); err != nil {
+		return fmt.Errorf("snapshot %s: %w", key, err)
+	}
+	return nil
 }
 
 // load gets a snapshot.
@@ -206,8 +244,8 @@ func (p *pass) footers(ctx context.Context, from, end uint64) error {
 		}
 		if failed = got.err; failed == nil {
 			p.stats.Footers++
-			if failed = p.opened(ctx, got.f); failed == nil {
-				failed = p.fold.Apply(got.o, got.f, p.has, now)
+			if failed = p.opened(ctx, got.f, got.o.Seq); failed == nil {
+				failed = p.fold.Apply(got.o, got.f, p.wants(got.o.Seq), now)
 			}
 		}
 		if failed != nil {
@@ -220,31 +258,39 @@ func (p *pass) footers(ctx context.Context, from, end uint64) error {
 	return failed
 }
 
-// opened takes over the slots that a bundle opens, from the snapshot that its slot-open records name.
-func (p *pass) opened(ctx context.Context, f *bundle.Footer) error {
-	loaded := map[string]map[uint16]bool{}
+// wants returns which runs of bundle seq belong to the log: those of a slot found, under the epoch of its entry, below its end.
+func (p *pass) wants(seq uint64) func(slot uint16, epoch int32) bool {
+	return func(slot uint16, epoch int32) bool {
+		e := p.entries[slot]
+		return p.found[slot] && epoch == e.epoch && seq < e.end
+	}
+}
+
+// opened takes over the slots that a bundle opens, from the snapshot that its slot-open records name. A record without one
+// opens an empty slot.
+func (p *pass) opened(ctx context.Context, f *bundle.Footer, seq uint64) error {
+	byKey := map[string]map[uint16]bool{}
 	for _, op := range f.Ops {
-		epoch, ok := p.epochs[op.Slot]
-		if op.Kind != bundle.OpSlotOpen || !ok || epoch != op.Epoch {
+		e, ok := p.entries[op.Slot]
+		if op.Kind != bundle.OpSlotOpen || !ok || e.epoch != op.Epoch || seq >= e.end {
 			continue
 		}
-		if loaded[op.Key] == nil {
-			loaded[op.Key] = map[uint16]bool{}
+		if byKey[op.Key] == nil {
+			byKey[op.Key] = map[uint16]bool{}
 		}
-		loaded[op.Key][op.Slot] = true
+		byKey[op.Key][op.Slot] = true
+		p.found[op.Slot] = true
 	}
-	for key, slots := range loaded {
-		if key != "" {
-			snap, err := p.load(ctx, key)
-			if err != nil {
-				return err
-			}
-			if err := p.fold.Snapshot(snap, func(slot uint16) bool { return slots[slot] }); err != nil {
-				return fmt.Errorf("snapshot %s: %w", key, err)
-			}
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		if key == "" {
+			continue
 		}
-		for slot := range slots {
-			p.found[slot] = true
+		snap, err := p.load(ctx, key)
+		if err != nil {
+			return err
+		}
+		if err := p.fold.Snapshot(snap, func(slot uint16) bool { return byKey[key][slot] }); err != nil {
+			return fmt.Errorf("snapshot %s: %w", key, err)
 		}
 	}
 	return nil

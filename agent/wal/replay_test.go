@@ -26,16 +26,19 @@ type ledger map[uint16]string
 
 func (l ledger) Snapshot(f *bundle.Footer, want func(uint16) bool) error {
 	for _, s := range f.Slots {
-		if want(s.Slot) {
+		if !want(s.Slot) {
+			continue
+		}
+		if delete(l, s.Slot); s.Epoch > 0 {
 			l[s.Slot] = fmt.Sprintf("snapshot(epoch %d)", s.Epoch)
 		}
 	}
 	return nil
 }
 
-func (l ledger) Apply(o bundle.Object, f *bundle.Footer, want func(uint16) bool, _ int64) error {
+func (l ledger) Apply(o bundle.Object, f *bundle.Footer, want func(uint16, int32) bool, _ int64) error {
 	for _, r := range f.Runs {
-		if want(r.Slot) {
+		if want(r.Slot, r.LeaderEpoch) {
 			l[r.Slot] = strings.TrimSpace(fmt.Sprintf("%s %d", l[r.Slot], o.Seq))
 		}
 	}
@@ -47,10 +50,12 @@ type past struct {
 	t     *testing.T
 	r     Replayer
 	facts metastore.Store
+	ends  map[uuid.UUID]int64
+	epoch map[uint16]int32 // under which runs are written; of the last slot-open
 }
 
 func newPast(t *testing.T) *past {
-	p := &past{t: t, facts: factsmem.New()}
+	p := &past{t: t, facts: factsmem.New(), ends: map[uuid.UUID]int64{}, epoch: map[uint16]int32{}}
 	p.r = Replayer{Store: objmem.New(), Facts: p.facts, Keys: objstore.Keys{Cluster: "c"}, Cluster: "c", ClusterID: uuid.New(), Parallel: 4, Logger: slog.New(slog.DiscardHandler)}
 	return p
 }
@@ -69,13 +74,14 @@ func (p *past) session(state records.State, snap int64, snapID uuid.UUID, steps 
 		f := &bundle.Footer{}
 		for slot, epoch := range st.open {
 			f.Ops = append(f.Ops, bundle.Op{Kind: bundle.OpSlotOpen, Slot: slot, Epoch: epoch, Key: st.key})
+			p.epoch[slot] = epoch
 		}
 		body := bundle.AppendHeader(nil, bundle.Header{Kind: bundle.WAL, Cluster: p.r.ClusterID, Session: id, Seq: uint64(i + 1)})
 		for _, slot := range st.write {
 			b := batch(p.t, 0, 10)
 			f.Topics = []bundle.Topic{{ID: testTopic, Name: "t"}}
-			f.Slots = append(f.Slots, bundle.Slot{Slot: slot, FirstRun: uint32(len(f.Runs)), Runs: 1})
-			f.Runs = append(f.Runs, bundle.Run{Slot: slot, Next: 1, Pos: uint64(len(body)), Len: uint32(len(b)), Batches: 1, FirstBatch: uint32(len(f.Runs))})
+			f.Slots = append(f.Slots, bundle.Slot{Slot: slot, Epoch: p.epoch[slot], FirstRun: uint32(len(f.Runs)), Runs: 1})
+			f.Runs = append(f.Runs, bundle.Run{Slot: slot, LeaderEpoch: p.epoch[slot], Next: 1, Pos: uint64(len(body)), Len: uint32(len(b)), Batches: 1, FirstBatch: uint32(len(f.Runs))})
 			f.Batches = append(f.Batches, bundle.Batch{Len: uint32(len(b)), ProducerID: -1, Records: 1})
 			body = append(body, b...)
 		}
@@ -87,6 +93,7 @@ func (p *past) session(state records.State, snap int64, snapID uuid.UUID, steps 
 
 func (p *past) end(id uuid.UUID, state records.State, snap int64, snapID uuid.UUID, end int64) {
 	p.t.Helper()
+	p.ends[id] = end
 	s := records.Session{Agent: "a", State: state, Committed: end - 1, Snap: snap, SnapID: snapID, End: end}
 	if _, err := p.facts.Write(p.t.Context(), metastore.Op{Kind: metastore.OpPut, Key: p.r.Cluster.SessionKey(id), Set: s.Item()}); err != nil {
 		p.t.Fatal(err)
@@ -122,7 +129,9 @@ func (p *past) replay(want string, slot uint16, from ...records.From) Stats {
 
 func open(slot uint16, epoch int32) map[uint16]int32 { return map[uint16]int32{slot: epoch} }
 
-func from(id uuid.UUID, epoch int32) records.From { return records.From{Session: id, Epoch: epoch} }
+func (p *past) from(id uuid.UUID, epoch int32) records.From {
+	return records.From{Session: id, End: p.ends[id], Epoch: epoch}
+}
 
 func TestReplayFooters(t *testing.T) {
 	p := newPast(t)
@@ -135,10 +144,10 @@ func TestReplayFooters(t *testing.T) {
 	for seq := 2; seq <= 40; seq += 2 {
 		want += fmt.Sprintf("%d ", seq)
 	}
-	p.replay(strings.TrimSpace(want), 3, from(a, 1))
+	p.replay(strings.TrimSpace(want), 3, p.from(a, 1))
 	// Both slots at once read the session once.
 	l := ledger{}
-	stats, err := p.r.Replay(t.Context(), []Takeover{{Slot: 3, From: []records.From{from(a, 1)}}, {Slot: 4, From: []records.From{from(a, 1)}}}, l)
+	stats, err := p.r.Replay(t.Context(), []Takeover{{Slot: 3, From: []records.From{p.from(a, 1)}}, {Slot: 4, From: []records.From{p.from(a, 1)}}}, l)
 	if err != nil || stats.Sessions != 1 || stats.Footers != 41 || len(l) != 2 {
 		t.Fatalf("%+v, %v, %v", stats, l, err)
 	}
@@ -150,7 +159,7 @@ func TestReplayFromSnapshot(t *testing.T) {
 	id := uuid.New()
 	a := p.session(records.Closed, 3, id, step{open: open(3, 1)}, step{write: []uint16{3}}, step{write: []uint16{3}}, step{write: []uint16{3}})
 	p.snapshot(p.r.Keys.Snapshot(a, 3, id), bundle.Slot{Slot: 3, Epoch: 1})
-	if stats := p.replay("snapshot(epoch 1) 4", 3, from(a, 1)); stats.Footers != 1 || stats.Snapshots != 1 {
+	if stats := p.replay("snapshot(epoch 1) 4", 3, p.from(a, 1)); stats.Footers != 1 || stats.Snapshots != 1 {
 		t.Fatalf("%+v", stats)
 	}
 }
@@ -161,7 +170,7 @@ func TestReplayPassesASessionThatNeverServed(t *testing.T) {
 	a := p.session(records.Sealed, 0, uuid.Nil, step{open: open(3, 1)}, step{write: []uint16{3}})
 	b := p.session(records.Sealed, 0, uuid.Nil, step{open: open(9, 1)})
 	none := p.session(records.Sealed, 0, uuid.Nil)
-	p.replay("2", 3, from(a, 1), from(b, 2), from(none, 3))
+	p.replay("2", 3, p.from(a, 1), p.from(b, 2), p.from(none, 3))
 }
 
 // R20: a slot went A(e3) -> B(e4) -> A(e5), one session of A, which died before slot-open(e5): B has the log.
@@ -170,7 +179,7 @@ func TestReplayStopsByTheEntrysEpoch(t *testing.T) {
 	a := p.session(records.Sealed, 0, uuid.Nil, step{open: open(3, 3)}, step{write: []uint16{3}})
 	key := p.snapshot("c/s/x", bundle.Slot{Slot: 3, Epoch: 4})
 	b := p.session(records.Sealed, 0, uuid.Nil, step{open: open(3, 4), key: key}, step{write: []uint16{8}}, step{write: []uint16{3}})
-	p.replay("snapshot(epoch 4) 3", 3, from(a, 3), from(b, 4), from(a, 5))
+	p.replay("snapshot(epoch 4) 3", 3, p.from(a, 3), p.from(b, 4), p.from(a, 5))
 }
 
 // A start that died while it took the slots leaves some with one session more in their list than the others. However the
@@ -181,7 +190,7 @@ func TestReplayOfListsThatDiffer(t *testing.T) {
 	b := p.session(records.Sealed, 0, uuid.Nil)
 	for range 20 { // the order of the visits is random
 		l := ledger{}
-		_, err := p.r.Replay(t.Context(), []Takeover{{Slot: 3, From: []records.From{from(a, 1), from(b, 2)}}, {Slot: 4, From: []records.From{from(a, 1)}}}, l)
+		_, err := p.r.Replay(t.Context(), []Takeover{{Slot: 3, From: []records.From{p.from(a, 1), p.from(b, 2)}}, {Slot: 4, From: []records.From{p.from(a, 1)}}}, l)
 		if err != nil || l[3] != "2" || l[4] != "3" {
 			t.Fatalf("replayed %v, %v", l, err)
 		}
@@ -193,7 +202,7 @@ func TestReplayTakesTheSnapshotOfSlotOpen(t *testing.T) {
 	p := newPast(t)
 	key := p.snapshot("c/s/y", bundle.Slot{Slot: 3, Epoch: 2}, bundle.Slot{Slot: 4, Epoch: 2})
 	a := p.session(records.Sealed, 0, uuid.Nil, step{open: open(3, 2), key: key, write: []uint16{3}}, step{write: []uint16{3}})
-	p.replay("snapshot(epoch 2) 1 2", 3, from(uuid.New(), 1), from(a, 2))
+	p.replay("snapshot(epoch 2) 1 2", 3, p.from(uuid.New(), 1), p.from(a, 2))
 }
 
 // A drained session holds nothing, and its objects may be gone.
@@ -201,7 +210,7 @@ func TestReplaySkipsDrained(t *testing.T) {
 	p := newPast(t)
 	gone := uuid.New()
 	p.end(gone, records.Drained, 0, uuid.Nil, 100)
-	p.replay("", 3, from(gone, 1))
+	p.replay("", 3, p.from(gone, 1))
 }
 
 // A replay is patient: what a store did not answer it asks again, of the one store as of the other.
@@ -218,26 +227,24 @@ func TestReplayAsksAgain(t *testing.T) {
 			fault.Step{Op: fault.Get, N: 1, Action: fault.Action{Do: fault.Lose}},
 			fault.Step{Op: fault.Get, N: 3, Action: fault.Action{Do: fault.Fail, Err: objstore.ErrThrottled}},
 		)})
-		p.replay("2", 3, from(a, 1))
+		p.replay("2", 3, p.from(a, 1))
 		if calls != 3 {
 			t.Errorf("%d reads of the session item, want 3", calls)
 		}
 	})
 }
 
-// Damage is an error that names the object; a session without an end is one too.
+// Damage is an error that names the object; a session that is not in the table is one too.
 func TestReplayErrors(t *testing.T) {
 	p := newPast(t)
 	a := p.session(records.Sealed, 0, uuid.Nil, step{open: open(3, 1)}, step{write: []uint16{3}})
-	b := p.session(records.Active, 0, uuid.Nil)
 	fail := func(session uuid.UUID, want error, text string) {
 		t.Helper()
-		_, err := p.r.Replay(context.Background(), []Takeover{{Slot: 3, From: []records.From{from(session, 1)}}}, ledger{})
+		_, err := p.r.Replay(context.Background(), []Takeover{{Slot: 3, From: []records.From{p.from(session, 1)}}}, ledger{})
 		if err == nil || want != nil && !errors.Is(err, want) || !strings.Contains(err.Error(), text) {
 			t.Fatalf("got %v, want %v with %q", err, want, text)
 		}
 	}
-	fail(b, nil, "ACTIVE")
 	fail(uuid.New(), metastore.ErrNotFound, "")
 	key := p.r.Keys.WAL(a, 2)
 	object, err := p.r.Store.Get(t.Context(), key, objstore.Range{})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,38 +16,94 @@ import (
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
-// snapshots is what the committer remembers of them.
+// snapshots is what the committer knows of them. One is written at a time, by a goroutine of its own.
 type snapshots struct {
 	last    time.Time // when the last one was begun
 	flushes int       // committed since
-	running atomic.Bool
-	failed  atomic.Bool // the last one was not recorded
-	kept    []string    // keys of the recorded ones that are not deleted; guarded by running
+	failed  bool      // the last one was not recorded
+	running bool
+	done    chan snapshotEnd // has room for the one that runs
+	kept    []string         // keys of the recorded ones that are not deleted
+	wanted  []chan error     // who waits for one that is not begun yet
+	serving []chan error     // who waits for the one that runs
 }
 
-// snapshotIfDue begins a snapshot of what is committed. An idle session writes none.
+type snapshotEnd struct {
+	key string
+	err error
+}
+
+// Snapshot returns nil once a snapshot of everything that was committed at the time of the call is durable and named by the
+// session item. If one is there already nothing is written. Errors: records.ErrFenced, or that of ctx, and then the
+// snapshot may still come; else it was not written or not recorded, and the next one will cover it.
+func (l *Log) Snapshot(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case l.wanted <- done:
+	case <-l.ended:
+		return records.ErrFenced
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Snapped returns the sequence number up to which the session item is known to name a snapshot.
+func (l *Log) Snapped() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.snap
+}
+
+// snapshotIfDue begins a snapshot of what is committed, if somebody wants one or it is time. An idle session writes none.
 func (c *committer) snapshotIfDue(ctx context.Context) {
-	due := time.Since(c.snap.last) >= c.cfg.SnapshotInterval || c.cfg.SnapshotFlushes > 0 && c.snap.flushes >= c.cfg.SnapshotFlushes
-	if c.snap.flushes == 0 && !c.snap.failed.Load() || !due || !c.snap.running.CompareAndSwap(false, true) {
+	if c.snap.running {
 		return
 	}
-	c.snap.last, c.snap.flushes = time.Now(), 0
+	if c.prefix.committed == c.Snapped() {
+		tell(&c.snap.wanted, nil)
+	}
+	due := time.Since(c.snap.last) >= c.cfg.SnapshotInterval || c.cfg.SnapshotFlushes > 0 && c.snap.flushes >= c.cfg.SnapshotFlushes
+	if len(c.snap.wanted) == 0 && (c.snap.flushes == 0 && !c.snap.failed || !due) {
+		return
+	}
+	c.snap.last, c.snap.flushes, c.snap.running = time.Now(), 0, true
+	c.snap.serving, c.snap.wanted = c.snap.wanted, nil
 	seq, footer := c.prefix.committed, c.sink.Capture()
 	c.wg.Go(func() {
-		defer c.snap.running.Store(false)
 		key, err := c.recordSnapshot(ctx, seq, footer())
-		c.snap.failed.Store(err != nil)
-		if err == nil {
-			c.forgetOld(ctx, key)
-		} else if ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			c.logger.Warn("a snapshot was not written; the next one will cover it", "seq", seq, "err", err)
 		}
+		c.snap.done <- snapshotEnd{key, err}
 	})
 }
 
-// snapshotNow writes a last snapshot, so that a restart replays nothing. Without it a restart takes longer, no more: it leaves
+// snapshotDone notes how the snapshot that ran came out.
+func (c *committer) snapshotDone(ctx context.Context, end snapshotEnd) {
+	c.snap.running, c.snap.failed = false, end.err != nil
+	tell(&c.snap.serving, end.err)
+	if end.err == nil {
+		c.forgetOld(ctx, end.key)
+	}
+}
+
+// tell answers all who wait.
+func tell(who *[]chan error, err error) {
+	for _, done := range *who {
+		done <- err
+	}
+	*who = nil
+}
+
+// snapshotLast writes a last snapshot, so that a restart replays nothing. Without it a restart takes longer, no more: it leaves
 // half of the time to what comes after, the closing of the session.
-func (c *committer) snapshotNow(ctx context.Context) {
+func (c *committer) snapshotLast(ctx context.Context) {
 	c.mu.Lock()
 	stopAt := c.mu.stopAt
 	c.mu.Unlock()
@@ -57,17 +112,21 @@ func (c *committer) snapshotNow(ctx context.Context) {
 		ctx, cancel = context.WithTimeout(ctx, time.Until(stopAt)/2)
 		defer cancel()
 	}
-	for c.snap.running.Load() {
-		if !sleep(ctx, time.Millisecond) {
+	if c.snap.running {
+		select {
+		case end := <-c.snap.done:
+			c.snapshotDone(ctx, end)
+		case <-ctx.Done():
 			return
 		}
 	}
-	if c.snap.flushes == 0 && !c.snap.failed.Load() {
-		return
+	if c.prefix.committed > c.Snapped() {
+		if _, err := c.recordSnapshot(ctx, c.prefix.committed, c.sink.Capture()()); err != nil {
+			c.logger.Warn("the last snapshot was not written; the next start replays more", "err", err)
+			return
+		}
 	}
-	if _, err := c.recordSnapshot(ctx, c.prefix.committed, c.sink.Capture()()); err != nil {
-		c.logger.Warn("the last snapshot was not written; the next start replays more", "err", err)
-	}
+	tell(&c.snap.wanted, nil)
 }
 
 // snapshotsKept is how many recorded snapshots of a session stay: the one that the item names, and the one before, for
@@ -83,11 +142,13 @@ func (c *committer) forgetOld(ctx context.Context, key string) {
 	}
 	old := c.snap.kept[0]
 	c.snap.kept = c.snap.kept[1:]
-	dctx, cancel := context.WithTimeout(objstore.WithPurpose(ctx, objstore.PurposeGC), c.cfg.Timeout)
-	defer cancel()
-	if err := c.store.Delete(dctx, old); err != nil && ctx.Err() == nil {
-		c.logger.Warn("an old snapshot was not deleted", "key", old, "err", err)
-	}
+	c.wg.Go(func() {
+		dctx, cancel := context.WithTimeout(objstore.WithPurpose(ctx, objstore.PurposeGC), c.cfg.Timeout)
+		defer cancel()
+		if err := c.store.Delete(dctx, old); err != nil && ctx.Err() == nil {
+			c.logger.Warn("an old snapshot was not deleted", "key", old, "err", err)
+		}
+	})
 }
 
 // recordSnapshot makes a snapshot durable and names it in the session item. It returns its key.
@@ -96,23 +157,19 @@ func (l *Log) recordSnapshot(ctx context.Context, seq uint64, f *bundle.Footer) 
 	if err != nil {
 		return "", err
 	}
-	refused := false
 	err = retry(ctx, func() error {
 		wctx, cancel := context.WithTimeout(metastore.WithPurpose(ctx, metastore.PurposeSlot), l.cfg.Timeout)
 		defer cancel()
 		_, err := l.facts.Write(wctx, snapOp(l.key, seq, id))
-		var cond *metastore.ConditionError
-		if errors.As(err, &cond) { // our own earlier try, or the session is over
-			now, derr := records.DecodeSession(cond.Old)
-			refused = derr != nil || now.SnapID != id
-			return nil
-		}
-		return err
+		return judgeSnap(err, id)
 	})
-	if err == nil && refused {
-		err = errors.New("the session item did not take the snapshot: the session is over, or a newer one is there")
+	if err != nil {
+		return "", fmt.Errorf("record snapshot: %w", err)
 	}
-	return key, err
+	l.mu.Lock()
+	l.mu.snap = max(l.mu.snap, seq)
+	l.mu.Unlock()
+	return key, nil
 }
 
 // WriteSnapshot PUTs a snapshot of the state after bundle seq and returns its id and key.
@@ -142,14 +199,34 @@ func encodeSnapshot(body *memory.Buf, h bundle.Header, f *bundle.Footer) {
 	body.SetBytes(bundle.AppendFooter(out, bundle.SNAP, f))
 }
 
+// Trim says in the session item that nobody needs bundles of this session below seq, which only the caller can know: no higher
+// than a recorded snapshot + 1, any pin, and what the slots led still need. To say less than before does nothing. Errors:
+// records.ErrFenced; ErrTrimTooFar, if no recorded snapshot covers seq - 1; else the outcome is unknown: try again.
+func (l *Log) Trim(ctx context.Context, seq uint64) error {
+	if seq == 0 {
+		return nil
+	}
+	err := retry(ctx, func() error {
+		wctx, cancel := context.WithTimeout(metastore.WithPurpose(ctx, metastore.PurposeSlot), l.cfg.Timeout)
+		defer cancel()
+		_, err := l.facts.Write(wctx, trimOp(l.key, seq))
+		return judgeTrim(err, seq)
+	})
+	if err != nil {
+		return fmt.Errorf("trim to %d: %w", seq, err)
+	}
+	return nil
+}
+
 // snapshotTries bounds how often a snapshot is tried: there will be another.
 const snapshotTries = 10
 
+// retry repeats do while the outcome is unknown or the store refuses for now.
 func retry(ctx context.Context, do func() error) error {
 	pause := 50 * time.Millisecond
 	for try := 1; ; try++ {
 		err := do()
-		if err == nil || try == snapshotTries {
+		if err == nil || try == snapshotTries || errors.Is(err, records.ErrFenced) || errors.Is(err, ErrTrimTooFar) {
 			return err
 		}
 		if !sleep(ctx, pause/2+time.Duration(rand.Int64N(int64(pause)))) {
