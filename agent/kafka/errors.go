@@ -69,6 +69,7 @@ var codes = []struct {
 }{
 	{partition.ErrNotLeader, codeNotLeaderOrFollower},
 	{partition.ErrLoading, codeNotLeaderOrFollower}, // ListOffsets says otherwise, see there
+	{partition.ErrDraining, codeNotLeaderOrFollower},
 	{records.ErrFenced, codeNotLeaderOrFollower},
 	{partition.ErrOutOfOrder, codeOutOfOrderSequence},
 	{partition.ErrProducerEpoch, codeInvalidProducerEpoch},
@@ -98,6 +99,7 @@ var codes = []struct {
 	{topic.ErrName, codeInvalidTopic},
 	{topic.ErrPartitions, codeInvalidPartitions},
 	{topic.ErrConfig, codeInvalidConfig},
+	{topic.ErrReadOnly, codeInvalidRequest},
 	{topic.ErrUnavailable, codeRequestTimedOut},
 
 	{txn.ErrUnavailable, codeCoordinatorLoadInProgress}, // Java looks for a coordinator on 15, which an idempotent producer has none of
