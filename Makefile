@@ -16,7 +16,7 @@ CONFORMANCE = ./objstore/... ./metastore/... ./localstack/...
 # stage: $(call stage,NAME,COMMAND) runs a command and says how long it took, also when it failed.
 stage = @t=$$(date +%s); echo "--- $(1)"; rc=0; { $(2); } || rc=$$?; echo "--- $(1): $$(($$(date +%s) - t)) s"; exit $$rc
 
-.PHONY: help build clean demo test install tidy unit conformance lint race fuzz stress up down e2e bench
+.PHONY: help build clean demo test install tidy unit conformance lint race model fuzz stress up down e2e bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ lint: ## vet, staticcheck, tidy
 
 race: ## unit and conformance tests with the race detector; PKG=./agent/wal one package
 	$(call stage,race,$(GO) test -race $(PKG))
+
+model: ## the fail-over protocol as an explicit-state model: every configuration whole, then random walks (an hour)
+	$(GO) run ./agent/simtest/model -all
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@grep -rl --include='*_test.go' '^func Fuzz' agent objstore metastore client cli | while read -r f; do \
