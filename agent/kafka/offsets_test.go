@@ -111,6 +111,7 @@ func TestLO3NotReady(t *testing.T) {
 	epochs := map[uint16]int32{}
 	for s := range uint16(testSlots) {
 		epochs[s] = testEpoch + 1
+		w.set.Leave(s, testEpoch)
 	}
 	w.set.Begin(w.set.NewFold(), epochs)
 	c := w.dial()
