@@ -73,6 +73,29 @@ func TestDeathIsNoticed(t *testing.T) {
 	})
 }
 
+// A dying process may still accept and hang up; that is no evidence, and costs less than the 100 ms.
+func TestDeathWithABacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		a, b := n.agent(t, "a", 1), n.agent(t, "b", 2)
+		wire(a, b)
+		time.Sleep(settled)
+		backlog := n.listen(b.me.Address)
+		go func() {
+			for range 2 {
+				if c, err := backlog.Accept(); err == nil {
+					_ = c.Close()
+				}
+			}
+			_ = backlog.Close()
+		}()
+		b.kill()
+		time.Sleep(100 * time.Millisecond)
+		a.expectGone("b refused 0")
+		a.kill()
+	})
+}
+
 // The same address answers as another session of the name: the earlier one is gone. Another name is no evidence.
 func TestSuccessorAtTheAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -72,17 +72,21 @@ func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: p.address} }
 func (n *network) dial(ctx context.Context, address string) (net.Conn, error) {
 	n.mu.Lock()
 	n.dials++
-	p, silent := n.at[address], n.silent
-	n.mu.Unlock()
-	if silent {
-		<-ctx.Done()
-		return nil, ctx.Err()
+	for n.silent { // like TCP, knock again
+		n.mu.Unlock()
+		if !sleep(ctx, 10*time.Millisecond, nil) {
+			return nil, ctx.Err()
+		}
+		n.mu.Lock()
 	}
+	p := n.at[address]
+	n.mu.Unlock()
 	if p == nil {
 		return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
 	a, b := net.Pipe()
-	theirs, ours := &conn{n, a}, &conn{n, b}
+	theirs, ours := &conn{n: n, Conn: a}, &conn{n: n, Conn: b}
+	theirs.other, ours.other = ours, theirs
 	select {
 	case p.in <- theirs:
 	case <-p.over:
@@ -121,18 +125,35 @@ func (n *network) dialled() int {
 }
 
 type conn struct {
-	n *network
+	n     *network
+	other *conn
+	left  bool // closed while nobody could hear of it
 	net.Conn
 }
 
 func (c *conn) Write(b []byte) (int, error) {
 	c.n.mu.Lock()
-	silent := c.n.silent
+	silent, alone := c.n.silent, c.other.left
 	c.n.mu.Unlock()
-	if silent {
+	switch {
+	case silent:
 		return len(b), nil
+	case alone:
+		_ = c.Conn.Close()
+		return 0, syscall.ECONNRESET
 	}
 	return c.Conn.Write(b)
+}
+
+func (c *conn) Close() error {
+	c.n.mu.Lock()
+	silent := c.n.silent
+	c.left = c.left || silent
+	c.n.mu.Unlock()
+	if silent {
+		return c.SetDeadline(time.Unix(1, 0)) // our own readers and writers end
+	}
+	return c.Conn.Close()
 }
 
 // agent is a mesh and what it heard.
