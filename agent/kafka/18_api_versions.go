@@ -27,10 +27,10 @@ func (s *Server) apiVersions(_ context.Context, req *kmsg.ApiVersionsRequest) *k
 		resp.ApiKeys = append(resp.ApiKeys, rangeOf(&s.apis[i]))
 	}
 	f := kmsg.NewApiVersionsResponseSupportedFeature()
-	f.Name, f.MinVersion, f.MaxVersion = "metadata.version", minMetadataVersion, metadataVersion
+	f.Name, f.MinVersion, f.MaxVersion = featureMetadata, minMetadataVersion, metadataVersion
 	resp.SupportedFeatures = append(resp.SupportedFeatures, f)
 	g := kmsg.NewApiVersionsResponseFinalizedFeature()
-	g.Name, g.MinVersionLevel, g.MaxVersionLevel = "metadata.version", metadataVersion, metadataVersion
+	g.Name, g.MinVersionLevel, g.MaxVersionLevel = featureMetadata, metadataVersion, metadataVersion
 	resp.FinalizedFeatures = append(resp.FinalizedFeatures, g)
 	resp.FinalizedFeaturesEpoch = featuresEpoch
 	return resp

@@ -14,7 +14,8 @@ import (
 //	v1: synonyms. v3: types and documentation.
 //
 // Differs from Kafka: any agent answers for any node id, with its own settings, since agents of a cluster are started
-// alike; the broker config varve.slots tells who leads which slot; there are no loggers and no client metrics.
+// alike; the broker config varve.slots tells who leads which slot; an agent has one logger, root; there are no client
+// metrics. Documentation of what does not act begins with "Not yet:", "No effect:" or "Fixed:" and the reason.
 func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
 	ctx, cancel := withTimeout(ctx, 0)
 	defer cancel()
@@ -32,7 +33,7 @@ func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsR
 		rr.ResourceType, rr.ResourceName = r.ResourceType, r.ResourceName
 		var entries []topic.Entry
 		if extra && free > maxFree {
-			rr.ErrorCode, rr.ErrorMessage = refuse(codeInvalidRequest, "at most %d brokers and groups at once, and each once", maxFree)
+			rr.ErrorCode, rr.ErrorMessage = refuse(codeInvalidRequest, "at most %d brokers, loggers and groups at once, and each topic once", maxFree)
 		} else {
 			entries, rr.ErrorCode, rr.ErrorMessage = s.entries(ctx, r)
 		}
@@ -70,10 +71,16 @@ func (s *Server) entries(ctx context.Context, r *kmsg.DescribeConfigsRequestReso
 			return nil, code, msg
 		}
 		return s.brokerEntries(id), codeNone, nil
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		if _, err := brokerID(r.ResourceName); err != nil {
+			code, msg := refuse(codeInvalidRequest, "%v", err)
+			return nil, code, msg
+		}
+		return s.loggerEntries(ctx), codeNone, nil
 	case kmsg.ConfigResourceTypeGroupConfig:
-		return s.groupEntries(), codeNone, nil
+		return s.deps.Topics.Settings().Group(), codeNone, nil
 	}
-	code, msg := refuse(codeInvalidRequest, "resource type %d has no configs here; topics (2), brokers (4) and groups (32) do", r.ResourceType)
+	code, msg := refuse(codeInvalidRequest, noSuchResource, r.ResourceType)
 	return nil, code, msg
 }
 
@@ -81,6 +88,7 @@ func described(e *topic.Entry, req *kmsg.DescribeConfigsRequest) kmsg.DescribeCo
 	c := kmsg.NewDescribeConfigsResponseResourceConfig()
 	c.Name, c.Value, c.ReadOnly = e.Name, value(e), e.ReadOnly
 	c.Source, c.ConfigType = kmsg.ConfigSource(e.Source), kmsg.ConfigType(e.Type)
+	c.IsSensitive = e.Secret
 	c.IsDefault = e.Source == topic.SourceDefault
 	if req.IncludeDocumentation {
 		c.Documentation = &e.Doc

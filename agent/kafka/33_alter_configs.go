@@ -18,26 +18,17 @@ func (s *Server) alterConfigs(ctx context.Context, req *kmsg.AlterConfigsRequest
 	key := func(r *kmsg.AlterConfigsRequestResource) resourceKey {
 		return resourceKey{r.ResourceType, r.ResourceName}
 	}
-	twice, told := repeated(req.Resources, key), map[resourceKey]bool{}
-	for i := range req.Resources {
-		r := &req.Resources[i]
-		k := key(r)
-		if told[k] {
-			continue
+	alter := func(r *kmsg.AlterConfigsRequestResource) (int16, *string) {
+		changes := []topic.Change{{Op: topic.OpClear}}
+		for _, c := range r.Configs {
+			changes = append(changes, topic.Change{Name: c.Name, Op: topic.OpSet, Value: c.Value})
 		}
-		told[k] = true
-		rr := kmsg.NewAlterConfigsResponseResource()
-		rr.ResourceType, rr.ResourceName = r.ResourceType, r.ResourceName
-		if twice[k] {
-			rr.ErrorCode, rr.ErrorMessage = refuse(codeInvalidRequest, "resource: %v", errDuplicate)
-		} else {
-			changes := []topic.Change{{Op: topic.OpClear}}
-			for _, c := range r.Configs {
-				changes = append(changes, topic.Change{Name: c.Name, Op: topic.OpSet, Value: c.Value})
-			}
-			rr.ErrorCode, rr.ErrorMessage = s.alter(ctx, k, changes, req.ValidateOnly)
-		}
-		resp.Resources = append(resp.Resources, rr)
+		return s.alter(ctx, key(r), changes, req.ValidateOnly)
 	}
+	alterEach(req.Resources, key, alter, func(k resourceKey, code int16, msg *string) {
+		rr := kmsg.NewAlterConfigsResponseResource()
+		rr.ResourceType, rr.ResourceName, rr.ErrorCode, rr.ErrorMessage = k.kind, k.name, code, msg
+		resp.Resources = append(resp.Resources, rr)
+	})
 	return resp
 }

@@ -12,9 +12,10 @@ import (
 // logDir is the one directory that an agent tells of. It is no path: agents have no disks.
 const logDir = "object-store"
 
-// DescribeLogDirs (key 35): v1-4.
+// DescribeLogDirs (key 35): v1-5.
 //
-//	v2: flexible. v3: an error for the whole. v4: size of the volume.
+//	v2: flexible. v3: an error for the whole. v4: size of the volume. v5: whether the directory is cordoned,
+//	which never is: it takes new partitions always.
 //
 // Differs from Kafka: one directory that stands for the object store, without a size; a partition's bytes are those of its
 // committed records in the store, counted once however many copies the store keeps. Each agent tells of the partitions that

@@ -19,33 +19,20 @@ func (s *Server) incrementalAlterConfigs(ctx context.Context, req *kmsg.Incremen
 	key := func(r *kmsg.IncrementalAlterConfigsRequestResource) resourceKey {
 		return resourceKey{r.ResourceType, r.ResourceName}
 	}
-	twice, told := repeated(req.Resources, key), map[resourceKey]bool{}
-	for i := range req.Resources {
-		r := &req.Resources[i]
-		k := key(r)
-		if told[k] {
-			continue
+	alter := func(r *kmsg.IncrementalAlterConfigsRequestResource) (int16, *string) {
+		changes := make([]topic.Change, 0, len(r.Configs))
+		for _, c := range r.Configs {
+			if c.Op < 0 || topic.Op(c.Op) > topic.OpSubtract {
+				return refuse(codeInvalidRequest, "config %q: operation %d is none of SET (0), DELETE (1), APPEND (2), SUBTRACT (3)", c.Name, int8(c.Op))
+			}
+			changes = append(changes, topic.Change{Name: c.Name, Op: topic.Op(c.Op), Value: c.Value})
 		}
-		told[k] = true
+		return s.alter(ctx, key(r), changes, req.ValidateOnly)
+	}
+	alterEach(req.Resources, key, alter, func(k resourceKey, code int16, msg *string) {
 		rr := kmsg.NewIncrementalAlterConfigsResponseResource()
-		rr.ResourceType, rr.ResourceName = r.ResourceType, r.ResourceName
-		if twice[k] {
-			rr.ErrorCode, rr.ErrorMessage = refuse(codeInvalidRequest, "resource: %v", errDuplicate)
-		} else {
-			rr.ErrorCode, rr.ErrorMessage = s.alterIncrementally(ctx, k, r.Configs, req.ValidateOnly)
-		}
+		rr.ResourceType, rr.ResourceName, rr.ErrorCode, rr.ErrorMessage = k.kind, k.name, code, msg
 		resp.Resources = append(resp.Resources, rr)
-	}
+	})
 	return resp
-}
-
-func (s *Server) alterIncrementally(ctx context.Context, k resourceKey, configs []kmsg.IncrementalAlterConfigsRequestResourceConfig, validateOnly bool) (int16, *string) {
-	changes := make([]topic.Change, 0, len(configs))
-	for _, c := range configs {
-		if c.Op < 0 || topic.Op(c.Op) > topic.OpSubtract {
-			return refuse(codeInvalidRequest, "config %q: operation %d is none of SET (0), DELETE (1), APPEND (2), SUBTRACT (3)", c.Name, int8(c.Op))
-		}
-		changes = append(changes, topic.Change{Name: c.Name, Op: topic.Op(c.Op), Value: c.Value})
-	}
-	return s.alter(ctx, k, changes, validateOnly)
 }

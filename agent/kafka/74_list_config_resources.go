@@ -12,7 +12,7 @@ import (
 //
 //	v0: client metrics alone, of which there are none. v1: every kind of resource (KIP-1142).
 //
-// Differs from Kafka: there are no loggers, and no group has configs of its own yet.
+// Differs from Kafka: no group has configs of its own yet.
 func (s *Server) listConfigResources(_ context.Context, req *kmsg.ListConfigResourcesRequest) *kmsg.ListConfigResourcesResponse {
 	resp := req.ResponseKind().(*kmsg.ListConfigResourcesResponse)
 	if req.Version == 0 {
@@ -39,9 +39,12 @@ func (s *Server) listConfigResources(_ context.Context, req *kmsg.ListConfigReso
 			add(kmsg.ConfigResourceTypeTopic, t.Name)
 		}
 	}
-	if wants(kmsg.ConfigResourceTypeBroker) {
+	for _, typ := range []kmsg.ConfigResourceType{kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger} {
+		if !wants(typ) {
+			continue
+		}
 		for _, n := range s.deps.Cluster.View().Nodes {
-			add(kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(n.ID)))
+			add(typ, strconv.Itoa(int(n.ID)))
 		}
 	}
 	return resp

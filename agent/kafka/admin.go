@@ -1,13 +1,12 @@
 package kafka
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
-	"slices"
 	"strconv"
 	"time"
 
@@ -64,29 +63,15 @@ func repeated[T any, K comparable](list []T, name func(*T) K) map[K]bool {
 // brokerEntries are the configs of the agent with the given node id, sorted by name: what it was started with, as far as
 // this agent knows, and what follows from what it is.
 func (s *Server) brokerEntries(id int32) []topic.Entry {
-	all := s.deps.Topics.Settings().Broker()
-	fact := func(name string, typ topic.Type, value, doc string) {
-		e := topic.Entry{Name: name, Value: value, Null: value == "", Type: typ, Source: topic.SourceBroker, ReadOnly: true, Doc: doc}
-		if !e.Null {
-			e.Synonyms = []topic.Synonym{{Name: name, Value: value, Source: topic.SourceBroker}}
-		}
-		all = append(all, e)
-	}
 	node := strconv.Itoa(int(id))
-	fact("broker.id", topic.TypeInt, node, "Node id. It belongs to the agent's name.")
-	fact("node.id", topic.TypeInt, node, "Node id. It belongs to the agent's name.")
-	fact("log.dirs", topic.TypeString, logDir, "Agents have no directories.")
-	fact("process.roles", topic.TypeList, "broker,controller", "Every agent does everything.")
-	view := s.deps.Cluster.View()
-	if n, ok := view.Node(id); ok {
-		at := "PLAINTEXT://" + net.JoinHostPort(n.Host, strconv.Itoa(int(n.Port)))
-		fact("listeners", topic.TypeString, at, "Where clients are told to connect.")
-		fact("advertised.listeners", topic.TypeString, at, "Where clients are told to connect.")
-		fact("broker.rack", topic.TypeString, n.Zone, "Availability zone.")
+	facts := map[string]string{
+		"broker.id": node, "node.id": node, "log.dirs": logDir, "process.roles": "broker,controller", "varve.slots": s.slots(),
 	}
-	fact("varve.slots", topic.TypeString, s.slots(), "Who leads which slot, as this agent sees it: slot, node id or -1, epoch or -1.")
-	slices.SortFunc(all, func(a, b topic.Entry) int { return cmp.Compare(a.Name, b.Name) })
-	return all
+	if n, ok := s.deps.Cluster.View().Node(id); ok {
+		at := "PLAINTEXT://" + net.JoinHostPort(n.Host, strconv.Itoa(int(n.Port)))
+		facts["listeners"], facts["advertised.listeners"], facts["broker.rack"] = at, at, n.Zone
+	}
+	return s.deps.Topics.Settings().Broker(facts)
 }
 
 // slots is the value of varve.slots.
@@ -108,28 +93,35 @@ func (s *Server) slots() string {
 	return string(b)
 }
 
-// groupEntries are the configs of a group: nothing can be set on one yet, so they are the agent's defaults.
-func (s *Server) groupEntries() []topic.Entry {
-	var out []topic.Entry
-	for _, name := range []string{"consumer.heartbeat.interval.ms", "consumer.session.timeout.ms"} {
-		from := "group." + name
-		for _, e := range s.deps.Topics.Settings().Broker() {
-			if e.Name == from {
-				e.Name = name
-				out = append(out, e)
-			}
-		}
-	}
-	return out
-}
-
 // resourceKey is what a resource is told apart by.
 type resourceKey struct {
 	kind kmsg.ConfigResourceType
 	name string
 }
 
-// alter changes configs of a resource; broker resources refuse every change, since their configs are given at a start.
+// alterEach is what AlterConfigs and IncrementalAlterConfigs have in common: each resource is told about once, and one that
+// the request names twice is not changed at all.
+func alterEach[T any](list []T, key func(*T) resourceKey, alter func(*T) (int16, *string), tell func(resourceKey, int16, *string)) {
+	twice, told := repeated(list, key), map[resourceKey]bool{}
+	for i := range list {
+		k := key(&list[i])
+		if told[k] {
+			continue
+		}
+		told[k] = true
+		var code int16
+		var msg *string
+		if twice[k] {
+			code, msg = refuse(codeInvalidRequest, "resource: %v", errDuplicate)
+		} else {
+			code, msg = alter(&list[i])
+		}
+		tell(k, code, msg)
+	}
+}
+
+// alter changes configs of a resource. Only topics have configs that can be changed: those of agents are given at their
+// start, and there is nothing yet that those of groups would act on.
 func (s *Server) alter(ctx context.Context, r resourceKey, changes []topic.Change, validateOnly bool) (int16, *string) {
 	seen := map[string]bool{}
 	for _, c := range changes {
@@ -138,6 +130,7 @@ func (s *Server) alter(ctx context.Context, r resourceKey, changes []topic.Chang
 		}
 		seen[c.Name] = seen[c.Name] || c.Op != topic.OpClear
 	}
+	check := topic.CheckBroker
 	switch r.kind {
 	case kmsg.ConfigResourceTypeTopic:
 		if err := topic.CheckName(r.name); err != nil {
@@ -149,16 +142,36 @@ func (s *Server) alter(ctx context.Context, r resourceKey, changes []topic.Chang
 		if _, err := brokerID(r.name); r.name != "" && err != nil {
 			return refuse(codeInvalidRequest, "%v", err)
 		}
-		for _, c := range changes {
-			if c.Op != topic.OpClear {
-				return refuse(codeInvalidRequest, "%v", topic.CheckBroker(c.Name))
-			}
-		}
-		return codeNone, nil
 	case kmsg.ConfigResourceTypeGroupConfig:
-		return refuse(codeInvalidRequest, "configs of groups cannot be changed yet; start agents with --set group.consumer...=VALUE")
+		check = topic.CheckGroup
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		return refuse(codeInvalidRequest, "the log level of an agent is given when it starts: --log-level LEVEL")
+	default:
+		return refuse(codeInvalidRequest, noSuchResource, r.kind)
 	}
-	return refuse(codeInvalidRequest, "resource type %d has no configs here; topics (2), brokers (4) and groups (32) do", r.kind)
+	for _, c := range changes {
+		if c.Op != topic.OpClear {
+			return failure(check(c.Name))
+		}
+	}
+	return codeNone, nil
+}
+
+// noSuchResource is said of kinds of resources without configs, and of numbers that are no kind.
+const noSuchResource = "resource type %d has no configs here; topics (2), brokers (4), loggers (8) and groups (32) do"
+
+// loggerEntries are the loggers of an agent: one, with the level of this agent, since all are started alike.
+func (s *Server) loggerEntries(ctx context.Context) []topic.Entry {
+	level := slog.LevelError
+	for _, l := range []slog.Level{slog.LevelWarn, slog.LevelInfo, slog.LevelDebug} {
+		if s.log.Enabled(ctx, l) {
+			level = l
+		}
+	}
+	return []topic.Entry{{
+		Name: "root", Value: level.String(), Type: topic.TypeString, Source: topic.SourceLogger, ReadOnly: true,
+		Doc: "Level of all that the agent logs, see --log-level.",
+	}}
 }
 
 // brokerID parses the name of a broker resource.

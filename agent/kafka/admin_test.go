@@ -104,7 +104,7 @@ func TestCreateTopicsRefuses(t *testing.T) {
 	}{
 		{"a/b", codeInvalidTopic, "character outside"}, {"there", codeTopicAlreadyExists, "there"}, {"none", codeInvalidPartitions, "not above 0"},
 		{"many", codeInvalidPartitions, "more than 10000"}, {"rf", codeInvalidReplicationFactor, "0 is neither"},
-		{"unknown", codeInvalidConfig, "nearest is retention.ms"}, {"value", codeInvalidConfig, "retention.ms"}, {"codec", codeInvalidConfig, "never compresses"},
+		{"unknown", codeInvalidConfig, "did you mean retention.ms?"}, {"value", codeInvalidConfig, "retention.ms"}, {"codec", codeInvalidConfig, "never compresses"},
 		{"twin", codeInvalidRequest, "more than once"}, {"configs", codeInvalidRequest, "more than once"}, {"both", codeInvalidRequest, "-1 partitions"},
 		{"gap", codeInvalidReplicaAssignment, "0 to 1"}, {"uneven", codeInvalidReplicaAssignment, "2 replicas"},
 		{"same", codeInvalidReplicaAssignment, "there twice"}, {"again", codeInvalidReplicaAssignment, "each once"},
@@ -291,7 +291,7 @@ func TestDescribeTopicConfigs(t *testing.T) {
 			{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "x", ConfigNames: []string{"retention.ms", "zzz"}},
 			{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "y"},
 			{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "a/b"},
-			{ResourceType: kmsg.ConfigResourceTypeBrokerLogger, ResourceName: "1"},
+			{ResourceType: kmsg.ConfigResourceTypeClientMetrics, ResourceName: "1"},
 		}
 		resp := call[*kmsg.DescribeConfigsResponse](c, req)
 		all := resp.Resources[0].Configs
@@ -359,7 +359,7 @@ func TestDescribeBrokerConfigs(t *testing.T) {
 		t.Errorf("slot 3 is %+v", s)
 	}
 	// A console asks for every node it ever saw; ksqlDB must not be refused.
-	if got, r = describe(kmsg.ConfigResourceTypeBroker, "77", "node.id", "listeners"); r.ErrorCode != codeNone || *got["node.id"].Value != "77" || len(got) != 1 {
+	if got, r = describe(kmsg.ConfigResourceTypeBroker, "77", "node.id", "listeners"); r.ErrorCode != codeNone || *got["node.id"].Value != "77" || got["listeners"].Value != nil || len(got) != 2 {
 		t.Errorf("a node that is gone: %+v", r)
 	}
 	if _, r = describe(kmsg.ConfigResourceTypeBroker, ""); r.ErrorCode != codeNone || len(r.Configs) != 0 {
@@ -369,6 +369,38 @@ func TestDescribeBrokerConfigs(t *testing.T) {
 	says(t, "node x", r.ErrorCode, codeInvalidRequest, r.ErrorMessage, "not a node id")
 	if got, r = describe(kmsg.ConfigResourceTypeGroupConfig, "g"); r.ErrorCode != codeNone || *got["consumer.session.timeout.ms"].Value != "45000" {
 		t.Errorf("group: %+v", r)
+	}
+}
+
+// What Kafka's tools ask for besides: documentation, and the level of loggers.
+func TestDescribeDocumentationAndLoggers(t *testing.T) {
+	w := newWorld(t, option{})
+	c := w.dial()
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Version, req.IncludeSynonyms, req.IncludeDocumentation = 4, true, true
+	req.Resources = []kmsg.DescribeConfigsRequestResource{
+		{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: "1", ConfigNames: []string{"ssl.key.password", "log.roll.hours", "num.partitions"}},
+		{ResourceType: kmsg.ConfigResourceTypeBrokerLogger, ResourceName: "1"},
+		{ResourceType: kmsg.ConfigResourceTypeBrokerLogger, ResourceName: ""},
+		{ResourceType: kmsg.ConfigResourceTypeGroupConfig, ResourceName: "g", ConfigNames: []string{"share.auto.offset.reset"}},
+	}
+	resp := call[*kmsg.DescribeConfigsResponse](c, req)
+	got := resp.Resources[0].Configs
+	if len(got) != 3 || got[0].Name != "log.roll.hours" || len(got[0].ConfigSynonyms) != 1 || !strings.HasPrefix(*got[0].Documentation, "Not yet: ") {
+		t.Errorf("log.roll.hours: %+v", got)
+	}
+	if p := got[2]; p.ConfigType != kmsg.ConfigTypePassword || !p.IsSensitive || p.Value != nil || !strings.HasPrefix(*p.Documentation, "Fixed: ") {
+		t.Errorf("a password: %+v", p)
+	}
+	if n := got[1]; n.IsSensitive || n.Source != kmsg.ConfigSourceDefaultConfig {
+		t.Errorf("num.partitions: %+v", n)
+	}
+	if l := resp.Resources[1]; len(l.Configs) != 1 || l.Configs[0].Name != "root" || *l.Configs[0].Value != "ERROR" || l.Configs[0].Source != kmsg.ConfigSourceDynamicBrokerLoggerConfig {
+		t.Errorf("loggers: %+v", l)
+	}
+	says(t, "logger of nobody", resp.Resources[2].ErrorCode, codeInvalidRequest, resp.Resources[2].ErrorMessage, "not a node id")
+	if g := resp.Resources[3].Configs; len(g) != 1 || *g[0].Value != "latest" {
+		t.Errorf("group: %+v", g)
 	}
 }
 
@@ -405,7 +437,7 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 	onTopic(codeInvalidRequest, "operation 4", config{Op: 4}) // the room's own word for "all of them" is not for clients
 	onTopic(codeInvalidRequest, "operation -1", config{Name: "retention.ms", Op: -1})
 	onTopic(codeInvalidRequest, "named twice", config{Name: "retention.ms", Op: set, Value: ptr("1")}, config{Name: "retention.ms", Op: del})
-	onTopic(codeInvalidConfig, "nearest is retention.ms", config{Name: "retention.ns", Op: set, Value: ptr("1")})
+	onTopic(codeInvalidConfig, "did you mean retention.ms?", config{Name: "retention.ns", Op: set, Value: ptr("1")})
 	if top := w.topics.Lookup("x"); top.Config.RetentionMS != 7 || top.Overrides["cleanup.policy"] != "compact" {
 		t.Errorf("refused, and done: %v", top.Overrides)
 	}
@@ -424,10 +456,12 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 		{kmsg.ConfigResourceTypeTopic, "a/b", "retention.ms", codeInvalidTopic, "character"},
 		{kmsg.ConfigResourceTypeBroker, "1", "num.partitions", codeInvalidRequest, "--set num.partitions=VALUE"},
 		{kmsg.ConfigResourceTypeBroker, "", "num.partitions", codeInvalidRequest, "--set num.partitions=VALUE"},
-		{kmsg.ConfigResourceTypeBroker, "1", "num.partition", codeInvalidRequest, "nearest is num.partitions"},
+		{kmsg.ConfigResourceTypeBroker, "1", "num.partition", codeInvalidConfig, "did you mean num.partitions?"},
 		{kmsg.ConfigResourceTypeBroker, "1", "varve.slots", codeInvalidRequest, "who leads which slot"},
 		{kmsg.ConfigResourceTypeBroker, "b", "num.partitions", codeInvalidRequest, "not a node id"},
-		{kmsg.ConfigResourceTypeGroupConfig, "g", "consumer.session.timeout.ms", codeInvalidRequest, "groups"},
+		{kmsg.ConfigResourceTypeGroupConfig, "g", "consumer.session.timeout.ms", codeInvalidRequest, "--set group.consumer.session.timeout.ms=VALUE"},
+		{kmsg.ConfigResourceTypeGroupConfig, "g", "consumer.session.timeout", codeInvalidConfig, "did you mean consumer.session.timeout.ms?"},
+		{kmsg.ConfigResourceTypeBrokerLogger, "1", "root", codeInvalidRequest, "--log-level"},
 		{kmsg.ConfigResourceTypeClientMetrics, "m", "interval.ms", codeInvalidRequest, "resource type 16"},
 	} {
 		code, msg := ask(1, false, e.kind, e.name, config{Name: e.conf, Op: set, Value: ptr("1")})

@@ -99,6 +99,7 @@ var codes = []struct {
 	{topic.ErrName, codeInvalidTopic},
 	{topic.ErrPartitions, codeInvalidPartitions},
 	{topic.ErrConfig, codeInvalidConfig},
+	{topic.ErrReadOnly, codeInvalidRequest},
 	{topic.ErrUnavailable, codeRequestTimedOut},
 
 	{txn.ErrUnavailable, codeCoordinatorLoadInProgress}, // Java looks for a coordinator on 15, which an idempotent producer has none of

@@ -200,6 +200,8 @@ func differences() []difference {
 		{45, "Topics/t/Partitions/0/ErrorCode", "nothing is assigned here"},
 		{48, "Entries", "Kafka has null beside an error only"},
 		{49, "Entries/0/ErrorCode", "no quotas here"},
+		{51, "Results/v/ErrorCode", "no authentication here"},
+		{57, "ErrorCode", "kfake takes the level it has for a wrong one, Kafka and we for done"},
 		{60, "ClusterAuthorizedOperations", "as in Metadata"},
 		{61, "Topics/t/Partitions/0/ActiveProducers*", "kfake lists transactional producers only"},
 		{75, "Topics/absent/AuthorizedOperations", "as in Metadata"},

@@ -164,6 +164,11 @@ func goldenTools(req kmsg.Request) bool {
 			Ops:    []kmsg.AlterClientQuotasRequestEntryOp{{Key: "producer_byte_rate", Value: 1024}}}}
 	case *kmsg.DescribeUserSCRAMCredentialsRequest:
 		req.Users = []kmsg.DescribeUserSCRAMCredentialsRequestUser{{Name: "u"}}
+	case *kmsg.AlterUserSCRAMCredentialsRequest:
+		req.Deletions = []kmsg.AlterUserSCRAMCredentialsRequestDeletion{{Name: "u", Mechanism: 1}}
+		req.Upsertions = []kmsg.AlterUserSCRAMCredentialsRequestUpsertion{{Name: "v", Mechanism: 1, Iterations: 4096, Salt: []byte{1}, SaltedPassword: []byte{2}}}
+	case *kmsg.UpdateFeaturesRequest:
+		req.FeatureUpdates = []kmsg.UpdateFeaturesRequestFeatureUpdate{{Feature: "metadata.version", MaxVersionLevel: metadataVersion, UpgradeType: 1}}
 	case *kmsg.DescribeClusterRequest:
 		req.IncludeClusterAuthorizedOperations, req.EndpointType = true, 1
 	case *kmsg.DescribeProducersRequest:

@@ -64,6 +64,10 @@ func layoutAdmin(key int16) []field {
 		return []field{arrayOf(arrayOf(text(), text()), arrayOf(text(), num(8), num(1))), num(1)}
 	case 50: // DescribeUserScramCredentials
 		return []field{arrayOf(text())}
+	case 51: // AlterUserScramCredentials
+		return []field{arrayOf(text(), num(1)), arrayOf(text(), num(1), num(4), text(), text())}
+	case 57: // UpdateFeatures
+		return []field{num(4), arrayOf(text(), num(2), num(1)), num(1).since(1)}
 	case 74: // ListConfigResources
 		return []field{vectorOf(num(1)).since(1)}
 	case 75: // DescribeTopicPartitions

@@ -179,6 +179,49 @@ func TestSCRAMUsers(t *testing.T) {
 	says(t, "b", r[1].ErrorCode, codeResourceNotFound, r[1].ErrorMessage, "no SCRAM users")
 }
 
+func TestAlterSCRAMUsersIsRefused(t *testing.T) {
+	c := newWorld(t, option{}).dial()
+	req := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
+	req.Deletions = []kmsg.AlterUserSCRAMCredentialsRequestDeletion{{Name: "a", Mechanism: 1}, {Name: "b", Mechanism: 1}}
+	req.Upsertions = []kmsg.AlterUserSCRAMCredentialsRequestUpsertion{
+		{Name: "b", Mechanism: 1, Iterations: 4096, Salt: []byte("s"), SaltedPassword: []byte("p")}, {Name: "c", Mechanism: 2, Iterations: 4096},
+	}
+	r := call[*kmsg.AlterUserSCRAMCredentialsResponse](c, req).Results
+	if len(r) != 3 || r[0].User != "a" || r[1].User != "b" || r[2].User != "c" {
+		t.Fatalf("%+v", r)
+	}
+	says(t, "a", r[0].ErrorCode, codeResourceNotFound, r[0].ErrorMessage, "no SCRAM users")
+	says(t, "b", r[1].ErrorCode, codeDuplicateResource, r[1].ErrorMessage, "more than once")
+	says(t, "c", r[2].ErrorCode, codeSecurityDisabled, r[2].ErrorMessage, "no authentication")
+}
+
+func TestUpdateFeatures(t *testing.T) {
+	c := newWorld(t, option{}).dial()
+	for v := int16(0); v <= 2; v++ {
+		ask := func(updates ...kmsg.UpdateFeaturesRequestFeatureUpdate) *kmsg.UpdateFeaturesResponse {
+			req := kmsg.NewPtrUpdateFeaturesRequest()
+			req.Version, req.FeatureUpdates = v, updates
+			return call[*kmsg.UpdateFeaturesResponse](c, req)
+		}
+		same := kmsg.UpdateFeaturesRequestFeatureUpdate{Feature: "metadata.version", MaxVersionLevel: metadataVersion}
+		up, other := same, same
+		up.MaxVersionLevel++
+		other.Feature = "share.version"
+		resp := ask(same)
+		says(t, "same level", resp.ErrorCode, codeNone, resp.ErrorMessage, "")
+		if v < 2 && (len(resp.Results) != 1 || resp.Results[0].Feature != "metadata.version" || resp.Results[0].ErrorCode != 0) || v == 2 && resp.Results != nil {
+			t.Errorf("v%d: %+v", v, resp)
+		}
+		resp = ask(same, up)
+		says(t, "level above", resp.ErrorCode, codeInvalidUpdateVersion, resp.ErrorMessage, "is at level 25")
+		if len(resp.Results) != 0 {
+			t.Errorf("v%d: a refusal tells %+v", v, resp.Results)
+		}
+		resp = ask(other)
+		says(t, "other feature", resp.ErrorCode, codeInvalidUpdateVersion, resp.ErrorMessage, "share.version")
+	}
+}
+
 func producersAsked(top string, partitions ...int32) *kmsg.DescribeProducersRequest {
 	req := kmsg.NewPtrDescribeProducersRequest()
 	req.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: top, Partitions: partitions}}
@@ -239,8 +282,8 @@ func TestListConfigResources(t *testing.T) {
 		want    []string
 		code    int16
 	}{
-		{0, nil, nil, 0}, {1, nil, []string{"2a", "2b", "41"}, 0}, {1, []int8{2}, []string{"2a", "2b"}, 0}, {1, []int8{4, 32}, []string{"41"}, 0},
-		{1, []int8{8, 16, 32}, nil, 0}, {1, []int8{2, 3}, nil, codeUnsupportedVersion},
+		{0, nil, nil, 0}, {1, nil, []string{"2a", "2b", "41", "81"}, 0}, {1, []int8{2}, []string{"2a", "2b"}, 0}, {1, []int8{4, 32}, []string{"41"}, 0},
+		{1, []int8{8, 16, 32}, []string{"81"}, 0}, {1, []int8{2, 3}, nil, codeUnsupportedVersion},
 	} {
 		if names, code := ask(e.version, e.types...); code != e.code || !slices.Equal(names, e.want) {
 			t.Errorf("v%d, types %v: %v, code %d", e.version, e.types, names, code)

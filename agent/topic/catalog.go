@@ -68,7 +68,7 @@ type Catalog struct {
 		unknown    map[string]time.Time // until when
 		swept      time.Time            // when unknown was swept last
 	}
-	changes atomic.Int64 // counts changes of the tables, for list
+	changes atomic.Int64 // counts changes of the tables
 }
 
 type listing struct {
@@ -122,6 +122,10 @@ func (c *Catalog) List() []*Topic {
 	c.list.Store(l)
 	return l.topics
 }
+
+// Changes returns a number that rises with every change of what Lookup, LookupID and List say. What is read after it was
+// taken is at least as new.
+func (c *Catalog) Changes() int64 { return c.changes.Load() }
 
 // now returns the moment on the tables' clock, to be taken before a read of the store whose answer goes to forget.
 func (c *Catalog) now() int64 {

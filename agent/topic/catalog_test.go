@@ -112,7 +112,7 @@ func TestCreateRefuses(t *testing.T) {
 		{Spec{Name: "x", Partitions: 10_001}, ErrPartitions, "more than 10000"},
 		{Spec{Name: "x", Partitions: 2_000_000}, ErrPartitions, "more than 10000"},
 		{Spec{Name: "x", Partitions: 1, Configs: map[string]*string{"cleanup.policy": &bad}}, ErrConfig, "not one of"},
-		{Spec{Name: "x", Partitions: 1, Configs: map[string]*string{"cleanup.polcy": &bad}}, ErrConfig, "nearest is cleanup.policy"},
+		{Spec{Name: "x", Partitions: 1, Configs: map[string]*string{"cleanup.polcy": &bad}}, ErrConfig, "did you mean cleanup.policy?"},
 	} {
 		for range 2 {
 			if _, err := a.Create(t.Context(), c.spec); !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {

@@ -3,160 +3,124 @@
 package topic
 
 import (
+	_ "embed" // for the tables of configs
 	"fmt"
-	"math"
+	"slices"
+	"strings"
 )
 
-const forever = "9223372036854775807" // Kafka's Long.MAX_VALUE
+// MaxPartitionsPerTopic bounds one request: partitions that a topic is created with or grows by.
+const MaxPartitionsPerTopic = 10_000
 
-// refusedCodec is said about a compression.type other than producer.
-const refusedCodec = "Varve stores and serves batches as producers send them and never compresses anew; set the codec in the producer"
+// The tables: every config of Kafka 4 and Varve's own, sorted by name. They are never written. Broker configs are given at
+// the start of an agent (--set KEY=VALUE) and read-only after.
+var (
+	//go:embed topic.txt
+	topicText string
+	//go:embed broker.txt
+	brokerText string
+	//go:embed group.txt
+	groupText string
 
-// topicDefs is every topic config of Kafka 4, and Varve's own, sorted by name. It is never written.
-var topicDefs = []def{
-	{name: "cleanup.policy", typ: TypeList, def: "delete", check: someOf("delete", "compact"), from: same("log.cleanup.policy"),
-		doc: "delete: records go by age or size. compact: the last record of each key stays, and every record needs a key."},
-	{name: "compression.gzip.level", typ: TypeInt, def: "-1", check: minusOneOr(1, 9), from: same("compression.gzip.level"), effect: echo,
-		doc: "Kept and shown. Varve never compresses."},
-	{name: "compression.lz4.level", typ: TypeInt, def: "9", check: between(1, 17), from: same("compression.lz4.level"), effect: echo,
-		doc: "Kept and shown. Varve never compresses."},
-	{name: "compression.type", typ: TypeString, def: "producer", from: same("compression.type"),
-		check: only("producer", refusedCodec, "uncompressed", "gzip", "snappy", "lz4", "zstd"),
-		doc:   "Only producer: batches keep the codec they came with."},
-	{name: "compression.zstd.level", typ: TypeInt, def: "3", check: between(-131072, 22), from: same("compression.zstd.level"), effect: echo,
-		doc: "Kept and shown. Varve never compresses."},
-	{name: "delete.retention.ms", typ: TypeLong, def: "86400000", check: atLeast(0), from: same("log.cleaner.delete.retention.ms"),
-		doc: "How long a compacted topic keeps a tombstone after it was first compacted."},
-	{name: "file.delete.delay.ms", typ: TypeLong, def: "60000", check: atLeast(0), from: same("log.segment.delete.delay.ms"), effect: echo,
-		doc: "Kept and shown. Objects have a grace period of their own."},
-	{name: "flush.messages", typ: TypeLong, def: forever, check: atLeast(1), from: same("log.flush.interval.messages"), effect: echo,
-		doc: "Kept and shown. Flushes are the agent's, see its option --flush."},
-	{name: "flush.ms", typ: TypeLong, def: forever, check: atLeast(0), from: same("log.flush.interval.ms"), effect: echo,
-		doc: "Kept and shown. Flushes are the agent's, see its option --flush."},
-	{name: "follower.replication.throttled.replicas", typ: TypeList, check: throttled, effect: echo,
-		doc: "Kept and shown. There are no followers that copy data."},
-	{name: "index.interval.bytes", typ: TypeInt, def: "4096", check: atLeast(0), from: same("log.index.interval.bytes"), effect: echo,
-		doc: "Kept and shown. Segments index every 64 KiB."},
-	{name: "leader.replication.throttled.replicas", typ: TypeList, check: throttled, effect: echo,
-		doc: "Kept and shown. There are no followers that copy data."},
-	{name: "local.retention.bytes", typ: TypeLong, def: "-2", check: atLeast(-2), from: same("log.local.retention.bytes"), effect: echo,
-		doc: "Kept and shown. Agents have no disks to hold anything."},
-	{name: "local.retention.ms", typ: TypeLong, def: "-2", check: atLeast(-2), from: same("log.local.retention.ms"), effect: echo,
-		doc: "Kept and shown. Agents have no disks to hold anything."},
-	{name: "max.compaction.lag.ms", typ: TypeLong, def: forever, check: atLeast(1), from: same("log.cleaner.max.compaction.lag.ms"),
-		doc: "A record waits no longer than this before it may be compacted."},
-	{name: "max.message.bytes", typ: TypeInt, def: "1048588", check: atLeast(0), from: same("message.max.bytes"),
-		doc: "Largest batch, as it comes from the producer: compressed, with its header of 61 bytes."},
-	{name: "message.timestamp.after.max.ms", typ: TypeLong, def: "3600000", check: atLeast(0), from: same("log.message.timestamp.after.max.ms"),
-		doc: "A batch whose timestamp lies farther in the future is refused. Does not apply to LogAppendTime."},
-	{name: "message.timestamp.before.max.ms", typ: TypeLong, def: forever, check: atLeast(0), from: same("log.message.timestamp.before.max.ms"),
-		doc: "A batch whose timestamp lies farther in the past is refused. Does not apply to LogAppendTime."},
-	{name: "message.timestamp.type", typ: TypeString, def: "CreateTime", check: oneOf("CreateTime", "LogAppendTime"), from: same("log.message.timestamp.type"),
-		doc: "CreateTime: the producer's timestamps. LogAppendTime: the agent's, when it takes the batch."},
-	{name: "min.cleanable.dirty.ratio", typ: TypeDouble, def: "0.5", check: ratio, from: same("log.cleaner.min.cleanable.ratio"),
-		doc: "Share of a compacted log that has to be new before it is compacted again."},
-	{name: "min.compaction.lag.ms", typ: TypeLong, def: "0", check: atLeast(0), from: same("log.cleaner.min.compaction.lag.ms"),
-		doc: "A record stays at least this long before it may be compacted."},
-	{name: "min.insync.replicas", typ: TypeInt, def: "1", check: atLeast(1), from: same("min.insync.replicas"), effect: echo,
-		doc: "Kept and shown, never a reason to refuse: an object in the store counts as a full set."},
-	{name: "preallocate", typ: TypeBool, def: "false", from: same("log.preallocate"), effect: echo,
-		doc: "Kept and shown. There are no files."},
-	{name: "remote.log.copy.disable", typ: TypeBool, def: "false", effect: echo,
-		doc: "Kept and shown. All data is in the object store."},
-	{name: "remote.log.delete.on.disable", typ: TypeBool, def: "false", effect: echo,
-		doc: "Kept and shown. All data is in the object store."},
-	{name: "remote.storage.enable", typ: TypeBool, def: "false", effect: echo,
-		check: only("false", "all data is in the object store already; there is no tier to switch on", "true"),
-		doc:   "Only false: all data is in the object store anyway."},
-	{name: "retention.bytes", typ: TypeLong, def: "-1", check: atLeast(-1), from: same("log.retention.bytes"),
-		doc: "Bytes that a partition keeps at least before the oldest records go. -1: no limit."},
-	{name: "retention.ms", typ: TypeLong, def: "604800000", check: atLeast(-1),
-		from: []synonym{{"log.retention.ms", 0}, {"log.retention.minutes", 60_000}, {"log.retention.hours", 3_600_000}},
-		doc:  "How long records are kept. -1: for ever."},
-	{name: "segment.bytes", typ: TypeInt, def: "1073741824", check: atLeast(14), from: same("log.segment.bytes"), effect: echo,
-		doc: "Kept and shown. Segments are objects of 64 to 256 MiB."},
-	{name: "segment.index.bytes", typ: TypeInt, def: "10485760", check: atLeast(4), from: same("log.index.size.max.bytes"), effect: echo,
-		doc: "Kept and shown. An index is part of its object."},
-	{name: "segment.jitter.ms", typ: TypeLong, def: "0", check: atLeast(0),
-		from: []synonym{{"log.roll.jitter.ms", 0}, {"log.roll.jitter.hours", 3_600_000}}, effect: echo,
-		doc: "Kept and shown. Agents spread their work themselves."},
-	{name: "segment.ms", typ: TypeLong, def: "604800000", check: atLeast(1),
-		from: []synonym{{"log.roll.ms", 0}, {"log.roll.hours", 3_600_000}},
-		doc:  "Records become part of a segment after this time at the latest; six hours in effect if more."},
-	{name: "unclean.leader.election.enable", typ: TypeBool, def: "false", from: same("unclean.leader.election.enable"), effect: echo,
-		doc: "Kept and shown. A leader always has all that was committed."},
-	{name: "varve.acks.one", typ: TypeString, def: "memory", check: oneOf("memory", "commit"), from: same("varve.acks.one"),
-		doc: "When acks=1 is answered. memory: the leader holds the batch, which a fail-over may lose. commit: as acks=all."},
-	{name: "varve.durability", typ: TypeString, def: "object", from: same("varve.durability"),
-		check: only("object", "agents of this version do not copy records to each other's memory yet", "replicated"),
-		doc:   "What acks=all waits for. object: the batch is in the object store and committed."},
-}
+	topicDefs  = withSynonyms(mustParse("topic.txt", topicText))
+	brokerDefs = mustParse("broker.txt", brokerText)
+	groupDefs  = mustParse("group.txt", groupText)
+)
 
-// goneTopicConfigs are names that Kafka had before 4.0. It refuses them too. Never written.
-var goneTopicConfigs = map[string]string{
-	"message.format.version":              "Kafka 4.0 took it away; batches have format v2",
-	"message.downconversion.enable":       "Kafka 4.0 took it away; batches have format v2",
-	"message.timestamp.difference.max.ms": "Kafka 4.0 took it away; use message.timestamp.before.max.ms and message.timestamp.after.max.ms",
-}
-
-// same is the synonym of a config that has one broker config with the same unit.
-func same(name string) []synonym { return []synonym{{name, 0}} }
+// Names that Kafka had before 4.0. It refuses them too. Never written.
+var (
+	goneTopicConfigs = map[string]string{
+		"message.format.version":              "batches have format v2",
+		"message.downconversion.enable":       "batches have format v2",
+		"message.timestamp.difference.max.ms": "use message.timestamp.before.max.ms and message.timestamp.after.max.ms",
+	}
+	goneBrokerConfigs = map[string]string{
+		"broker.id.generation.enable":             "node ids belong to agents' names",
+		"control.plane.listener.name":             "an agent has one listener",
+		"delegation.token.master.key":             "use delegation.token.secret.key",
+		"inter.broker.protocol.version":           "agents of one version work together",
+		"log.message.downconversion.enable":       "batches have format v2",
+		"log.message.format.version":              "batches have format v2",
+		"log.message.timestamp.difference.max.ms": "use log.message.timestamp.before.max.ms and log.message.timestamp.after.max.ms",
+		"offsets.commit.required.acks":            "commits are always of acks=all",
+		"reserved.broker.max.id":                  "node ids belong to agents' names",
+	}
+	gonePrefixes = []string{"zookeeper.", "password.encoder."}
+)
 
 // topicDef returns the definition of a topic config. The error says what is wrong with the name.
 func topicDef(name string) (*def, error) {
-	if d := find(topicDefs, name); d != nil {
+	d := find(topicDefs, name)
+	why, gone := goneTopicConfigs[name]
+	switch {
+	case d != nil && d.effect == internal:
+		return nil, fmt.Errorf("%w: %s: %s", ErrConfig, name, d.reason)
+	case d != nil:
 		return d, nil
+	case gone:
+		return nil, fmt.Errorf("%w: %s: Kafka 4.0 took it away; %s", ErrConfig, name, why)
+	case defaults(name) != "":
+		return nil, fmt.Errorf("%w: %s is a broker config; the topic config is %s", ErrConfig, name, defaults(name))
+	case find(brokerDefs, name) != nil:
+		return nil, fmt.Errorf("%w: %s is a broker config, there is no such topic config", ErrConfig, name)
 	}
-	if why, gone := goneTopicConfigs[name]; gone {
-		return nil, fmt.Errorf("%w: %s: %s", ErrConfig, name, why)
+	return nil, fmt.Errorf("%w: there is no topic config %.100q; %s", ErrConfig, name, hint(name, "varve topic describe TOPIC --all", topicDefs))
+}
+
+// brokerDef returns the definition of a broker config that can be set. The error says what is wrong with the name.
+func brokerDef(name string) (*def, error) {
+	d := find(brokerDefs, name)
+	why, gone := goneBrokerConfigs[name]
+	if !gone && slices.ContainsFunc(gonePrefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
+		why, gone = "there is no ZooKeeper", true
 	}
-	return nil, fmt.Errorf("%w: there is no topic config %.100q, the nearest is %s", ErrConfig, name, nearest(name, topicDefs))
+	switch {
+	case d != nil && d.effect == internal:
+		return nil, fmt.Errorf("%w: %s: %s", ErrConfig, name, d.reason)
+	case d != nil && d.effect == fact:
+		return nil, fmt.Errorf("%w: %s cannot be set this way: %s", ErrConfig, name, d.reason)
+	case d != nil:
+		return d, nil
+	case gone:
+		return nil, fmt.Errorf("%w: %s: Kafka 4.0 took it away; %s", ErrConfig, name, why)
+	case strings.HasPrefix(name, "listener.name."):
+		return nil, fmt.Errorf("%w: %.100s: an agent has one plain listener, see --listen", ErrConfig, name)
+	}
+	if t := find(topicDefs, name); t != nil && len(t.from) > 0 {
+		return nil, fmt.Errorf("%w: %s is a topic config; its default is set by %s", ErrConfig, name, t.from[0].name)
+	}
+	return nil, fmt.Errorf("%w: there is no broker config %.100q; %s", ErrConfig, name, hint(name, "varve cluster config", brokerDefs))
+}
+
+// CheckBroker says why a broker config cannot be changed while an agent runs (ErrReadOnly), or that there is none of that
+// name (ErrConfig).
+func CheckBroker(name string) error {
+	if d := find(brokerDefs, name); d != nil && d.effect == fact {
+		return fmt.Errorf("%w: %s: %s", ErrReadOnly, name, d.reason)
+	}
+	if _, err := brokerDef(name); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s is read-only; it is given when the agent starts: --set %s=VALUE", ErrReadOnly, name, name)
+}
+
+// CheckGroup says why a config of a group cannot be changed (ErrReadOnly), or that there is none of that name (ErrConfig).
+func CheckGroup(name string) error {
+	d := find(groupDefs, name)
+	switch {
+	case d == nil:
+		return fmt.Errorf("%w: there is no group config %.100q; %s", ErrConfig, name, hint(name, "DescribeConfigs of a group", groupDefs))
+	case find(brokerDefs, groupPrefix+name) != nil:
+		return fmt.Errorf("%w: %s cannot be set on a group yet; its default is given when the agent starts: --set %s%s=VALUE", ErrReadOnly, name, groupPrefix, name)
+	}
+	return fmt.Errorf("%w: %s cannot be set on a group yet", ErrReadOnly, name)
 }
 
 // find looks up a definition in a sorted table.
 func find(table []def, name string) *def {
-	lo, hi := 0, len(table)
-	for lo < hi {
-		if mid := (lo + hi) / 2; table[mid].name < name {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+	i, ok := slices.BinarySearchFunc(table, name, func(d def, name string) int { return strings.Compare(d.name, name) })
+	if !ok {
+		return nil
 	}
-	if lo < len(table) && table[lo].name == name {
-		return &table[lo]
-	}
-	return nil
-}
-
-// nearest returns the known name that is the fewest edits away from name.
-func nearest(name string, table []def) string {
-	best, at := math.MaxInt, ""
-	for i := range table {
-		if d := distance(name[:min(len(name), 100)], table[i].name); d < best {
-			best, at = d, table[i].name
-		}
-	}
-	return at
-}
-
-// distance is the Levenshtein distance in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diagonal
-			if a[i] != b[j] {
-				d++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(d, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
+	return &table[i]
 }

@@ -16,6 +16,7 @@ const (
 	SourceTopic   Source = 1 // set on the topic
 	SourceBroker  Source = 4 // set at the start of the agent
 	SourceDefault Source = 5
+	SourceLogger  Source = 6 // the level of a logger
 )
 
 // Entry is a config as it is shown.
@@ -23,6 +24,7 @@ type Entry struct {
 	Name     string
 	Value    string
 	Null     bool // there is no value
+	Secret   bool // the value is never shown
 	Type     Type
 	Source   Source
 	ReadOnly bool
@@ -42,7 +44,10 @@ func (s *Settings) Topic(overrides map[string]string) []Entry {
 	out := make([]Entry, 0, len(topicDefs))
 	for i := range topicDefs {
 		d := &topicDefs[i]
-		e := Entry{Name: d.name, Type: d.typ, Doc: d.doc, Synonyms: s.chain(d, overrides)}
+		if d.effect == internal {
+			continue
+		}
+		e := Entry{Name: d.name, Type: d.typ, Doc: d.text(), Synonyms: s.chain(d, overrides)}
 		e.Value, e.Source = e.Synonyms[0].Value, e.Synonyms[0].Source
 		out = append(out, e)
 	}
@@ -86,18 +91,65 @@ func (y synonym) convert(v string) string {
 	return strconv.FormatInt(n*y.unit, 10) // the broker's is an int32: no overflow
 }
 
-// Broker lists all broker configs that can be given at a start, sorted by name.
-func (s *Settings) Broker() []Entry {
+// Broker lists all broker configs, sorted by name. What follows from what the agent is has the value that facts gives it, by
+// name; without one it is null.
+func (s *Settings) Broker(facts map[string]string) []Entry {
 	out := make([]Entry, 0, len(brokerDefs))
 	for i := range brokerDefs {
-		d := &brokerDefs[i]
-		v, source, ok := s.value(d)
-		e := Entry{Name: d.name, Value: v, Null: !ok, Type: d.typ, Source: source, ReadOnly: true, Doc: d.doc}
-		if ok {
-			e.Synonyms = append(e.Synonyms, Synonym{d.name, v, source})
+		switch d := &brokerDefs[i]; d.effect {
+		case internal:
+		case fact:
+			out = append(out, d.factEntry(facts[d.name]))
+		default:
+			out = append(out, s.brokerEntry(d))
 		}
-		if source == SourceBroker && !d.unset {
-			e.Synonyms = append(e.Synonyms, Synonym{d.name, d.def, SourceDefault})
+	}
+	return out
+}
+
+func (d *def) factEntry(v string) Entry {
+	e := Entry{Name: d.name, Value: v, Null: v == "", Type: d.typ, Source: SourceBroker, ReadOnly: true, Doc: d.doc}
+	if !e.Null {
+		e.Synonyms = []Synonym{{d.name, v, SourceBroker}}
+	}
+	return e
+}
+
+func (s *Settings) brokerEntry(d *def) Entry {
+	v, source, ok := s.value(d)
+	e := Entry{
+		Name: d.name, Value: v, Null: !ok, Secret: d.typ == TypePassword, Type: d.typ, Source: source, ReadOnly: true,
+		Doc: d.text(),
+	}
+	names := family(d.name)
+	for _, name := range names {
+		if v, ok := s.set[name]; ok {
+			e.Synonyms = append(e.Synonyms, Synonym{name, v, SourceBroker})
+		}
+	}
+	for _, name := range names {
+		if d := find(brokerDefs, name); !d.unset {
+			e.Synonyms = append(e.Synonyms, Synonym{name, d.def, SourceDefault})
+		}
+	}
+	if len(e.Synonyms) > 0 && e.Synonyms[0].Name != d.name { // as Kafka: what stands in for it is told with a value only
+		e.Synonyms = nil
+	}
+	return e
+}
+
+// groupPrefix before the name of a group config is the broker config that defaults it.
+const groupPrefix = "group."
+
+// Group lists the configs of a group, sorted by name. Nothing can be set on a group yet, so they have their defaults.
+func (s *Settings) Group() []Entry {
+	out := make([]Entry, 0, len(groupDefs))
+	for i := range groupDefs {
+		d := &groupDefs[i]
+		e := Entry{Name: d.name, Value: d.def, Type: d.typ, Source: SourceDefault, ReadOnly: true, Doc: d.text()}
+		if b := find(brokerDefs, groupPrefix+d.name); b != nil {
+			from := s.brokerEntry(b)
+			e.Value, e.Source, e.Synonyms = from.Value, from.Source, from.Synonyms
 		}
 		out = append(out, e)
 	}

@@ -14,6 +14,8 @@ var (
 	ErrPartitions = errors.New("invalid number of partitions")
 	// ErrConfig: a config is unknown, has a bad value, or asks for what Varve does not do.
 	ErrConfig = errors.New("invalid config")
+	// ErrReadOnly: the config is known and cannot be changed while agents run; it is given at their start.
+	ErrReadOnly = errors.New("read-only config")
 	// ErrUnavailable: the metastore did not say, in time or often enough, what became of the request. It may have been done
 	// or may yet be; the client asks again.
 	ErrUnavailable = errors.New("metastore is unavailable")

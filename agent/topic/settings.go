@@ -39,20 +39,6 @@ func NewSettings(values map[string]string) (*Settings, error) {
 	return s, nil
 }
 
-// brokerDef returns the definition of a broker config that can be set. The error says what is wrong with the name.
-func brokerDef(name string) (*def, error) {
-	if d := find(brokerDefs, name); d != nil {
-		return d, nil
-	}
-	if how, fact := facts[name]; fact {
-		return nil, fmt.Errorf("%w: %s cannot be set this way: %s", ErrConfig, name, how)
-	}
-	if d := find(topicDefs, name); d != nil && len(d.from) > 0 {
-		return nil, fmt.Errorf("%w: %s is a topic config; its default is set by %s", ErrConfig, name, d.from[0].name)
-	}
-	return nil, fmt.Errorf("%w: there is no broker config %.100q, the nearest is %s", ErrConfig, name, nearest(name, brokerDefs))
-}
-
 // value returns what d is set to, or its default; ok is false if it has neither.
 func (s *Settings) value(d *def) (v string, source Source, ok bool) {
 	if v, ok := s.set[d.name]; ok {
@@ -112,10 +98,16 @@ func integer(v string) int64 {
 	return n
 }
 
-// CheckBroker says why a broker config cannot be changed while an agent runs, or that there is none of that name.
-func CheckBroker(name string) error {
-	if _, err := brokerDef(name); err != nil {
-		return err
+// Idle tells of the configs that were set and do not act, sorted by name, each with the reason.
+func (s *Settings) Idle() []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(s.set)) {
+		switch d := find(brokerDefs, name); d.effect {
+		case later:
+			out = append(out, name+" has no effect yet: "+d.reason)
+		case echo:
+			out = append(out, name+" has no effect: "+d.reason)
+		}
 	}
-	return fmt.Errorf("%w: %s is read-only; it is given when the agent starts: --set %s=VALUE", ErrConfig, name, name)
+	return out
 }

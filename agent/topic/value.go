@@ -15,63 +15,77 @@ type Type int8
 
 // The types of configs.
 const (
-	TypeBool   Type = 1
-	TypeString Type = 2
-	TypeInt    Type = 3
-	TypeShort  Type = 4
-	TypeLong   Type = 5
-	TypeDouble Type = 6
-	TypeList   Type = 7
+	TypeBool     Type = 1
+	TypeString   Type = 2
+	TypeInt      Type = 3
+	TypeShort    Type = 4
+	TypeLong     Type = 5
+	TypeDouble   Type = 6
+	TypeList     Type = 7
+	TypeClass    Type = 8
+	TypePassword Type = 9 // never shown
 )
 
+// typeNames are Kafka's names of the types.
+var typeNames = [...]string{"UNKNOWN", "BOOLEAN", "STRING", "INT", "SHORT", "LONG", "DOUBLE", "LIST", "CLASS", "PASSWORD"}
+
+// String returns Kafka's name of a type.
 func (t Type) String() string {
-	switch t {
-	case TypeBool:
-		return "BOOLEAN"
-	case TypeString:
-		return "STRING"
-	case TypeInt:
-		return "INT"
-	case TypeShort:
-		return "SHORT"
-	case TypeLong:
-		return "LONG"
-	case TypeDouble:
-		return "DOUBLE"
-	case TypeList:
-		return "LIST"
+	if t < 0 || int(t) >= len(typeNames) {
+		t = 0
 	}
-	return "UNKNOWN"
+	return typeNames[t]
 }
 
 // maxValue is the most bytes of a config's value; the longest that clients send are lists of replicas.
 const maxValue = 32 << 10
 
-// def is what there is to know of a config.
+// def is what there is to know of a config: a line of a table.
 type def struct {
-	name  string
-	typ   Type
-	def   string             // default; of a broker config empty with unset
-	unset bool               // there is no default: described as null
-	check func(string) error // beyond the type, on a normal value; nil: any
-	from  []synonym          // of a topic config: the broker configs that default it, the first that is set wins
-	effect
-	doc string
-}
-
-// synonym is a broker config that gives a topic config its default.
-type synonym struct {
-	name string
-	unit int64 // what one of it is in the topic config; 0: the same text
+	name   string
+	typ    Type
+	def    string // default; empty with unset
+	unset  bool   // there is no default: described as null
+	values string // what is allowed besides the type, as the table has it, for tests and messages
+	check  func(string) error
+	from   []synonym // of a topic config: the broker configs that default it, the first that is set wins
+	effect effect
+	reason string // of effect
+	doc    string
 }
 
 // effect is what a config does here.
 type effect uint8
 
 const (
-	act  effect = iota // has effect
-	echo               // is kept and shown; Varve has nothing for it to act on
+	act      effect = iota // has effect
+	later                  // is kept and shown until there is what it acts on
+	echo                   // is kept and shown; Varve has nothing for it to act on
+	only                   // every value but the default is refused
+	fact                   // follows from what the agent is
+	internal               // is not shown, and refused
 )
+
+// Documentation begins with one of these words and a reason if the config does not act, so that every tool that shows
+// documentation tells it. The CLI reads them.
+const (
+	docLater = "Not yet: "
+	docEcho  = "No effect: "
+	docOnly  = "Fixed: "
+)
+
+// text is what a config's documentation says.
+func (d *def) text() string {
+	switch d.effect {
+	case later:
+		return docLater + d.reason + ". " + d.doc
+	case echo:
+		return docEcho + d.reason + ". " + d.doc
+	case only:
+		return docOnly + d.reason + ". " + d.doc
+	}
+	return d.doc
+}
 
 // normal returns value in the one form that is stored and compared: trimmed, booleans in lower case, whole numbers without
 // leading zeros, lists without blanks and repetitions. Errors say what is wrong with the value, without naming the config.
@@ -79,6 +93,12 @@ func (d *def) normal(value string) (string, error) {
 	v := strings.TrimSpace(value)
 	if len(v) > maxValue {
 		return "", fmt.Errorf("value has %d bytes, more than %d", len(v), maxValue)
+	}
+	if d.effect == only { // whatever its type: there is one value
+		if d.unset || v != d.def {
+			return "", d.refusal(v)
+		}
+		return v, nil
 	}
 	var err error
 	switch d.typ {
@@ -106,6 +126,19 @@ func (d *def) normal(value string) (string, error) {
 	return v, err
 }
 
+// refusal is said about another value than the only one.
+func (d *def) refusal(v string) error {
+	if d.typ == TypePassword {
+		v = "a value" // never repeated to anybody
+	} else {
+		v = fmt.Sprintf("%.100q", v)
+	}
+	if d.unset {
+		return fmt.Errorf("%s is refused: %s", v, d.reason)
+	}
+	return fmt.Errorf("%s is refused, use %q: %s", v, d.def, d.reason)
+}
+
 // split returns the elements of a list, each once, without blanks.
 func split(list string) []string {
 	var out []string
@@ -131,92 +164,11 @@ func whole(v string, lo, hi int64) error {
 	n, err := strconv.ParseInt(v, 10, 64)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%q is not a whole number", v)
+		return fmt.Errorf("%.100q is not a whole number", v)
+	case n < lo && hi == math.MaxInt64:
+		return fmt.Errorf("%s is less than %d", v, lo)
 	case n < lo || n > hi:
 		return fmt.Errorf("%s is not in %d..%d", v, lo, hi)
-	}
-	return nil
-}
-
-// between checks a whole number.
-func between(lo, hi int64) func(string) error {
-	return func(v string) error { return whole(v, lo, hi) }
-}
-
-func atLeast(lo int64) func(string) error {
-	return func(v string) error {
-		if n, err := strconv.ParseInt(v, 10, 64); err != nil || n < lo {
-			return fmt.Errorf("%s is less than %d", v, lo)
-		}
-		return nil
-	}
-}
-
-// minusOneOr checks a whole number that is -1 or in lo..hi.
-func minusOneOr(lo, hi int64) func(string) error {
-	return func(v string) error {
-		if v == "-1" {
-			return nil
-		}
-		return whole(v, lo, hi)
-	}
-}
-
-func ratio(v string) error {
-	if f, err := strconv.ParseFloat(v, 64); err != nil || f < 0 || f > 1 {
-		return fmt.Errorf("%s is not in 0..1", v)
-	}
-	return nil
-}
-
-func oneOf(values ...string) func(string) error {
-	return func(v string) error {
-		if !slices.Contains(values, v) {
-			return fmt.Errorf("%q is not one of %s", v, strings.Join(values, ", "))
-		}
-		return nil
-	}
-}
-
-// someOf checks a list: at least one element, all of values.
-func someOf(values ...string) func(string) error {
-	return func(v string) error {
-		list := split(v)
-		if len(list) == 0 {
-			return fmt.Errorf("the list is empty, want some of %s", strings.Join(values, ", "))
-		}
-		for _, e := range list {
-			if !slices.Contains(values, e) {
-				return fmt.Errorf("%q is not one of %s", e, strings.Join(values, ", "))
-			}
-		}
-		return nil
-	}
-}
-
-// only checks a value of which known ones are refused for a reason.
-func only(want, reason string, known ...string) func(string) error {
-	return func(v string) error {
-		switch {
-		case v == want:
-			return nil
-		case slices.Contains(known, v):
-			return fmt.Errorf("%q is refused, use %q: %s", v, want, reason)
-		}
-		return fmt.Errorf("%q is not a value Kafka or Varve knows, use %q", v, want)
-	}
-}
-
-// throttled checks a list of PARTITION:BROKER pairs, or *.
-func throttled(v string) error {
-	for _, e := range split(v) {
-		if e == "*" {
-			continue
-		}
-		p, b, ok := strings.Cut(e, ":")
-		if !ok || whole(p, 0, math.MaxInt32) != nil || whole(b, 0, math.MaxInt32) != nil {
-			return fmt.Errorf("%q is not PARTITION:BROKER", e)
-		}
 	}
 	return nil
 }
