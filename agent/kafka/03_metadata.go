@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,6 +20,8 @@ import (
 //	v1: racks, controller. v2: cluster id. v4: auto-creation by a flag. v5: offline replicas. v7: leader epochs.
 //	v8: authorized operations. v9: flexible. v10: topic ids. v12: look-up by id.
 //	v13: an error for the whole.
+//
+// Answers are kept encoded while the view and the topics stay as they are: see metadataCache.
 //
 // Differs from Kafka: a topic that is created on the way has its leaders at once; replicas and ISR are the leader alone,
 // since a committed object counts as a full set.
@@ -38,10 +41,62 @@ func metadataWaits(s *Server, req *kmsg.MetadataRequest) bool {
 	return false
 }
 
+// admitMetadata answers from the cache, or fills it; what may wait is beside the reader and not kept.
+func admitMetadata(c *conn, sl *slot, r kmsg.Request) {
+	req, s := r.(*kmsg.MetadataRequest), c.s
+	now, key := metadataState{s.deps.Cluster.View(), s.deps.Topics.Changes()}, metadataKey(req)
+	e := s.known.lookup(now, key, nil)
+	if e == nil {
+		if metadataWaits(s, req) {
+			c.spawn(func() { run(c, sl, req, (*Server).metadata) })
+			return
+		}
+		e = s.known.lookup(now, key, s.known.entry(func() *metadataAnswer { return s.encodeMetadata(c.ctx, now.view, req) }))
+	}
+	a := s.known.answer(key, e)
+	for _, code := range a.codes {
+		sl.api.m.fail(code)
+	}
+	c.share(sl, a.body, req.IsFlexible())
+}
+
+// share completes a slot with a body that others send too.
+func (c *conn) share(sl *slot, body []byte, flexible bool) {
+	b := c.s.getBuffer()
+	*b = appendHeader((*b)[:0], sl, flexible)
+	sl.buf, sl.size = b, int64(len(*b)+len(body))
+	sl.frags = append(sl.frags[:0], *b, body)
+	putSize(*b, sl.size)
+	c.ring.finish(sl)
+}
+
+func (s *Server) encodeMetadata(ctx context.Context, v *cluster.View, req *kmsg.MetadataRequest) *metadataAnswer {
+	resp := s.metadataIn(ctx, v, req)
+	resp.SetVersion(req.Version)
+	size, a := 0, &metadataAnswer{}
+	for i := range resp.Topics {
+		size += 40 + len(resp.Topics[i].Partitions)*metadataPartition
+		if code := resp.Topics[i].ErrorCode; code != codeNone {
+			a.codes = append(a.codes, code)
+		}
+	}
+	b := s.getBuffer()
+	defer s.putBuffer(b)
+	*b = resp.AppendTo(slices.Grow((*b)[:0], size))
+	a.body = slices.Clone(*b) // no longer than it must be: it stays
+	return a
+}
+
+// metadataPartition is the most bytes of a partition with one replica, in the versions before the flexible ones.
+const metadataPartition = 2 + 4 + 4 + 4 + 2*(4+4) + 4
+
 func (s *Server) metadata(ctx context.Context, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
+	return s.metadataIn(ctx, s.deps.Cluster.View(), req)
+}
+
+func (s *Server) metadataIn(ctx context.Context, v *cluster.View, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	v := s.deps.Cluster.View()
 	resp := kmsg.NewPtrMetadataResponse()
 	for i := range v.Nodes {
 		b := kmsg.NewMetadataResponseBroker()
@@ -53,7 +108,7 @@ func (s *Server) metadata(ctx context.Context, req *kmsg.MetadataRequest) *kmsg.
 	if req.IncludeClusterAuthorizedOperations {
 		resp.AuthorizedOperations = clusterOperations
 	}
-	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
+	if allTopics(req) {
 		all := s.deps.Topics.List()
 		resp.Topics = make([]kmsg.MetadataResponseTopic, 0, len(all))
 		for _, t := range all {

@@ -35,7 +35,7 @@ func dispatch() []api {
 		{key: keyProduce, name: "Produce", min: 0, max: 13, floor: 3, flexible: 9},
 		{key: keyFetch, name: "Fetch", min: 4, max: 18, flexible: 12, elements: maxElements, admit: admitFetch},
 		{key: 2, name: "ListOffsets", min: 1, max: 11, flexible: 6, elements: maxElements, admit: mayWait((*Server).listOffsets, listOffsetsWaits)},
-		{key: 3, name: "Metadata", min: 0, max: 13, flexible: 9, elements: maxElements, admit: mayWait((*Server).metadata, metadataWaits)},
+		{key: 3, name: "Metadata", min: 0, max: 13, flexible: 9, elements: maxElements, admit: admitMetadata},
 		{key: 10, name: "FindCoordinator", min: 0, max: 6, flexible: 3, elements: maxAdmin, admit: inline((*Server).findCoordinator)},
 		{key: keyAPIVersions, name: "ApiVersions", min: 0, max: 5, flexible: 3, elements: maxAdmin, admit: inline((*Server).apiVersions)},
 		{key: 19, name: "CreateTopics", min: 2, max: 7, flexible: 5, elements: maxAdmin, admit: barrier((*Server).createTopics)},

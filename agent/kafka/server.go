@@ -113,6 +113,7 @@ type Server struct {
 	parked   atomic.Int64 // partitions of parked Fetches
 	refused  atomic.Int64 // connections over the limit
 	ids      idSearch
+	known    *metadataCache
 
 	wg sync.WaitGroup // every goroutine but those in Serve
 	mu struct {
@@ -125,7 +126,7 @@ type Server struct {
 
 // New returns a server that does not listen yet.
 func New(cfg Config, deps Deps) *Server {
-	s := &Server{cfg: cfg.withDefaults(), deps: deps, log: deps.Log, apis: dispatch()}
+	s := &Server{cfg: cfg.withDefaults(), deps: deps, log: deps.Log, apis: dispatch(), known: newMetadataCache(maxMetadataCache)}
 	s.ids.turn = make(chan struct{}, 1)
 	s.reserve = memory.NewBudget(s.cfg.ReserveBytes)
 	for i := range s.apis {

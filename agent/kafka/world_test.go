@@ -297,7 +297,7 @@ func (h *heldWAL) abandon() {
 // fakeCluster is one agent that leads everything, until a test says otherwise.
 type fakeCluster struct {
 	mu       sync.Mutex
-	view     cluster.View
+	view     *cluster.View
 	confirm  error
 	confirms int
 	pid      int64
@@ -306,7 +306,7 @@ type fakeCluster struct {
 
 func newFakeCluster() *fakeCluster {
 	f := &fakeCluster{pid: 1000}
-	f.view = cluster.View{ClusterID: uuid.UUID{1}, Controller: testNode, Slots: make([]cluster.Leader, testSlots)}
+	f.view = &cluster.View{ClusterID: uuid.UUID{1}, Controller: testNode, Slots: make([]cluster.Leader, testSlots)}
 	for i := range f.view.Slots {
 		f.view.Slots[i] = cluster.Leader{Node: testNode, Epoch: testEpoch}
 	}
@@ -323,18 +323,17 @@ func (f *fakeCluster) setAddr(a *net.TCPAddr) {
 func (f *fakeCluster) change(by func(v *cluster.View)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	v := f.view
+	v := *f.view
 	v.Slots = append([]cluster.Leader(nil), v.Slots...)
 	v.Nodes = append([]cluster.Node(nil), v.Nodes...)
 	by(&v)
-	f.view = v
+	f.view = &v
 }
 
 func (f *fakeCluster) View() *cluster.View {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	v := f.view
-	return &v
+	return f.view
 }
 
 func (f *fakeCluster) NodeID() int32 { return testNode }
