@@ -65,7 +65,7 @@ func TestSmallRequestsPassTheReserve(t *testing.T) {
 	for range 2 {
 		slow := w.dial()
 		frame := encode(fetching(11, "t", 0), 1)
-		frame[0], frame[1], frame[2], frame[3] = 0, 0x0f, 0, 0 // almost 1 MiB
+		frame[0], frame[1], frame[2], frame[3] = 0, 0x0f, 0, 0                            // almost 1 MiB
 		go func() { _, _ = slow.nc.Write(append(frame, make([]byte, 0xf0000-100)...)) }() // not quite all of it
 	}
 	eventually(t, "the reserve is taken", func() bool { return w.s.reserve.Used() >= 1<<20-1<<16 })

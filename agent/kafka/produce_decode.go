@@ -100,7 +100,10 @@ func (p *produceRequest) nextTopic(c *cursor, byID bool) []byte {
 	if byID {
 		return c.span(16)
 	}
-	name, _ := c.str()
+	name, ok := c.str()
+	if !ok { // only null: what is cut has failed already
+		c.fail()
+	}
 	return name
 }
 
