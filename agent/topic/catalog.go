@@ -39,6 +39,11 @@ type Options struct {
 	Settings *Settings
 	// OnDelete is called with each topic that is gone from the catalogue, without a lock held. It must not block. May be nil.
 	OnDelete func(id uuid.UUID)
+	// Session is this agent's, which leads slots; Nil: this process leads none and confirms no deletion.
+	Session uuid.UUID
+	// Announce tells the other agents that topics changed, so that they need not wait for their poll. It must not block.
+	// May be nil.
+	Announce func()
 }
 
 // Catalog is the topics of a cluster as this agent knows them. All methods may be called from many goroutines, after Load.
@@ -52,6 +57,7 @@ type Catalog struct {
 	list  atomic.Pointer[listing]
 	finds singleflight.Group
 	turn  chan struct{} // holds one token: the right to write
+	poke  chan struct{} // to Run; holds one
 
 	mu struct {
 		sync.Mutex
@@ -64,6 +70,7 @@ type Catalog struct {
 		deadOrder  []uuid.UUID          // ring, oldest at deadNext once full
 		deadNext   int                  // next place in the ring
 		deleting   map[string]uuid.UUID // seen DELETING: somebody has to finish
+		left       map[uuid.UUID]bool   // those of deleting that this agent has dropped; true: and said so
 		unreadable map[string]struct{}  // names whose items do not decode
 		unknown    map[string]time.Time // until when
 		swept      time.Time            // when unknown was swept last
@@ -81,11 +88,13 @@ func New(store metastore.Store, log *slog.Logger, o Options) *Catalog {
 	c := &Catalog{
 		store: store, log: log, o: o,
 		names: newTable[string](), ids: newTable[uuid.UUID](), turn: make(chan struct{}, 1),
+		poke: make(chan struct{}, 1),
 	}
 	c.turn <- struct{}{}
 	c.mu.collapsed = map[string]int{}
 	c.mu.dead = map[uuid.UUID]struct{}{}
 	c.mu.deleting = map[string]uuid.UUID{}
+	c.mu.left = map[uuid.UUID]bool{}
 	c.mu.unreadable = map[string]struct{}{}
 	c.mu.unknown = map[string]time.Time{}
 	return c
@@ -163,6 +172,7 @@ func (c *Catalog) learn(r records.Topic) {
 	}
 	c.mu.partitions += int64(t.Partitions())
 	delete(c.mu.unknown, r.Name)
+	delete(c.mu.left, c.mu.deleting[r.Name])
 	delete(c.mu.deleting, r.Name)
 	c.mu.clock++
 	e := &entry{topic: t, learned: c.mu.clock}
@@ -181,8 +191,11 @@ func (c *Catalog) gone(name string, id uuid.UUID, pending bool) {
 	delete(c.mu.unreadable, name)
 	if pending {
 		c.mu.deleting[name] = id
-	} else if c.mu.deleting[name] == id {
-		delete(c.mu.deleting, name)
+	} else {
+		delete(c.mu.left, id)
+		if c.mu.deleting[name] == id {
+			delete(c.mu.deleting, name)
+		}
 	}
 	_, known := c.mu.dead[id]
 	if e := c.ids.get(id); e != nil {
@@ -192,13 +205,14 @@ func (c *Catalog) gone(name string, id uuid.UUID, pending bool) {
 	}
 	c.mu.Unlock()
 	if !known {
-		c.dropped(id)
+		c.dropIn(id, pending)
 	}
 }
 
 // forget takes in that a consistent read that began at moment asked found no item of name.
 func (c *Catalog) forget(name string, asked int64) {
 	c.mu.Lock()
+	delete(c.mu.left, c.mu.deleting[name])
 	delete(c.mu.deleting, name)
 	delete(c.mu.unreadable, name)
 	e := c.names.get(name)

@@ -44,6 +44,7 @@ func (c *Catalog) commit(ctx context.Context, changes []*change) error {
 	for try := 0; try < maxTries; {
 		var again bool
 		if again, err = tx.attempt(ctx); err == nil && !again {
+			c.announce()
 			return nil
 		}
 		if err == nil {
@@ -60,6 +61,7 @@ func (c *Catalog) commit(ctx context.Context, changes []*change) error {
 	if tx.unsure {
 		if mine, e := tx.mine(ctx); e == nil && mine {
 			tx.settle()
+			c.announce()
 			return nil
 		}
 	}
@@ -205,7 +207,11 @@ func (c *Catalog) settled(batch []*change) {
 // pause waits before try number try is repeated: 10 ms doubling to 640 ms, half of it by chance. Error: that of ctx.
 func pause(ctx context.Context, try int) error {
 	d := 10 * time.Millisecond << min(try-1, 6)
-	t := time.NewTimer(d/2 + rand.N(d/2))
+	return sleep(ctx, d/2+rand.N(d/2))
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

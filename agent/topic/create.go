@@ -115,11 +115,18 @@ func (c *Catalog) occupied(ctx context.Context, ch *change) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if old.State == records.TopicDeleting {
-		return c.finish(ctx, map[string]uuid.UUID{old.Name: old.ID})
-	}
 	c.learn(old)
-	return exists(old.Name)
+	if old.State != records.TopicDeleting {
+		return exists(old.Name)
+	}
+	free, err := c.free(ctx, map[string]uuid.UUID{old.Name: old.ID})
+	if err == nil && len(free) == 0 {
+		err = fmt.Errorf("%w; it is marked for deletion, and some leaders have not dropped it yet", exists(old.Name))
+	}
+	if err != nil {
+		return err
+	}
+	return c.finish(ctx, free)
 }
 
 func exists(name string) error { return fmt.Errorf("%w: %q", ErrExists, name) }

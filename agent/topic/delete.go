@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -125,11 +126,30 @@ func (c *Catalog) deleteRound(ctx context.Context, out []Deleted, todo []int) (a
 			c.gone(name, id, true)
 		}
 		c.settled(batch)
-		if err := c.finish(ctx, marked); err != nil {
-			c.log.Warn("topics are deleted, their items are not removed yet", "topics", len(marked), "err", err) // Run does it
-		}
+		c.finishSoon(ctx, marked)
 	}
 	return again
+}
+
+// finishSoon removes the items of topics once the leaders have dropped them. What takes longer is left to Run.
+func (c *Catalog) finishSoon(ctx context.Context, topics map[string]uuid.UUID) {
+	for _, pause := range finishPauses {
+		if sleep(ctx, pause) != nil {
+			return
+		}
+		free, err := c.free(ctx, topics)
+		if err == nil {
+			err = c.finish(ctx, free)
+		}
+		if err != nil {
+			c.log.Warn("topics are deleted, their items are not removed yet", "topics", len(topics), "err", err) // Run does it
+			return
+		}
+		if maps.DeleteFunc(topics, func(name string, _ uuid.UUID) bool { _, done := free[name]; return done }); len(topics) == 0 {
+			return
+		}
+	}
+	c.log.Info("topics are deleted; their names are free once every leader has heard of it", "topics", len(topics))
 }
 
 // finish removes the items of topics that are DELETING, as many as one transaction takes. It may be repeated, by any agent.

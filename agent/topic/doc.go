@@ -11,8 +11,9 @@
 //
 // Deletion marks the item DELETING, then removes it; both steps are in the change log, and any agent that meets a
 // DELETING item finishes the work. Options.OnDelete tells the agent that a topic is gone, so that the leaders of its
-// partitions drop them. What later steps add between mark and removal: unlinking the topic's extents, and waiting until
-// the current leader of every slot has confirmed the drop at its epoch.
+// partitions drop them. Between mark and removal lies the word of every session that leads a slot: it has dropped the topic,
+// and says so in an item of its own (confirm.go). Whoever becomes a leader later reads the topics before it serves. So no
+// leader acks records into a topic whose name is free again.
 //
 // Goroutines: Run is one, started by the agent; a Find that has to read starts one that ends with its read, after
 // storeTimeout at most. Locks: Catalog.mu guards the writers of the tables and is never held over a store call; readers

@@ -73,8 +73,12 @@ func (c *Catalog) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-c.poke:
 		}
 		err := c.follow(ctx, metastore.Eventual)
+		if err == nil {
+			err = c.confirm(ctx)
+		}
 		if err == nil {
 			deleting, err = c.finishAll(ctx, deleting)
 		}
@@ -97,7 +101,11 @@ func (c *Catalog) finishAll(ctx context.Context, old map[string]uuid.UUID) (map[
 	c.mu.Unlock()
 	late := maps.Clone(open)
 	maps.DeleteFunc(late, func(name string, id uuid.UUID) bool { return old[name] != id })
-	if err := c.finish(ctx, late); err != nil {
+	late, err := c.free(ctx, late)
+	if err == nil {
+		err = c.finish(ctx, late)
+	}
+	if err != nil {
 		return open, fmt.Errorf("finish deletion of %d topics: %w", len(late), err)
 	}
 	maps.DeleteFunc(open, func(name string, id uuid.UUID) bool { return late[name] == id })
