@@ -89,7 +89,7 @@ func TestStalledFramesHoldWhatTheySent(t *testing.T) {
 	for range 5 {
 		call[*kmsg.ProduceResponse](good, producing(9, "t", batch(t, 1, 900_000)))
 	}
-	if n := counterValue(w.s.lookup(keyProduce).m.inFlight); n != clients {
+	if n := counterValue(w.s.lookup(keyProduce).m.inFlight); n < clients {
 		t.Errorf("%v stalled frames left of %d: the good client waited for their time to be over", n, clients)
 	}
 }
