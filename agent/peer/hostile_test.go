@@ -161,7 +161,7 @@ func TestOneSidedLoss(t *testing.T) {
 		a, b := n.agent(t, "a", 1), n.agent(t, "b", 2)
 		wire(a, b)
 		time.Sleep(settled + 500*time.Millisecond) // no ping is under way
-		n.cut(true) // the end of a connection is not heard of either
+		n.cut(true)                                // the end of a connection is not heard of either
 		b.Mesh.mu.Lock()
 		l := b.Mesh.mu.links[a.me.Session]
 		b.Mesh.mu.Unlock()
