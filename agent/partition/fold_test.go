@@ -196,3 +196,28 @@ func TestLocateByTime(t *testing.T) {
 		t.Fatalf("%+v %v", loc, ok)
 	}
 }
+
+// Runs and operations under another epoch than the wanted one are not applied: a session may have led the slot before.
+func TestFoldTakesTheWantedEpoch(t *testing.T) {
+	r := newRig(t)
+	f := r.set.NewFold()
+	ft := func(epoch int32, base int64) *bundle.Footer {
+		return &bundle.Footer{
+			Topics: []bundle.Topic{{ID: topicID, Name: "t"}},
+			Ops:    []bundle.Op{{Kind: bundle.OpSlotOpen, Slot: 3, Epoch: epoch}, {Kind: bundle.OpLogStart, Slot: 3, Epoch: epoch, Offset: base}},
+			Runs:   []bundle.Run{{Slot: 3, LeaderEpoch: epoch, Base: base, Next: base + 5, Pos: 64, Len: 70}},
+		}
+	}
+	five := func(slot uint16, epoch int32) bool { return slot == 3 && epoch == 5 }
+	for i, x := range []*bundle.Footer{ft(5, 0), ft(3, 5), ft(4, 0), ft(5, 5)} {
+		if err := f.Apply(r.object(uint64(i+1)), x, five, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if l := f.logs[3][ID{topicID, 0}]; l.start != 5 || l.end != 10 || len(l.tail.runs) != 1 || len(l.epochs) != 1 {
+		t.Fatalf("%+v", l)
+	}
+}

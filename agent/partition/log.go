@@ -32,7 +32,11 @@ func (l *log) own() *log {
 
 // open notes that a leader of the given epoch serves from the log's end on. An epoch without records gives way.
 func (l *log) open(epoch int32) {
-	if n := len(l.epochs); n > 0 && l.epochs[n-1].Start == l.end {
+	n := len(l.epochs)
+	switch {
+	case n > 0 && l.epochs[n-1].Epoch == epoch:
+		return
+	case n > 0 && l.epochs[n-1].Start == l.end:
 		l.epochs = l.epochs[:n-1]
 	}
 	l.epochs = append(slices.Clip(l.epochs), bundle.Epoch{Epoch: epoch, Start: l.end})

@@ -3,6 +3,7 @@ package partition
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"testing"
 
 	"github.com/google/uuid"
@@ -158,6 +159,13 @@ func (r *rig) wantState(p *Partition, hw, end int64) {
 	}
 	if s.HighWatermark != hw || s.LogEnd != end || s.LastStable != hw {
 		r.t.Fatalf("high watermark %d, log end %d; want %d, %d", s.HighWatermark, s.LogEnd, hw, end)
+	}
+}
+
+func wantSame(t *testing.T, got, want *bundle.Footer) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("the snapshot changed:\n%+v\nwas\n%+v", got, want)
 	}
 }
 

@@ -34,21 +34,42 @@ type namedLog struct {
 // an uncommitted batch for a duplicate. It copies no log, and must be called where commits are applied, so that it lies
 // between two of them; Footer does the long part.
 func (s *Set) Capture() *Snapshot {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
 	snap := &Snapshot{objects: s.objects.all()}
-	for _, l := range s.mu.slots {
-		if l.open {
-			snap.slots = append(snap.slots, l.share())
-		}
-	}
-	for slot, f := range s.mu.frozen {
-		if l := s.mu.slots[slot]; l == nil || !l.open {
-			f.parts = slices.Clone(f.parts) // Footer sorts
-			snap.slots = append(snap.slots, f)
+	for _, slot := range s.known() {
+		if logs, ok := s.captureSlot(slot); ok {
+			snap.slots = append(snap.slots, logs)
 		}
 	}
 	return snap
+}
+
+// known returns the slots that are led or frozen, each once.
+func (s *Set) known() []uint16 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := make([]uint16, 0, len(s.mu.slots)+len(s.mu.frozen))
+	for slot := range s.mu.slots {
+		all = append(all, slot)
+	}
+	for slot := range s.mu.frozen {
+		if s.mu.slots[slot] == nil {
+			all = append(all, slot)
+		}
+	}
+	return all
+}
+
+// captureSlot holds the lock for one slot only: 100,000 partitions take tens of ms, and who asks for one waits meanwhile. A slot
+// that is left between two others is the same before and after.
+func (s *Set) captureSlot(slot uint16) (slotLogs, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if l := s.mu.slots[slot]; l != nil && l.open {
+		return l.share(), true
+	}
+	f, ok := s.mu.frozen[slot]
+	f.parts = slices.Clone(f.parts) // Footer sorts
+	return f, ok
 }
 
 // CaptureOpening takes the state of the slots named that are being opened under these epochs: what their slot-open records
