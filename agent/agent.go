@@ -63,6 +63,9 @@ func New(cfg Config, stores Stores, log *slog.Logger) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, idle := range settings.Idle() {
+		log.Warn(idle)
+	}
 	a := &Agent{
 		cfg: cfg, stores: stores, log: log, cluster: c, keys: keys, settings: settings, begun: time.Now(),
 		registry: prometheus.NewRegistry(), probed: newProbeGauge(), ready: make(chan struct{}),

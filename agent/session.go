@@ -128,6 +128,7 @@ func (s *session) build() {
 	s.server = kafka.New(kafka.Config{
 		MaxRequestBytes: s.settings.Int("socket.request.max.bytes"), FetchMaxBytes: int32(s.settings.Int("fetch.max.bytes")),
 		ResponseBytes: s.cfg.MemoryLimit / 8, ReserveBytes: s.cfg.MemoryLimit / 16,
+		Idle: s.settings.Millis("connections.max.idle.ms"), MaxConnections: int(min(10_000, s.settings.Int("max.connections"))),
 	}, kafka.Deps{
 		Topics: s.topics, Partitions: s.parts, Reader: s.reader, Cluster: s.member,
 		Producers: txn.NewIDs(s.stores.Facts, s.cluster), Budget: s.budget, Pool: &s.pool, Log: s.log, Registry: metrics,

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // Settings are the broker configs of an agent, by Kafka's names. They never change while it runs.
@@ -63,6 +64,19 @@ func (s *Settings) Int(name string) int64 {
 		return 0
 	}
 	return integer(v)
+}
+
+// longTime is what "never" and whatever is longer come to; a timer has room for it.
+const longTime = 10 * 365 * 24 * time.Hour
+
+// Millis returns a config in ms as a time; a negative one is never, ten years. Any other name is a fault of the program and
+// panics.
+func (s *Settings) Millis(name string) time.Duration {
+	ms := s.Int(name)
+	if ms < 0 || ms > longTime.Milliseconds() {
+		return longTime
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 // Bool returns a BOOLEAN config. Any other name is a fault of the program and panics.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // kafkaConfigs reads a list of Kafka's configs in testdata: kind, name, type, default.
@@ -146,6 +147,8 @@ func TestBrokerValues(t *testing.T) {
 		{"something.else.entirely", "1", "varve cluster config lists them all"},
 		{"num.network.threads", "0", "0 is less than 1"},
 		{"num.network.threads", "8", ""},
+		{"connections.max.idle.ms", "-1", ""},
+		{"connections.max.idle.ms", "0", "0 is less than 1"},
 		{"log.cleaner.io.max.bytes.per.second", "1e6", ""},
 		{"group.consumer.migration.policy", "UPGRADE", ""},
 		{"group.consumer.migration.policy", "up", "not one of disabled"},
@@ -172,6 +175,14 @@ func TestIdle(t *testing.T) {
 		"num.io.threads has no effect: a connection has two goroutines, and memory is bounded by --memory-limit"
 	if got != want {
 		t.Errorf("%s", got)
+	}
+}
+
+func TestMillis(t *testing.T) {
+	for value, want := range map[string]time.Duration{"-1": longTime, "1500": 1500 * time.Millisecond, forever: longTime} {
+		if got := settings(t, map[string]string{"connections.max.idle.ms": value}).Millis("connections.max.idle.ms"); got != want {
+			t.Errorf("%s: %v, want %v", value, got, want)
+		}
 	}
 }
 
