@@ -30,15 +30,21 @@ func (a *agentChoice) pick(ctx context.Context, c *client.Client) (int32, error)
 	return cluster.Agents[0].ID, nil
 }
 
+// configEffects explains a column.
+const configEffects = `EFFECT is what a config does: it acts, will act later, has none, or is fixed (every value but the default is refused).
+The reason is in the documentation, see --output json.`
+
 func clusterConfigCommand() *command {
 	var conn connection
 	var format string
 	var agent agentChoice
+	var changed bool
 	return &command{
 		name:     "config",
 		short:    "list the configs of an agent, by Kafka's names",
-		options:  []*option{conn.option(), outputOption(&format), agent.option()},
-		examples: []string{"varve cluster config", "varve cluster config --agent 1 --output json"},
+		long:     configEffects,
+		options:  []*option{conn.option(), outputOption(&format), agent.option(), optSwitch(&changed, "changed", "leave out configs that have their default")},
+		examples: []string{"varve cluster config", "varve cluster config --changed --agent 1 --output json"},
 		run: func(ctx context.Context, w *world, _ []string) error {
 			return conn.with(ctx, func(c *client.Client) error {
 				id, err := agent.pick(ctx, c)
@@ -49,7 +55,7 @@ func clusterConfigCommand() *command {
 				if err != nil {
 					return err
 				}
-				return document{listings: []listing{settingsListing(settings, true)}}.print(w.out, format)
+				return document{listings: []listing{settingsListing(settings, !changed)}}.print(w.out, format)
 			})
 		},
 	}

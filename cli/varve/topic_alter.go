@@ -30,7 +30,11 @@ func topicAlterCommand() *command {
 				return usagef("nothing to change: give --config KEY=VALUE or --delete-config KEY")
 			}
 			return conn.with(ctx, func(c *client.Client) error {
-				return said(w, c.AlterTopic(ctx, args[0], configs, remove, dry), dry, "altered topic %q", args[0])
+				err := c.AlterTopic(ctx, args[0], configs, remove, dry)
+				if err == nil {
+					warnIdle(ctx, w, c, args[0], configs)
+				}
+				return said(w, err, dry, "altered topic %q", args[0])
 			})
 		},
 	}

@@ -40,6 +40,9 @@ func topicCreateCommand() *command {
 					fmt.Fprintf(w.err, "topic %q is there already\n", args[0])
 					return nil
 				}
+				if err == nil && !dry {
+					warnIdle(ctx, w, c, args[0], set)
+				}
 				return said(w, err, dry, "created topic %q", args[0])
 			})
 		},

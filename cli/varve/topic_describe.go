@@ -13,6 +13,7 @@ func topicDescribeCommand() *command {
 	return &command{
 		name: "describe", args: "TOPIC", min: 1, max: 1,
 		short:    "show partitions, offsets and configs of a topic",
+		long:     configEffects,
 		options:  []*option{conn.option(), outputOption(&format), optSwitch(&all, "all", "show configs that have their default too")},
 		examples: []string{"varve topic describe orders", "varve topic describe orders --all --output yaml"},
 		run: func(ctx context.Context, w *world, args []string) error {
@@ -53,8 +54,12 @@ func describeTopic(ctx context.Context, c *client.Client, name string, all bool)
 		}
 		parts.rows = append(parts.rows, []any{p.Number, p.Leader, p.LeaderEpoch, b.Start, b.End, b.End - b.Start, errorText(p.Err)})
 	}
+	fields := []docField{{"topic", t.Name}, {"id", t.ID}}
+	if s := compaction(settings); s != "" {
+		fields = append(fields, docField{"compaction", s})
+	}
 	return document{
-		fields:   []docField{{"topic", t.Name}, {"id", t.ID}},
+		fields:   fields,
 		listings: []listing{parts, settingsListing(settings, all)},
 	}, nil
 }
@@ -65,20 +70,4 @@ func errorText(err error) any {
 		return nil
 	}
 	return err.Error()
-}
-
-// settingsListing lists settings; those at their defaults only if all is set.
-func settingsListing(settings []client.Setting, all bool) listing {
-	l := listing{name: "configs", columns: []column{{"CONFIG", "config"}, {"SOURCE", "source"}, {"VALUE", "value"}}} // last, as it may be long
-	for _, s := range settings {
-		if !all && s.Source == "default" {
-			continue
-		}
-		var value any = s.Value
-		if s.Secret {
-			value = nil
-		}
-		l.rows = append(l.rows, []any{s.Name, s.Source, value})
-	}
-	return l
 }
