@@ -219,7 +219,7 @@ func (p *pass) footers(ctx context.Context, from, end uint64) error {
 		o   bundle.Object
 		err error
 	}
-	pending := make(chan chan result, parallel)
+	pending := make(chan chan result, parallel-1) // besides them, the one that is waited for
 	go func() {
 		defer close(pending)
 		for seq := from; seq < end; seq++ {
