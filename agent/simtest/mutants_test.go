@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,14 +56,14 @@ var mutants = []mutant{
 	},
 	{
 		"snapshot taken from live memory", "partition/snapshot.go",
-		"producers: l.producers.list(),",
-		"producers: p.mu.live.list(),",
+		"			c.shared = true\n",
+		"			m := *c\n			m.producers = c.producers.clone()\n			for _, pr := range p.mu.live {\n				m.producers.put(pr)\n			}\n			c = &m\n",
 		"TestSnapshotIsTheCommittedState",
 	},
 	{
 		"slot served before its slot-open is committed", "partition/set.go",
-		"		s.mu.slots[n] = slot{epoch: epoch}\n",
-		"		s.mu.slots[n] = slot{epoch: epoch, open: true}\n",
+		"&lead{set: s, slot: n, epoch: epoch, parts:",
+		"&lead{set: s, slot: n, epoch: epoch, open: true, parts:",
 		"TestSlotIsServedAfterSlotOpen",
 	},
 	{
@@ -75,7 +76,7 @@ var mutants = []mutant{
 
 // TestMutants runs each fault's test with the faulty file in place of the real one, by an overlay: the tree is not touched.
 func TestMutants(t *testing.T) {
-	for _, m := range mutants {
+	for _, m := range slices.Concat(mutants, logMutants) {
 		t.Run(m.name, func(t *testing.T) {
 			path, err := filepath.Abs(filepath.Join("..", filepath.FromSlash(m.file)))
 			if err != nil {

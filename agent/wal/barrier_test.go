@@ -87,6 +87,7 @@ func TestBarrierWaitsForTheCommit(t *testing.T) {
 		for i := 1; i <= 5; i++ { // five bundles more
 			r.append(i, 0, 1000)
 		}
+		synctest.Wait() // all are cut
 		before := r.barrier(t.Context())
 		waits(t, before, "all is durable, nothing committed")
 		if n := r.objects.count("w"); n != 6 {
@@ -402,6 +403,40 @@ func TestTrim(t *testing.T) {
 		if n := r.sessionBytes(); n > 900 {
 			t.Fatalf("session item has %d bytes", n)
 		}
+		r.end(context.Canceled)
+	})
+}
+
+// What waits when the flusher may not cut more than one bundle is in several: a barrier waits for the last.
+func TestBarrierWaitsForAllBundles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.FlushBytes = 1000; c.InFlight = 1 })
+		lands := make(chan struct{})
+		r.objects.put = func(ctx context.Context, _ string) error {
+			select {
+			case <-lands:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		for i := range 4 {
+			r.append(i, 0, 1000)
+			synctest.Wait()
+		}
+		b := r.barrier(t.Context())
+		for i := range 3 {
+			lands <- struct{}{}
+			waits(t, b, "bundles are missing")
+			if n := len(r.sink.seqs()); n != i+1 {
+				t.Fatalf("%d bundles are committed, want %d", n, i+1)
+			}
+		}
+		lands <- struct{}{}
+		if err := <-b; err != nil {
+			t.Fatal(err)
+		}
+		expectAcked(t, r.answers(), "0 1 2 3")
 		r.end(context.Canceled)
 	})
 }
