@@ -18,13 +18,13 @@ import (
 // Metadata (key 3): v0-13.
 //
 //	v1: racks, controller. v2: cluster id. v4: auto-creation by a flag. v5: offline replicas. v7: leader epochs.
-//	v8: authorized operations. v9: flexible. v10: topic ids. v12: look-up by id.
-//	v13: an error for the whole.
+//	v8: authorized operations. v9: flexible. v10: topic ids. v12: look-up by id. v13: an error for the whole.
 //
 // Answers are kept encoded while the view and the topics stay as they are: see metadataCache.
 //
 // Differs from Kafka: a topic that is created on the way has its leaders at once; replicas and ISR are the leader alone,
-// since a committed object counts as a full set.
+// since a committed object counts as a full set; a topic that is not there has no authorized operations; names beside ids are
+// answered too, where Kafka passes over them.
 
 // metadataWaits: a topic that is not known here is looked for in the store, and perhaps created.
 func metadataWaits(s *Server, req *kmsg.MetadataRequest) bool {

@@ -14,7 +14,7 @@ import (
 // DescribeProducers (key 61): v0. The idempotent producers of which the leader of a partition remembers committed batches.
 //
 // Differs from Kafka: the state is that of the committed log; an answer holds at most maxToldProducers, partitions beyond
-// are refused.
+// are refused; the last timestamp is when the batch came, by the leader's clock, not that of its records.
 func (s *Server) describeProducers(ctx context.Context, req *kmsg.DescribeProducersRequest) *kmsg.DescribeProducersResponse {
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
