@@ -35,6 +35,9 @@ var importTable = []room{
 	{"agent/memory", nil, nil},
 	{"agent/peer", nil, nil},
 	{"metastore/records", []string{"metastore"}, []string{"metastore/mem"}},
+	{"objstore/s3", []string{"objstore", "objstore/s3answer"}, join(storeKit, "objstore/s3test")},
+	{"objstore/minio", []string{"objstore", "objstore/s3answer"}, join(storeKit, "objstore/s3test")},
+	{"objstore/s3test", []string{"objstore", "objstore/mem", "objstore/storetest", "localstack/servers"}, nil},
 	{"objstore/*", []string{"objstore"}, storeKit},
 	{"metastore/*", []string{"metastore"}, storeKit},
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -15,16 +16,35 @@ import (
 
 // CreateBucket makes the bucket at the endpoint (http://HOST:PORT); one that is there already is fine.
 func CreateBucket(ctx context.Context, endpoint, bucket string) error {
-	client := s3.NewFromConfig(config(), func(o *s3.Options) {
-		o.BaseEndpoint = aws.String(endpoint)
-		o.UsePathStyle = true
-	})
-	_, err := client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &bucket})
+	return CreateBucketAs(ctx, endpoint, bucket, AccessKey, SecretKey)
+}
+
+// CreateBucketAs likewise, with other credentials.
+func CreateBucketAs(ctx context.Context, endpoint, bucket, key, secret string) error {
+	_, err := bucketClient(endpoint, key, secret).CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &bucket})
 	var owned *s3types.BucketAlreadyOwnedByYou
 	if err != nil && !errors.As(err, &owned) {
 		return fmt.Errorf("create bucket %s at %s: %w", bucket, endpoint, err)
 	}
 	return nil
+}
+
+// DeleteBucketAs removes an empty bucket.
+func DeleteBucketAs(ctx context.Context, endpoint, bucket, key, secret string) error {
+	_, err := bucketClient(endpoint, key, secret).DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &bucket})
+	if err != nil {
+		return fmt.Errorf("delete bucket %s at %s: %w", bucket, endpoint, err)
+	}
+	return nil
+}
+
+func bucketClient(endpoint, key, secret string) *s3.Client {
+	c := config()
+	c.Credentials = credentials.NewStaticCredentialsProvider(key, secret, "")
+	return s3.NewFromConfig(c, func(o *s3.Options) {
+		o.BaseEndpoint = aws.String(endpoint)
+		o.UsePathStyle = true
+	})
 }
 
 // CreateTable makes a table with the string keys pk and sk, billed on demand, at the endpoint; one that is there already

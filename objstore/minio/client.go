@@ -17,6 +17,8 @@ import (
 	"time"
 
 	client "github.com/minio/minio-go/v7"
+
+	"github.com/varvelog/varve/objstore/s3answer"
 )
 
 // newClient builds the library's client from cfg, whose region is set: else the library would ask for it.
@@ -83,8 +85,8 @@ type call struct {
 	heard  struct {
 		sync.Mutex
 		sent   bool
-		answer answer // that refuses; status 0: none
-		err    error  // of the network
+		answer s3answer.Answer // that refuses; status 0: none
+		err    error           // of the network
 	}
 }
 
@@ -119,7 +121,7 @@ func (c *call) end() {
 }
 
 // answer returns what the store said instead of doing what it was asked; status 0: it did not.
-func (c *call) answer() answer {
+func (c *call) answer() s3answer.Answer {
 	c.heard.Lock()
 	defer c.heard.Unlock()
 	return c.heard.answer
@@ -129,13 +131,13 @@ func (c *call) answer() answer {
 func (c *call) failed() bool {
 	c.heard.Lock()
 	defer c.heard.Unlock()
-	return c.heard.err != nil || c.heard.answer.status != 0
+	return c.heard.err != nil || c.heard.answer.Status != 0
 }
 
 // fail notes how a request ended. The first failure counts.
-func (c *call) fail(a answer, err error) {
+func (c *call) fail(a s3answer.Answer, err error) {
 	c.heard.Lock()
-	if c.heard.err == nil && c.heard.answer.status == 0 {
+	if c.heard.err == nil && c.heard.answer.Status == 0 {
 		c.heard.answer, c.heard.err = a, err
 	}
 	c.heard.Unlock()
@@ -162,7 +164,7 @@ func (l listener) RoundTrip(req *http.Request) (*http.Response, error) {
 	c.heard.Unlock()
 	resp, err := l.Transport.RoundTrip(req)
 	if err != nil {
-		c.fail(answer{}, err)
+		c.fail(s3answer.Answer{}, err)
 		return nil, err
 	}
 	// The library wants this header, though nobody here does.
@@ -184,18 +186,18 @@ func (l listener) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // readAnswer reads what S3 says in an error: a code and a message, as XML.
-func readAnswer(resp *http.Response, text []byte) answer {
+func readAnswer(resp *http.Response, text []byte) s3answer.Answer {
 	var e struct {
 		XMLName xml.Name `xml:"Error"`
 		Code    string
 		Message string
 		Region  string
 	}
-	a := answer{status: resp.StatusCode, region: resp.Header.Get("X-Amz-Bucket-Region")}
+	a := s3answer.Answer{Status: resp.StatusCode, Region: resp.Header.Get("X-Amz-Bucket-Region")}
 	if xml.Unmarshal(text, &e) == nil {
-		a.code, a.message = e.Code, strings.Join(strings.Fields(e.Message), " ")
-		if a.region == "" {
-			a.region = e.Region
+		a.Code, a.Message = e.Code, strings.Join(strings.Fields(e.Message), " ")
+		if a.Region == "" {
+			a.Region = e.Region
 		}
 	}
 	return a

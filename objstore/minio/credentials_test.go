@@ -8,7 +8,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/varvelog/varve/objstore"
-	"github.com/varvelog/varve/objstore/mem"
+	"github.com/varvelog/varve/objstore/s3test"
 )
 
 // noCredentials empties the AWS environment and files.
@@ -27,29 +27,27 @@ func noCredentials(t *testing.T) {
 func TestCredentialsOfARole(t *testing.T) {
 	noCredentials(t)
 	status := http.StatusForbidden
-	role := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	role := s3test.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, `{"AccessKeyId":"id-of-role","SecretAccessKey":"s","Token":"t","Expiration":"2126-01-01T00:00:00Z"}`)
 	}))
 	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", role.URL+"/creds")
-	f := &fake{objects: mem.New()}
-	srv := serve(t, f)
+	f := s3test.NewFake()
+	srv := s3test.Serve(t, f)
 	usual := func(c *Config) { c.Credentials = nil }
-	wantOnly(t, "put", do(t.Context(), open(t, srv, usual), "put"), objstore.ErrRefused, "no credentials", "AWS_ACCESS_KEY_ID")
+	s3test.WantOnly(t, "put", s3test.Do(t.Context(), open(t, srv, usual), "put"), objstore.ErrRefused, "no credentials", "AWS_ACCESS_KEY_ID")
 	given := func(c *Config) { c.Credentials = credentials.New(&credentials.IAM{}) }
-	wantOnly(t, "put with given", do(t.Context(), open(t, srv, given), "put"), objstore.ErrRefused, "no credentials")
-	if f.last != nil {
+	s3test.WantOnly(t, "put with given", s3test.Do(t.Context(), open(t, srv, given), "put"), objstore.ErrRefused, "no credentials")
+	if f.Last() != nil {
 		t.Error("the store was asked without credentials")
 	}
 	status = http.StatusOK
 	for _, change := range []func(*Config){usual, given} {
-		if err := do(t.Context(), open(t, srv, change), "put"); err != nil {
+		if err := s3test.Do(t.Context(), open(t, srv, change), "put"); err != nil {
 			t.Error(err)
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if got := f.last.Header.Get("X-Amz-Security-Token"); got != "t" {
+	if got := f.Last().Header.Get("X-Amz-Security-Token"); got != "t" {
 		t.Errorf("session token %q", got)
 	}
 }

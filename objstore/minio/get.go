@@ -31,7 +31,7 @@ func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (objstore
 	}
 	body, _, header, err := s.client.GetObject(c.ctx, s.cfg.Bucket, key, opts)
 	if err != nil {
-		if c.answer().status == http.StatusRequestedRangeNotSatisfiable && r.IsSuffix() {
+		if c.answer().Status == http.StatusRequestedRangeNotSatisfiable && r.IsSuffix() {
 			return objstore.Object{Body: []byte{}}, nil // the only object without a last byte is an empty one
 		}
 		return objstore.Object{}, s.explain(c, "get", key, err)

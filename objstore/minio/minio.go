@@ -27,6 +27,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/s3utils"
 
 	"github.com/varvelog/varve/objstore"
+	"github.com/varvelog/varve/objstore/s3answer"
 )
 
 // Config says which bucket, and how to talk to it. Only Bucket must be set.
@@ -152,7 +153,7 @@ func (s *Store) Check(ctx context.Context) error {
 	c := s.begin(ctx, s.cfg.ListTimeout)
 	defer c.end()
 	_, err := s.client.BucketExists(c.ctx, s.cfg.Bucket)
-	if a := c.answer(); a.status == 400 || a.status == 403 {
+	if a := c.answer(); a.Status == 400 || a.Status == 403 {
 		// An answer to HEAD has no body, which would say why: ask again, for one key.
 		_, err := s.list(ctx, "check", "", "", 1)
 		return err
@@ -269,10 +270,10 @@ func (s *Store) notDeleted(c *call, keys []string, results iter.Seq[client.Remov
 			delete(left, r.ObjectName)
 		case c.failed() || r.ObjectName == "" || !errors.As(r.Err, &e): // about all of them
 			return s.explain(c, "delete", keys[0], r.Err)
-		case e.Code == codeNoSuchKey:
+		case e.Code == s3answer.NoSuchKey:
 			delete(left, r.ObjectName)
 		case failed.Reason == nil:
-			failed.Reason = s.classify(answer{code: e.Code, message: e.Message, status: http.StatusOK}, "delete", r.ObjectName)
+			failed.Reason = s.place().Classify(s3answer.Answer{Code: e.Code, Message: e.Message, Status: http.StatusOK}, "delete")
 		}
 	}
 	for _, key := range keys {

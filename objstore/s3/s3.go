@@ -23,9 +23,9 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/varvelog/varve/objstore"
+	"github.com/varvelog/varve/objstore/s3answer"
 )
 
 // Config says which bucket, and how to talk to it. Only Bucket must be set.
@@ -248,12 +248,12 @@ func (s *Store) notDeleted(errs []types.Error) error {
 	var failed objstore.DeleteError
 	for _, e := range errs {
 		code := aws.ToString(e.Code)
-		if code == codeNoSuchKey {
+		if code == s3answer.NoSuchKey {
 			continue
 		}
 		if len(failed.Keys) == 0 {
-			answer := answer{api: &smithy.GenericAPIError{Code: code, Message: aws.ToString(e.Message)}, status: 200}
-			failed.Reason = s.classify(answer, "delete", aws.ToString(e.Key))
+			a := s3answer.Answer{Code: code, Message: aws.ToString(e.Message), Status: http.StatusOK}
+			failed.Reason = s.place().Classify(a, "delete")
 		}
 		failed.Keys = append(failed.Keys, aws.ToString(e.Key))
 	}

@@ -1,4 +1,4 @@
-package s3
+package s3test
 
 import (
 	"encoding/xml"
@@ -11,21 +11,30 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/credentials"
-
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/mem"
 )
 
-// fake speaks as much of the S3 protocol as the driver needs, path style, over a mem store. It checks no signatures.
-type fake struct {
-	objects *mem.Store
-	page    int // the most keys in one answer to a list; 0 is no limit
+// Fake speaks as much of the S3 protocol as the driver needs, path style, over a mem store. It checks no signatures.
+type Fake struct {
+	Objects *mem.Store
+	Page    int // the most keys in one answer to a list; 0 is no limit
 	mu      sync.Mutex
 	last    *http.Request // the last request, its body read
 }
 
-func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// NewFake returns an empty one.
+func NewFake() *Fake { return &Fake{Objects: mem.New()} }
+
+// Last returns the last request; its body has been read.
+func (f *Fake) Last() *http.Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last
+}
+
+// ServeHTTP implements http.Handler.
+func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.last = r
 	f.mu.Unlock()
@@ -39,22 +48,23 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPut:
 		body, err := io.ReadAll(r.Body)
 		if err == nil {
-			err = f.objects.Put(r.Context(), key, body)
+			err = f.Objects.Put(r.Context(), key, body)
 		}
 		if err != nil {
-			fail(w, 500, "InternalError", err.Error())
+			Fail(w, 500, "InternalError", err.Error())
 		}
 	case r.Method == http.MethodPost:
 		f.deleteMany(w, r)
 	case r.Method == http.MethodDelete:
-		_ = f.objects.Delete(r.Context(), key)
+		_ = f.Objects.Delete(r.Context(), key)
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		fail(w, 405, "MethodNotAllowed", r.Method)
+		Fail(w, 405, "MethodNotAllowed", r.Method)
 	}
 }
 
-func fail(w http.ResponseWriter, status int, code, message string) {
+// Fail answers with a status and, unless code is empty, an error as S3 words it.
+func Fail(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
 	if code != "" {
@@ -62,15 +72,15 @@ func fail(w http.ResponseWriter, status int, code, message string) {
 	}
 }
 
-func (f *fake) get(w http.ResponseWriter, r *http.Request, key string) {
-	o, err := f.objects.Get(r.Context(), key, objstore.Range{})
+func (f *Fake) get(w http.ResponseWriter, r *http.Request, key string) {
+	o, err := f.Objects.Get(r.Context(), key, objstore.Range{})
 	if err != nil {
-		fail(w, 404, "NoSuchKey", key)
+		Fail(w, 404, "NoSuchKey", key)
 		return
 	}
 	lo, hi, ok := window(r.Header.Get("Range"), int64(len(o.Body)))
 	if !ok {
-		fail(w, 416, "InvalidRange", "The requested range is not satisfiable")
+		Fail(w, 416, "InvalidRange", "The requested range is not satisfiable")
 		return
 	}
 	w.Header().Set("Content-Length", fmt.Sprint(hi-lo))
@@ -98,19 +108,19 @@ func window(header string, size int64) (lo, hi int64, ok bool) {
 	return a, b + 1, a < size
 }
 
-func (f *fake) list(w http.ResponseWriter, r *http.Request) {
+func (f *Fake) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	limit, _ := strconv.Atoi(q.Get("max-keys"))
-	if f.page > 0 {
-		limit = min(limit, f.page)
+	if f.Page > 0 {
+		limit = min(limit, f.Page)
 	}
 	after := q.Get("start-after")
 	if token := q.Get("continuation-token"); token != "" {
 		after = token
 	}
-	page, err := f.objects.List(r.Context(), q.Get("prefix"), after, limit)
+	page, err := f.Objects.List(r.Context(), q.Get("prefix"), after, limit)
 	if err != nil {
-		fail(w, 500, "InternalError", err.Error())
+		Fail(w, 500, "InternalError", err.Error())
 		return
 	}
 	type object struct {
@@ -129,48 +139,34 @@ func (f *fake) list(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(page) > 0 {
 		out.NextContinuationToken = page[len(page)-1].Key
-		more, _ := f.objects.List(r.Context(), q.Get("prefix"), out.NextContinuationToken, 1)
+		more, _ := f.Objects.List(r.Context(), q.Get("prefix"), out.NextContinuationToken, 1)
 		out.IsTruncated = len(more) > 0
 	}
 	_ = xml.NewEncoder(w).Encode(out)
 }
 
-func (f *fake) deleteMany(w http.ResponseWriter, r *http.Request) {
+func (f *Fake) deleteMany(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Object []struct{ Key string }
 	}
 	if err := xml.NewDecoder(r.Body).Decode(&in); err != nil {
-		fail(w, 400, "MalformedXML", err.Error())
+		Fail(w, 400, "MalformedXML", err.Error())
 		return
 	}
+	_, _ = io.WriteString(w, "<DeleteResult>")
 	for _, o := range in.Object {
-		_ = f.objects.Delete(r.Context(), o.Key)
+		_ = f.Objects.Delete(r.Context(), o.Key)
+		_, _ = io.WriteString(w, "<Deleted><Key>")
+		_ = xml.EscapeText(w, []byte(o.Key))
+		_, _ = io.WriteString(w, "</Key></Deleted>")
 	}
-	_, _ = io.WriteString(w, "<DeleteResult></DeleteResult>")
+	_, _ = io.WriteString(w, "</DeleteResult>")
 }
 
-// serve starts a server for the test's time.
-func serve(t testing.TB, h http.Handler) *httptest.Server {
+// Serve starts a server for the test's time.
+func Serve(t testing.TB, h http.Handler) *httptest.Server {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
 	return srv
-}
-
-// open returns a driver for a server; change may alter its settings.
-func open(t testing.TB, srv *httptest.Server, change ...func(*Config)) *Store {
-	t.Helper()
-	cfg := Config{
-		Bucket: "bucket", Region: "eu-test-1", Endpoint: srv.URL, PathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
-	}
-	for _, c := range change {
-		c(&cfg)
-	}
-	s, err := New(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
 }
