@@ -206,31 +206,6 @@ func (w *appending) batch(top *topic.Topic, records []byte, r *produceResult) (r
 	return b, nil
 }
 
-// How far a batch of a compacted topic is opened, and how many refused records are named.
-const (
-	openLimit  = 64 << 20
-	maxRefused = 100
-)
-
-// keys refuses a batch of which a record has no key (PR4).
-func (w *appending) keys(b recordbatch.Batch, r *produceResult) error {
-	at := int32(0)
-	for rec, err := range w.c.opener.Iterate(b, openLimit) {
-		if err != nil {
-			return err
-		}
-		if rec.Key == nil && len(r.records) < maxRefused {
-			r.records = append(r.records, at)
-		}
-		at++
-	}
-	if len(r.records) > 0 {
-		r.message = "Compacted topic cannot accept message without key."
-		return errKeyless
-	}
-	return nil
-}
-
 // room returns a buffer for the records of a sparse frame, which counts against the budget like the frame it came in. It is
 // one for all of them: the least size of a buffer is many times that of a small batch, and nothing waits for this budget.
 func (s *Server) room(size int) *memory.Buf {

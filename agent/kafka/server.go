@@ -16,6 +16,7 @@ import (
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/agent/partition"
 	"github.com/varvelog/varve/agent/topic"
+	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
 // Config bounds what clients can take. A zero value means the default.
@@ -115,6 +116,8 @@ type Server struct {
 	ids      idSearch
 	known    *metadataCache
 
+	openers chan *recordbatch.Decoder // for batches whose records are looked at: as many at once as there are decoders
+
 	wg sync.WaitGroup // every goroutine but those in Serve
 	mu struct {
 		sync.Mutex
@@ -126,7 +129,7 @@ type Server struct {
 
 // New returns a server that does not listen yet.
 func New(cfg Config, deps Deps) *Server {
-	s := &Server{cfg: cfg.withDefaults(), deps: deps, log: deps.Log, apis: dispatch(), known: newMetadataCache(maxMetadataCache)}
+	s := &Server{cfg: cfg.withDefaults(), deps: deps, log: deps.Log, apis: dispatch(), known: newMetadataCache(maxMetadataCache), openers: newOpeners()}
 	s.ids.turn = make(chan struct{}, 1)
 	s.reserve = memory.NewBudget(s.cfg.ReserveBytes)
 	for i := range s.apis {
