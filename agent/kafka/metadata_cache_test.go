@@ -186,7 +186,10 @@ func TestMetadataCountsErrors(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	if got := counterValue(w.s.lookup(3).m.byCode[codeInvalidTopic]); got != 3 || w.s.known.made.Load() != 1 {
+	m := w.s.lookup(3).m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if got := counterValue(m.byCode[codeInvalidTopic]); got != 3 || w.s.known.made.Load() != 1 {
 		t.Errorf("%v errors counted, %d encoded", got, w.s.known.made.Load())
 	}
 }
