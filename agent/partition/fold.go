@@ -33,19 +33,22 @@ func (f *Fold) Snapshot(s *bundle.Footer, want func(slot uint16) bool) error {
 			f.clear(sl.Slot)
 		}
 	}
-	epochs, producers := s.Epochs, s.Producers
+	epochs, writers := s.Epochs, s.Producers
 	for i := range s.Partitions {
 		p := &s.Partitions[i]
-		if int(p.Epochs) > len(epochs) || int(p.Producers) > len(producers) {
+		if int(p.Epochs) > len(epochs) || int(p.Producers) > len(writers) {
 			return fmt.Errorf("take over snapshot: %w: partition %d has more epochs or producers than there are", bundle.ErrCorrupt, i)
 		}
-		own, known := epochs[:p.Epochs], producers[:p.Producers]
-		epochs, producers = epochs[p.Epochs:], producers[p.Producers:]
+		own, known := epochs[:p.Epochs], writers[:p.Producers]
+		epochs, writers = epochs[p.Epochs:], writers[p.Producers:]
 		if !want(p.Slot) {
 			continue
 		}
 		l := f.log(p.Slot, f.id(s, p.Topic, p.Partition))
 		l.start, l.end, l.epochs, l.producers = p.LogStart, p.LogEnd, append([]bundle.Epoch(nil), own...), nil
+		if len(known) > 0 {
+			l.producers = make(producers, 0, len(known))
+		}
 		for j := range known {
 			l.producers.put(cloneProducer(&known[j]))
 		}

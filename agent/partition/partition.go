@@ -2,6 +2,7 @@ package partition
 
 import (
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/google/uuid"
@@ -209,16 +210,10 @@ func (p *Partition) noteLive(b recordbatch.Batch, a bundle.Appended, now int64) 
 }
 
 // settle forgets the live state of producers whose batches are all committed: the log has it.
-func (p *Partition) settle(batches []bundle.Batch) {
-	for i := range batches {
-		if len(p.mu.live) == 0 {
-			return
-		}
-		pr := p.mu.live.get(batches[i].ProducerID)
-		if pr != nil && pr.Last[len(pr.Last)-1].LastOffset < p.mu.log.end {
-			p.mu.live.remove(pr.ID)
-		}
-	}
+func (p *Partition) settle() {
+	p.mu.live = slices.DeleteFunc(p.mu.live, func(pr *bundle.Producer) bool {
+		return pr.Last[len(pr.Last)-1].LastOffset < p.mu.log.end
+	})
 }
 
 // duplicate answers a repeated batch with the original's place, but not before the original is committed.
@@ -246,7 +241,7 @@ func (p *Partition) commit(r *bundle.Run, batches []bundle.Batch, at place, now 
 	if !p.mu.log.apply(r, batches, at, now) {
 		return nil, false
 	}
-	p.settle(batches)
+	p.settle()
 	if len(p.mu.dups) > 0 {
 		kept := p.mu.dups[:0]
 		for _, d := range p.mu.dups {

@@ -43,13 +43,6 @@ func (ps *producers) put(p *bundle.Producer) {
 	*ps = slices.Insert(*ps, i, p)
 }
 
-// remove forgets producer id.
-func (ps *producers) remove(id int64) {
-	if i, ok := ps.find(id); ok {
-		*ps = slices.Delete(*ps, i, i+1)
-	}
-}
-
 // check says what to do with a batch of a producer in state p: append it (dup nil), answer it as a duplicate of dup, or refuse it
 // with ErrProducerEpoch or ErrOutOfOrder. A producer without state (nil) may begin anywhere: it may have expired.
 func check(p *bundle.Producer, b recordbatch.Batch) (dup *bundle.Appended, err error) {
