@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/varvelog/varve/agent/cluster"
 	"github.com/varvelog/varve/agent/console"
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/agent/topic"
@@ -41,6 +40,7 @@ type Agent struct {
 	ready    chan struct{}
 	once     sync.Once
 	bound    Addresses
+	last     uuid.UUID // the session that ran last
 }
 
 // New returns an agent that does nothing yet. The stores stay the caller's: close them after Run.
@@ -91,46 +91,36 @@ func (a *Agent) notReady(why string) { a.state.Store(&why) }
 // Run serves until ctx ends, and then stops gracefully: no more connections, one last flush, a snapshot, the session closed.
 // It returns nil after a graceful stop, else what kept it from serving.
 func (a *Agent) Run(ctx context.Context) error {
-	ln, dead, err := a.listenKafka(ctx, a.cfg.Listen)
+	on, err := a.listen(ctx, a.cfg.Listen, a.peerListen())
 	if err != nil {
 		return err
 	}
-	a.bound.Kafka = boundTo(ln, a.cfg.Listen)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	web, stop := context.WithCancel(context.Background())
 	defer stop()
 	if err := a.serveConsole(ctx, web, &wg); err != nil {
-		_ = ln.Close()
+		on.close()
 		return err
 	}
 	if err := a.probeStores(ctx); err != nil {
-		_ = ln.Close()
+		on.close()
 		return err
 	}
+	lived := uuid.Nil
 	for {
-		err := a.session(ctx, ln, dead)
+		err := a.session(ctx, on, lived)
 		if !errors.Is(err, records.ErrFenced) || ctx.Err() != nil {
 			return err
 		}
 		a.notReady("fenced; starting a new session")
 		a.log.Error("THIS AGENT WAS FENCED WHILE IT LIVED: another one took over its slots; a new session begins. "+
 			"Look for long pauses of this process or of its network", "agent", a.cfg.Name)
-		if ln, dead, err = a.listenKafka(ctx, a.bound.Kafka); err != nil {
+		lived = a.last
+		if on, err = a.listen(ctx, a.bound.Kafka, a.bound.Peer); err != nil {
 			return err
 		}
 	}
-}
-
-// listenKafka binds the Kafka listener, after a look whether the last session of this name can still have a process.
-func (a *Agent) listenKafka(ctx context.Context, address string) (ln net.Listener, dead uuid.UUID, err error) {
-	if !a.cfg.Exclusive {
-		if dead, err = cluster.Probe(ctx, a.stores.Facts, a.cluster, a.cfg.Name, a.log); err != nil {
-			return nil, dead, err
-		}
-	}
-	ln, err = listen(ctx, address, "--listen")
-	return ln, dead, err
 }
 
 // serveConsole starts the HTTP side, which answers until the very end.
@@ -138,7 +128,7 @@ func (a *Agent) serveConsole(ctx, web context.Context, wg *sync.WaitGroup) error
 	if a.cfg.HTTP == "" {
 		return nil
 	}
-	ln, err := listen(ctx, a.cfg.HTTP, "--http")
+	ln, err := bind(ctx, systemNet{}, a.cfg.HTTP, "--http")
 	if err != nil {
 		return err
 	}
@@ -168,31 +158,6 @@ func (a *Agent) check() error {
 		return errors.New(*why)
 	}
 	return nil
-}
-
-// listen binds an address, or says which flag to change.
-func listen(ctx context.Context, address, flag string) (net.Listener, error) {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) {
-			err = op.Err // the rest says the address again
-		}
-		return nil, fmt.Errorf("listen on %s: %w; choose another address with %s", address, err, flag)
-	}
-	return ln, nil
-}
-
-// boundTo returns the address of a listener as the user wrote it, with the port that it got: all interfaces are 0.0.0.0 and
-// not the system's word for them.
-func boundTo(ln net.Listener, asked string) string {
-	host, _, err := net.SplitHostPort(asked)
-	_, port, err2 := net.SplitHostPort(ln.Addr().String())
-	if host == "" || err != nil || err2 != nil {
-		return ln.Addr().String()
-	}
-	return net.JoinHostPort(host, port)
 }
 
 // advertised splits the address that clients are told.

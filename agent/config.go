@@ -22,7 +22,7 @@ type Config struct {
 	Listen    string // HOST:PORT of the Kafka listener; port 0 picks a free one
 	Advertise string // HOST:PORT that clients are told; empty: the bound address
 	HTTP      string // HOST:PORT of health, metrics and console; empty: none
-	Peer      string // HOST:PORT for other agents; empty: none
+	Peer      string // HOST:PORT for other agents; empty: the host of Listen and a free port. Not used if Exclusive
 	Prefix    string // of object keys, before the cluster's name
 
 	Flush       time.Duration // longest time between two flushes while there is something to flush
@@ -45,6 +45,9 @@ type Config struct {
 	Profiling bool
 	// Settings are broker configs by Kafka's names (num.partitions, auto.create.topics.enable, ...).
 	Settings map[string]string
+	// Net is what Kafka clients and other agents are met through; nil: the system's.
+	Net Net
+
 	// Version is shown to people.
 	Version string
 }
@@ -70,6 +73,7 @@ type Stores struct {
 type Addresses struct {
 	Kafka string
 	HTTP  string // empty: none
+	Peer  string // empty: none
 }
 
 func (c *Config) validate() error {
@@ -98,6 +102,9 @@ func (c *Config) validate() error {
 	}
 	if c.Profiling && c.HTTP == "" {
 		bad("pprof: profiles are served over HTTP: add --http HOST:PORT")
+	}
+	if _, _, err := net.SplitHostPort(c.Peer); c.Peer != "" && err != nil {
+		bad("peer: %q is not HOST:PORT", c.Peer)
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {

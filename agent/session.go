@@ -3,8 +3,8 @@ package agent
 import (
 	"context"
 	"fmt"
-	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,6 +14,7 @@ import (
 	"github.com/varvelog/varve/agent/kafka"
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/agent/partition"
+	"github.com/varvelog/varve/agent/peer"
 	"github.com/varvelog/varve/agent/topic"
 	"github.com/varvelog/varve/agent/txn"
 	"github.com/varvelog/varve/agent/wal"
@@ -40,31 +41,40 @@ type session struct {
 	reader *fetch.Reader
 	wal    *wal.Log
 	server *kafka.Server
+	mesh   *peer.Mesh     // nil: no other agent can be there
 	bg     sync.WaitGroup // runs until stop
+
+	leading    context.CancelFunc // ends led
+	led        sync.WaitGroup
+	serving    atomic.Bool   // every slot that this session began with is open
+	topicsOnce chan struct{} // whoever reads the topics holds its one place; no lock is held over a store call
+	topicsRead bool
 }
 
-// session runs one session on ln, which it closes: records.ErrFenced if another agent ended it, nil after a graceful stop.
-// dead is a session of this name whose process is known to be gone.
-func (a *Agent) session(ctx context.Context, ln net.Listener, dead uuid.UUID) error {
+// session runs one session on listeners, which it closes: records.ErrFenced if another agent ended it, nil after a graceful stop.
+// lived is the session of this process that was fenced before this one.
+func (a *Agent) session(ctx context.Context, on listeners, lived uuid.UUID) error {
 	// What a stop still needs goes on after ctx ended.
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	s := &session{Agent: a, budget: memory.NewBudget(a.cfg.MemoryLimit / budgetShare)}
+	s := &session{Agent: a, budget: memory.NewBudget(a.cfg.MemoryLimit / budgetShare), topicsOnce: make(chan struct{}, 1)}
 	defer s.end(cancel)
-	if err := s.join(ctx, dead); err != nil {
-		_ = ln.Close()
+	if err := s.join(ctx, on, lived); err != nil {
+		on.close()
 		return err
 	}
+	a.last = s.member.Session()
 	s.build()
 	fate := make(chan error, 1)
 	s.bg.Go(func() { fate <- s.wal.Run(life) })
 	s.background(life)
-	if err := s.open(ctx); err != nil {
-		_ = ln.Close()
+	s.link(life, on.peer)
+	if err := s.open(ctx, fate); err != nil {
+		on.close()
 		return err
 	}
 	s.bg.Go(func() {
-		if err := s.server.Serve(life, ln); err != nil && life.Err() == nil {
+		if err := s.server.Serve(life, on.kafka); err != nil && life.Err() == nil {
 			a.log.Error("the Kafka listener stopped", "err", err)
 		}
 	})
@@ -83,6 +93,10 @@ func (a *Agent) session(ctx context.Context, ln net.Listener, dead uuid.UUID) er
 // end stops what is left of the session and waits for it: nothing uses the stores or holds a buffer after it.
 func (s *session) end(cancel context.CancelFunc) {
 	cancel()
+	s.unlead()
+	if s.mesh != nil {
+		s.mesh.Close()
+	}
 	s.bg.Wait()
 	if s.server == nil {
 		return // it never came to build
@@ -94,14 +108,14 @@ func (s *session) end(cancel context.CancelFunc) {
 }
 
 // join registers the session and reads the topics.
-func (s *session) join(ctx context.Context, dead uuid.UUID) error {
+func (s *session) join(ctx context.Context, on listeners, lived uuid.UUID) error {
 	host, port, err := s.advertised()
 	if err != nil {
 		return err
 	}
 	s.member, err = cluster.Join(ctx, s.stores.Facts, cluster.Config{
-		Cluster: s.cluster, Name: s.cfg.Name, Zone: s.cfg.Zone, Host: host, Port: port, HTTP: s.bound.HTTP, Peer: s.cfg.Peer,
-		Slots: s.cfg.Slots, TTL: s.cfg.TTL, Poll: s.cfg.Poll, Exclusive: s.cfg.Exclusive, Dead: dead,
+		Cluster: s.cluster, Name: s.cfg.Name, Zone: s.cfg.Zone, Host: host, Port: port, HTTP: s.bound.HTTP, Peer: on.peerAddress(host),
+		Slots: s.cfg.Slots, Heartbeat: s.cfg.Heartbeat, TTL: s.cfg.TTL, Poll: s.cfg.Poll, Exclusive: s.cfg.Exclusive, Dead: on.dead, Lived: lived,
 	}, s.log)
 	if err != nil {
 		return fmt.Errorf("join cluster %s: %w", s.cfg.Cluster, err)
@@ -124,7 +138,7 @@ func (s *session) build() {
 		SnapshotInterval: s.cfg.SnapshotInterval, SnapshotFlushes: s.cfg.SnapshotFlushes,
 	}, s.stores.Objects, s.stores.Facts, &s.pool, s.budget, sink{s}, s.log)
 	metrics := &collectorSet{}
-	metrics.MustRegister(s.wal.Metrics(), newGauges(s))
+	metrics.MustRegister(s.wal.Metrics(), s.member.Metrics(), newGauges(s))
 	s.server = kafka.New(kafka.Config{
 		MaxRequestBytes: s.settings.Int("socket.request.max.bytes"), FetchMaxBytes: int32(s.settings.Int("fetch.max.bytes")),
 		ResponseBytes: s.cfg.MemoryLimit / 8, ReserveBytes: s.cfg.MemoryLimit / 16,
@@ -139,7 +153,6 @@ func (s *session) build() {
 
 // background starts what runs beside until life ends.
 func (s *session) background(life context.Context) {
-	s.bg.Go(func() { s.member.Watch(life) })
 	s.bg.Go(func() {
 		tick := time.NewTicker(expireEvery)
 		defer tick.Stop()
@@ -155,87 +168,55 @@ func (s *session) background(life context.Context) {
 	s.bg.Go(func() { s.topics.Run(life) })
 }
 
-// open takes the free slots, replays their logs, and serves once the slot-open records are committed.
-func (s *session) open(ctx context.Context) error {
+// open takes the free slots if there is nobody else, and returns once every slot that this session has been given is served.
+func (s *session) open(ctx context.Context, fate <-chan error) error {
 	s.notReady("opening slots")
-	begun := time.Now()
 	taken, err := s.member.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("take slots: %w", err)
 	}
-	fold, stats, err := s.replay(ctx, taken)
-	if err != nil {
+	s.log.Info("joined", "slots", taken, "session", s.member.Session())
+	s.lead()
+	select {
+	case <-s.member.Settled():
+	case err := <-s.member.Failed():
 		return err
+	case err := <-fate:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	// Topics are read after the slots were taken: what a fallen leader saw of them, this read sees too.
-	if err := s.topics.Load(ctx); err != nil {
+	if err := s.catchUp(ctx); err != nil {
 		return fmt.Errorf("read topics: %w", err)
 	}
-	for id, name := range fold.Topics() {
-		if s.topics.LookupID(id) == nil {
-			s.log.Info("a topic with data in the log is deleted: its data is left behind", "topic", name, "id", id)
-			fold.Drop(id)
-		}
-	}
-	if err := fold.Check(); err != nil {
-		return err
-	}
-	epochs := map[uint16]int32{}
-	for _, t := range taken {
-		epochs[t.Slot] = t.Epoch
-	}
-	s.parts.Begin(fold, epochs)
-	if err := s.declareOpen(ctx, epochs); err != nil {
-		return fmt.Errorf("open slots: %w", err)
-	}
-	s.log.Info("opened slots", "slots", len(taken), "sessions", stats.Sessions, "snapshots", stats.Snapshots,
-		"footers", stats.Footers, "in", time.Since(begun).Round(time.Millisecond))
+	s.serving.Store(true)
 	return nil
 }
 
-func (s *session) replay(ctx context.Context, taken []cluster.Taken) (*partition.Fold, wal.Stats, error) {
-	fold := s.parts.NewFold()
-	slots := make([]wal.Takeover, 0, len(taken))
-	checked := map[uuid.UUID]bool{}
-	for _, t := range taken {
-		slots = append(slots, wal.Takeover(t))
-		for _, from := range t.From[max(0, len(t.From)-1):] {
-			if checked[from.Session] {
-				continue
-			}
-			checked[from.Session] = true
-			if err := s.checkAhead(ctx, from); err != nil {
-				return nil, wal.Stats{}, err
-			}
-		}
+// lead watches over the cluster and over the slots of this session until end or stop.
+func (s *session) lead() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.leading = cancel
+	plugs := cluster.Plugs{Slots: slots{s}}
+	if s.mesh != nil {
+		plugs.Links = s.mesh
 	}
-	r := wal.Replayer{
-		Store: s.stores.Objects, Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster, Logger: s.log,
-	}
-	stats, err := r.Replay(ctx, slots, fold)
-	return fold, stats, err
+	s.led.Go(func() { s.member.Run(ctx, plugs) })
 }
 
-// declareOpen writes the snapshot of what was replayed, then commits the slot-open records that name it (I5).
-func (s *session) declareOpen(ctx context.Context, epochs map[uint16]int32) error {
-	key := ""
-	if f := s.withTopics(s.parts.CaptureOpening(epochs).Footer()); len(f.Partitions) > 0 {
-		var err error
-		if _, key, err = s.wal.WriteSnapshot(ctx, 0, f); err != nil {
-			return err
-		}
+// unlead ends that, and waits.
+func (s *session) unlead() {
+	if s.leading != nil {
+		s.leading()
+		s.led.Wait()
 	}
-	ops := make([]wal.Control, 0, len(epochs))
-	for slot, epoch := range epochs {
-		ops = append(ops, wal.Control{Op: bundle.Op{Kind: bundle.OpSlotOpen, Slot: slot, Epoch: epoch, Key: key}})
-	}
-	return s.wal.Control(ctx, ops)
 }
 
 // stop ends the session in order: no new requests, the last flush, the snapshot, the session item.
 func (s *session) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.StopTime)
 	defer cancel()
+	s.unlead() // tells the peers
 	drain, done := context.WithTimeout(ctx, s.cfg.StopTime/2)
 	err := s.server.Shutdown(drain)
 	done()

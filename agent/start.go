@@ -7,7 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/varvelog/varve/metastore/records"
+	"github.com/google/uuid"
+
 	"github.com/varvelog/varve/objstore"
 )
 
@@ -25,9 +26,11 @@ var errTimeTravel = errors.New("the table is older than the bucket, or belongs t
 // the table knows nothing of.
 func (s *session) markStart(ctx context.Context) error {
 	store, keys, n := s.stores.Objects, s.keys, s.member.StartNumber()
-	for later := n + 1; later <= n+startsAhead; later++ {
+	for later := n; later <= n+startsAhead; later++ {
+		var found objstore.Object
 		err := s.patiently(ctx, func() error {
-			_, err := store.Get(ctx, keys.Start(later), objstore.Range{})
+			var err error
+			found, err = store.Get(ctx, keys.Start(later), objstore.Range{})
 			return err
 		})
 		if errors.Is(err, objstore.ErrNotFound) {
@@ -36,7 +39,10 @@ func (s *session) markStart(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("look for later starts: %w", err)
 		}
-		if last, err := s.member.Starts(ctx); err != nil || last < later {
+		if later == n && string(found.Body) == s.member.Session().String()+"\n" {
+			continue // our own, from a session that joined twice
+		}
+		if last, err := s.member.Starts(ctx); err != nil || last < later || later == n {
 			return errors.Join(fmt.Errorf("start %d: object %s exists: %w", n, keys.Start(later), errTimeTravel), err)
 		}
 	}
@@ -47,19 +53,19 @@ func (s *session) markStart(ctx context.Context) error {
 	return nil
 }
 
-// checkAhead refuses if a session that has ended has bundles in the bucket that it can't have written.
-func (s *session) checkAhead(ctx context.Context, from records.From) error {
-	after := s.keys.WAL(from.Session, uint64(from.End-1+bundlesAhead))
+// checkBeyond refuses if a session that ended before bundle end has some in the bucket that it can't have written.
+func (s *session) checkBeyond(ctx context.Context, id uuid.UUID, end int64) error {
+	after := s.keys.WAL(id, uint64(end-1+bundlesAhead))
 	var found []objstore.Info
 	err := s.patiently(ctx, func() (err error) {
-		found, err = s.stores.Objects.List(ctx, s.keys.WALPrefix(from.Session), after, 1)
+		found, err = s.stores.Objects.List(ctx, s.keys.WALPrefix(id), after, 1)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("look for later bundles: %w", err)
 	}
 	if len(found) > 0 {
-		return fmt.Errorf("object %s lies beyond the end of its session at %d: %w", found[0].Key, from.End, errTimeTravel)
+		return fmt.Errorf("object %s lies beyond the end of its session at %d: %w", found[0].Key, end, errTimeTravel)
 	}
 	return nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,12 +21,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+func dial(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", address)
+}
+
 var quiet = slog.New(slog.DiscardHandler)
 
 func config(name string) Config {
 	return Config{
-		Cluster: "c", Name: name, Host: "127.0.0.1", Port: 1, Slots: 8, TTL: 90 * time.Millisecond, Poll: 10 * time.Millisecond,
-		Exclusive: true,
+		Cluster: "c", Name: name, Host: "127.0.0.1", Port: 1, Slots: 8,
+		Heartbeat: 30 * time.Millisecond, TTL: 90 * time.Millisecond, Poll: 10 * time.Millisecond, Exclusive: true,
 	}
 }
 
@@ -37,17 +44,76 @@ func join(t *testing.T, facts metastore.Store, cfg Config) *Member {
 	return m
 }
 
+// slotsHere is what a Member's Core wants of an agent, without an agent.
+type slotsHere struct {
+	mu   sync.Mutex
+	open map[uint16]Taken
+	left map[uint16]int32
+	fail func() error // nil: openings succeed
+}
+
+func (h *slotsHere) Open(_ context.Context, slots []Taken) (uint64, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fail != nil {
+		if err := h.fail(); err != nil {
+			return 0, err
+		}
+	}
+	for _, s := range slots {
+		h.open[s.Slot] = s
+	}
+	return 1, nil
+}
+
+func (h *slotsHere) Leave(slot uint16, epoch int32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.open, slot)
+	h.left[slot] = epoch
+}
+
+func (h *slotsHere) Drain(uint16, int32)                     {}
+func (h *slotsHere) Resume(uint16, int32)                    {}
+func (h *slotsHere) Forget(uint16, int32)                    {}
+func (h *slotsHere) Barrier(context.Context) (uint64, error) { return 1, nil }
+func (h *slotsHere) Sources(uint16) []Source                 { return nil }
+func (h *slotsHere) Loads() []Load                           { return nil }
+func (h *slotsHere) Trimmable() uint64                       { return 0 }
+func (h *slotsHere) Trim(context.Context, uint64) error      { return nil }
+
+func (h *slotsHere) taken() map[uint16]Taken {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.open)
+}
+
+// runs runs a member until the test ends or stop is called, and returns once it is settled.
+func runs(t *testing.T, m *Member) (here *slotsHere, stop func()) {
+	t.Helper()
+	here = &slotsHere{open: map[uint16]Taken{}, left: map[uint16]int32{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { m.Run(ctx, Plugs{Slots: here}) })
+	stop = func() { cancel(); wg.Wait() }
+	t.Cleanup(stop)
+	select {
+	case <-m.Settled():
+	case <-time.After(10 * time.Second):
+		t.Fatal("not settled")
+	}
+	return here, stop
+}
+
+// acquire takes the free slots, opens them, and stops leading them without a word.
 func acquire(t *testing.T, m *Member) map[uint16]Taken {
 	t.Helper()
-	taken, err := m.Acquire(t.Context())
-	if err != nil {
+	if _, err := m.Acquire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	by := map[uint16]Taken{}
-	for _, s := range taken {
-		by[s.Slot] = s
-	}
-	return by
+	here, stop := runs(t, m)
+	stop()
+	return here.taken()
 }
 
 func session(t *testing.T, facts metastore.Store, id uuid.UUID) records.Session {
@@ -85,7 +151,7 @@ func TestFirstStart(t *testing.T) {
 		t.Fatalf("took %v", taken)
 	}
 	v := m.View()
-	if len(v.Nodes) != 1 || v.Nodes[0].ID != 1 || v.Controller != 1 || v.Slots[7] != (Leader{1, 0}) {
+	if len(v.Nodes) != 1 || v.Nodes[0].ID != 1 || v.Controller != 1 || v.Slots[7].Node != 1 || v.Slots[7].Epoch != 0 {
 		t.Fatalf("view %+v", v)
 	}
 	if err := m.Confirm(t.Context()); err != nil {
@@ -152,13 +218,14 @@ func TestStartAfterLeave(t *testing.T) {
 // Slots of a live session are left alone.
 func TestSlotsOfALiveAgent(t *testing.T) {
 	facts := mem.New()
-	a := join(t, facts, config("a"))
-	acquire(t, a)
-	b := join(t, facts, config("b"))
-	if taken := acquire(t, b); len(taken) != 0 {
+	a, b := config("a"), config("b")
+	a.Exclusive, b.Exclusive, b.Port, a.TTL, b.TTL = false, false, 2, time.Hour, time.Hour
+	acquire(t, join(t, facts, a))
+	second := join(t, facts, b)
+	if taken := acquire(t, second); len(taken) != 0 {
 		t.Fatalf("took %v from a live session", taken)
 	}
-	if v := b.View(); len(v.Nodes) != 2 || v.Slots[0].Node != 1 || v.Controller != 1 {
+	if v := second.View(); len(v.Nodes) != 2 || v.Slots[0].Node != 1 || v.Controller != 1 {
 		t.Fatalf("view %+v", v)
 	}
 }
@@ -175,7 +242,7 @@ func TestNameInUse(t *testing.T) {
 	cfg.Port, cfg.Exclusive = int32(ln.Addr().(*net.TCPAddr).Port), false
 	first := join(t, facts, cfg)
 	acquire(t, first)
-	if dead, err := Probe(t.Context(), facts, "c", "a", quiet); err != nil || dead != uuid.Nil {
+	if dead, err := Probe(t.Context(), facts, "c", "a", dial, quiet); err != nil || dead != uuid.Nil {
 		t.Fatalf("probe of an address that answers: %v, %v", dead, err)
 	}
 
@@ -211,16 +278,16 @@ func TestNameWhoseAddressRefuses(t *testing.T) {
 	cfg := config("a")
 	cfg.Exclusive, cfg.TTL = false, time.Hour
 	first := join(t, facts, cfg)
-	dead, err := Probe(t.Context(), facts, "c", "a", quiet)
+	dead, err := Probe(t.Context(), facts, "c", "a", dial, quiet)
 	if err != nil || dead != first.Session() {
 		t.Fatalf("probe: %v, %v", dead, err)
 	}
 	cfg.Dead = dead
 	join(t, facts, cfg)
-	if s := session(t, facts, first.Session()); s.State != records.Sealed {
+	if s := session(t, facts, first.Session()); s.State != records.Drained { // it led nothing
 		t.Fatalf("%+v", s)
 	}
-	if dead, err = Probe(t.Context(), facts, "c", "nobody", quiet); err != nil || dead != uuid.Nil {
+	if dead, err = Probe(t.Context(), facts, "c", "nobody", dial, quiet); err != nil || dead != uuid.Nil {
 		t.Fatalf("probe of a new name: %v, %v", dead, err)
 	}
 }
@@ -282,50 +349,93 @@ func TestSlotsAreFixed(t *testing.T) {
 	}
 }
 
-// Two agents that start at once share the slots without a conflict.
+// Agents that start at once share the slots: one of them assigns them, or one was first and hands over.
 func TestRaceForSlots(t *testing.T) {
 	facts := mem.New()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	seen := map[uint16]int{}
-	for _, name := range []string{"a", "b", "c"} {
+	all := map[string]*slotsHere{}
+	for i, name := range []string{"a", "b", "c"} {
 		wg.Go(func() {
-			m, err := Join(t.Context(), facts, config(name), quiet)
+			cfg := config(name)
+			cfg.Exclusive, cfg.Port, cfg.TTL = false, int32(i+1), time.Hour
+			m, err := Join(t.Context(), facts, cfg, quiet)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			taken, err := m.Acquire(t.Context())
-			if err != nil {
+			if _, err := m.Acquire(t.Context()); err != nil {
 				t.Error(err)
 			}
+			beat(t, facts, m.Session())
+			here, _ := runs(t, m)
 			mu.Lock()
 			defer mu.Unlock()
-			for _, s := range taken {
-				seen[s.Slot]++
-			}
+			all[name] = here
 		})
 	}
 	wg.Wait()
-	for slot := range uint16(8) {
-		if seen[slot] != 1 {
-			t.Errorf("slot %d was taken %d times", slot, seen[slot])
+	for range 1000 {
+		seen, most := map[uint16]int{}, 0
+		for _, h := range all {
+			taken := h.taken()
+			most = max(most, len(taken))
+			for slot := range taken {
+				seen[slot]++
+			}
 		}
+		if len(seen) == 8 && most == 3 && !slices.Contains(slices.Collect(maps.Values(seen)), 2) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	for name, h := range all {
+		t.Errorf("%s leads %v", name, slices.Sorted(maps.Keys(h.taken())))
 	}
 }
 
-func TestWatchSeesAnotherAgent(t *testing.T) {
-	facts := mem.New()
-	a := join(t, facts, config("a"))
-	acquire(t, a)
-	ctx, cancel := context.WithCancel(t.Context())
+// beat keeps a session alive until the test ends.
+func beat(t *testing.T, facts metastore.Store, id uuid.UUID) {
+	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { a.Watch(ctx) })
-	defer wg.Wait()
-	defer cancel()
-	acquire(t, join(t, facts, config("b")))
+	wg.Go(func() {
+		for sleep(ctx, 10*time.Millisecond) {
+			_, _ = facts.Write(ctx, metastore.Op{
+				Kind: metastore.OpUpdate, Key: records.Cluster("c").SessionKey(id), Add: map[string]int64{records.AttrHB: 1},
+			})
+		}
+	})
+	t.Cleanup(func() { cancel(); wg.Wait() })
+}
+
+// Who tells clients an address that another live agent tells them is refused; once that one is dead, it is not.
+func TestAddressOfAnother(t *testing.T) {
+	facts := mem.New()
+	a, b := config("a"), config("b")
+	a.Exclusive, b.Exclusive = false, false
+	first := join(t, facts, a)
+	t.Run("alive", func(t *testing.T) {
+		beat(t, facts, first.Session())
+		var inUse *AddressInUseError
+		if _, err := Join(t.Context(), facts, b, quiet); !errors.As(err, &inUse) || inUse.Agent != "a" {
+			t.Fatalf("an address that is another's: %v", err)
+		}
+	})
+	join(t, facts, b)
+}
+
+func TestRunSeesAnotherAgent(t *testing.T) {
+	facts := mem.New()
+	a, b := config("a"), config("b")
+	a.Exclusive, b.Exclusive, b.Port, a.TTL, b.TTL = false, false, 2, time.Hour, time.Hour
+	first := join(t, facts, a)
+	if _, err := first.Acquire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	runs(t, first)
+	acquire(t, join(t, facts, b))
 	for range 500 {
-		if len(a.View().Nodes) == 2 {
+		if len(first.View().Nodes) == 2 {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)

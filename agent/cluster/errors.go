@@ -14,3 +14,10 @@ type NameInUseError struct {
 func (e *NameInUseError) Error() string {
 	return fmt.Sprintf("agent %s runs at %s since %s: stop it, or give this one another --name", e.Name, e.Address, e.Since.UTC().Format(time.RFC3339))
 }
+
+// AddressInUseError: another agent that lives tells clients the same address.
+type AddressInUseError struct{ Address, Agent string }
+
+func (e *AddressInUseError) Error() string {
+	return fmt.Sprintf("agent %s advertises %s already: give this one another --advertise or --listen", e.Agent, e.Address)
+}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,52 +14,6 @@ import (
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/records"
 )
-
-// Config of a member.
-type Config struct {
-	Cluster records.Cluster
-	Name    string // of the agent
-	Zone    string
-	Host    string // that clients are told
-	Port    int32
-	HTTP    string // empty: none
-	Peer    string // empty: none
-	Slots   int    // counts only if the cluster is new
-	TTL     time.Duration
-	Poll    time.Duration
-	// Exclusive: no other process can reach the stores, so an earlier session of the name is dead.
-	Exclusive bool
-	// Dead is a session of the name whose process was seen to be gone, by Probe; Nil: none.
-	Dead uuid.UUID
-}
-
-// Member is one session of an agent.
-type Member struct {
-	cfg     Config
-	facts   metastore.Store
-	logger  *slog.Logger
-	cluster records.Config
-	session uuid.UUID
-	node    int32
-	start   int64
-	begun   time.Time
-	view    atomic.Pointer[View]
-}
-
-// Cluster returns what was decided when the cluster was made.
-func (m *Member) Cluster() records.Config { return m.cluster }
-
-// Session returns the session's id.
-func (m *Member) Session() uuid.UUID { return m.session }
-
-// NodeID returns the agent's node id, stable over its sessions.
-func (m *Member) NodeID() int32 { return m.node }
-
-// StartNumber returns the session's number among all starts of the cluster, from 1.
-func (m *Member) StartNumber() int64 { return m.start }
-
-// View returns the cluster as it was seen last; before Acquire it is empty.
-func (m *Member) View() *View { return m.view.Load() }
 
 // Join registers a new session under the agent's name, after the last one of that name was ended: *NameInUseError if it
 // lives. Errors besides: those of the metastore and of ctx.
@@ -79,18 +32,25 @@ func Join(ctx context.Context, facts metastore.Store, cfg Config, logger *slog.L
 	if err != nil {
 		return nil, err
 	}
+	if err := m.checkAddress(ctx); err != nil {
+		return nil, err
+	}
 	if m.start, err = m.count(ctx, records.AttrStart); err != nil {
 		return nil, fmt.Errorf("take a start number: %w", err)
 	}
 	if err := m.register(ctx, before); err != nil {
 		return nil, fmt.Errorf("register session: %w", err)
 	}
+	m.shell = newShell(m)
 	return m, nil
 }
 
+// Dial connects with an address. An error that is syscall.ECONNREFUSED says that nobody listens there.
+type Dial func(ctx context.Context, address string) (net.Conn, error)
+
 // Probe looks whether the last session of an agent's name can still have a process: it dials the address that the name is
 // registered with, and returns the session if nobody listens there. Call it before listening, or the answer may be one's own.
-func Probe(ctx context.Context, facts metastore.Store, c records.Cluster, name string, logger *slog.Logger) (dead uuid.UUID, err error) {
+func Probe(ctx context.Context, facts metastore.Store, c records.Cluster, name string, dial Dial, logger *slog.Logger) (dead uuid.UUID, err error) {
 	ctx = metastore.WithPurpose(ctx, metastore.PurposeSlot)
 	var item metastore.Item
 	err = retry(ctx, logger, func() error {
@@ -107,8 +67,9 @@ func Probe(ctx context.Context, facts metastore.Store, c records.Cluster, name s
 	if err != nil {
 		return uuid.Nil, err
 	}
-	d := net.Dialer{Timeout: time.Second}
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(a.Host, fmt.Sprint(a.Port)))
+	dctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	conn, err := dial(dctx, net.JoinHostPort(a.Host, fmt.Sprint(a.Port)))
 	if err == nil {
 		return uuid.Nil, conn.Close()
 	}
@@ -201,7 +162,7 @@ func (m *Member) register(ctx context.Context, before *records.Agent) error {
 	}
 	a := records.Agent{
 		Name: c.Name, NodeID: m.node, Zone: c.Zone, Host: c.Host, Port: c.Port, HTTP: c.HTTP, Peer: c.Peer,
-		Session: m.session, Started: m.begun.UnixMilli(),
+		Session: m.session, Started: m.begun.UnixMilli(), Lived: c.Lived,
 	}
 	s := records.Session{Agent: c.Name, NodeID: m.node, State: records.Active, HB: 1}
 	err := retry(ctx, m.logger, func() error {
@@ -265,12 +226,12 @@ func (m *Member) write(ctx context.Context, op metastore.Op) (item metastore.Ite
 	return item, err
 }
 
-func (m *Member) readSession(ctx context.Context, id uuid.UUID) (records.Session, error) {
-	item, err := m.get(ctx, m.cfg.Cluster.SessionKey(id))
-	if err != nil {
-		return records.Session{}, err
-	}
-	return records.DecodeSession(item)
+func (m *Member) readSession(ctx context.Context, id uuid.UUID) (s records.Session, err error) {
+	err = retry(ctx, m.logger, func() error {
+		s, err = getSession(ctx, m.facts, m.cfg.Cluster, id, metastore.Consistent)
+		return err
+	})
+	return s, err
 }
 
 // retry repeats what may go through later, until ctx ends. It says so when it takes long: a start waits in silence else.

@@ -1,10 +1,11 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
+	"log/slog"
+	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -12,78 +13,55 @@ import (
 	"github.com/varvelog/varve/metastore/records"
 )
 
-// Refresh reads agents and slots and puts a new View in place.
-func (m *Member) Refresh(ctx context.Context) error {
-	ctx = metastore.WithPurpose(ctx, metastore.PurposePoll)
-	live := map[uuid.UUID]bool{}
-	err := m.query(ctx, m.cfg.Cluster.LivePK(), metastore.Consistent, func(row metastore.Row) error {
-		id, err := uuid.Parse(row.SK)
-		live[id] = true
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("read live sessions: %w", err)
-	}
-	v := &View{ClusterID: m.cluster.Cluster, Slots: make([]Leader, m.cluster.Slots), Controller: m.node}
-	nodes := map[uuid.UUID]int32{}
-	err = m.query(ctx, m.cfg.Cluster.AgentsPK(), metastore.Consistent, func(row metastore.Row) error {
-		a, err := records.DecodeAgent(row.Item)
-		if err == nil && live[a.Session] {
-			nodes[a.Session] = a.NodeID
-			v.Nodes = append(v.Nodes, Node{a.NodeID, a.Name, a.Zone, a.Host, a.Port, a.HTTP, a.Session, a.Started})
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("read agents: %w", err)
-	}
-	slices.SortFunc(v.Nodes, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
-	slots, err := m.slots(ctx)
-	if err != nil {
-		return fmt.Errorf("read the slot map: %w", err)
-	}
-	for i := range v.Slots {
-		v.Slots[i] = Leader{Node: -1, Epoch: -1}
-	}
-	for _, s := range slots {
-		if int(s.Slot) >= len(v.Slots) {
-			continue
-		}
-		l := Leader{Node: -1, Epoch: s.Epoch}
-		if id, ok := nodes[s.Leader]; ok {
-			l.Node = id
-		}
-		v.Slots[s.Slot] = l
-	}
-	if len(v.Slots) > 0 && v.Slots[0].Node >= 0 {
-		v.Controller = v.Slots[0].Node
-	}
-	m.view.Store(v)
-	return nil
+// Config of a member.
+type Config struct {
+	Cluster   records.Cluster
+	Name      string // of the agent
+	Zone      string
+	Host      string // that clients are told
+	Port      int32
+	HTTP      string // empty: none
+	Peer      string // empty: none
+	Slots     int    // counts only if the cluster is new
+	Heartbeat time.Duration
+	TTL       time.Duration
+	Poll      time.Duration
+	// Exclusive: no other process can reach the stores, so all other sessions are dead.
+	Exclusive bool
+	// Dead is a session of the name whose process was seen to be gone, by Probe; Nil: none.
+	Dead uuid.UUID
+	// Lived is the session of this process that was fenced before; Nil: none.
+	Lived uuid.UUID
 }
 
-// Watch refreshes the View when the map's version rises, until ctx ends. One small read a poll.
-func (m *Member) Watch(ctx context.Context) {
-	ctx = metastore.WithPurpose(ctx, metastore.PurposePoll)
-	seen := int64(-1)
-	for sleep(ctx, m.cfg.Poll) {
-		item, err := m.facts.Get(ctx, m.cfg.Cluster.VersionKey(), metastore.Eventual)
-		if err != nil {
-			continue // the next poll asks again
-		}
-		v, err := records.DecodeVersion(item)
-		if err != nil || v.Map == seen {
-			continue
-		}
-		if err := m.Refresh(ctx); err != nil {
-			if ctx.Err() == nil {
-				m.logger.Warn("the slot map changed and could not be read; the old one stays in use", "err", err)
-			}
-			continue
-		}
-		seen = v.Map
-	}
+// Member is one session of an agent.
+type Member struct {
+	cfg     Config
+	facts   metastore.Store
+	logger  *slog.Logger
+	cluster records.Config
+	session uuid.UUID
+	node    int32
+	start   int64
+	begun   time.Time
+	view    atomic.Pointer[View]
+	shell   *shell
 }
+
+// Cluster returns what was decided when the cluster was made.
+func (m *Member) Cluster() records.Config { return m.cluster }
+
+// Session returns the session's id.
+func (m *Member) Session() uuid.UUID { return m.session }
+
+// NodeID returns the agent's node id, stable over its sessions.
+func (m *Member) NodeID() int32 { return m.node }
+
+// StartNumber returns the session's number among all starts of the cluster, from 1.
+func (m *Member) StartNumber() int64 { return m.start }
+
+// View returns the cluster as it was seen last; before the map was read it is empty.
+func (m *Member) View() *View { return m.view.Load() }
 
 // Confirm reads consistently whether this session is still in force: nil, or records.ErrFenced; any other error says nothing.
 func (m *Member) Confirm(ctx context.Context) error {
@@ -97,29 +75,70 @@ func (m *Member) Confirm(ctx context.Context) error {
 	return nil
 }
 
-// Leave closes the session. Its WAL must be at rest: committed is the last of its log.
+// ReadSession reads the item of any session, consistently.
+func (m *Member) ReadSession(ctx context.Context, id uuid.UUID) (records.Session, error) {
+	return m.readSession(metastore.WithPurpose(ctx, metastore.PurposeSlot), id)
+}
+
+// Leave closes the session. Its WAL must be at rest: committed is the last of its log. Run must have returned.
 func (m *Member) Leave(ctx context.Context, committed uint64) error {
 	ctx = metastore.WithPurpose(ctx, metastore.PurposeSlot)
-	slots, err := m.slots(ctx)
-	if err != nil {
-		return fmt.Errorf("read the slot map: %w", err)
+	a := m.readEnd(ctx, ReadEnd{ID: m.session, Slots: true})
+	if a.Err != nil {
+		return fmt.Errorf("close session: %w", a.Err)
 	}
-	s, err := m.readSession(ctx, m.session)
-	if err != nil {
-		return fmt.Errorf("close session: %w", err)
-	}
-	_, err = m.write(ctx, endOp(m.cfg.Cluster.SessionKey(m.session), records.Active, records.Closed, int64(committed), pending(m.session, slots, s.Pins)))
-	if item, failed := old(err); failed {
-		if s, err = records.DecodeSession(item); err == nil && s.State != records.Closed {
-			err = fmt.Errorf("%w: its state is %s, its log ends at %d", records.ErrFenced, s.State, s.Committed)
-		}
-	}
+	err := m.close(ctx, a, committed)
 	if err != nil {
 		return fmt.Errorf("close session: %w", err)
 	}
 	if err := m.removeLive(ctx, m.session); err != nil {
 		return fmt.Errorf("take session off the list: %w", err)
 	}
-	_, err = m.write(ctx, metastore.Op{Kind: metastore.OpUpdate, Key: m.cfg.Cluster.VersionKey(), Add: map[string]int64{records.AttrMap: 1}})
-	return err
+	item, err := m.write(ctx, raiseOps(m.cfg.Cluster)[0])
+	if err != nil {
+		return fmt.Errorf("raise the map version: %w", err)
+	}
+	if v, err := records.DecodeVersion(item); err == nil && m.shell != nil {
+		m.shell.bye(v.Map)
+	}
+	return nil
+}
+
+// close writes CLOSED, or finds it written by an earlier try.
+func (m *Member) close(ctx context.Context, a Answer, committed uint64) error {
+	s := a.Session
+	if s.State == records.Active {
+		s.Committed = int64(committed)
+		owed := pending(m.session, a.Slots, a.Pins.Slots)
+		err := m.writeAll(ctx, endOps(m.cfg.Cluster, m.session, s, records.Closed, owed, time.Now().UnixMilli()))
+		item, failed := old(err)
+		if !failed {
+			return err
+		}
+		if s, err = records.DecodeSession(item); err != nil {
+			return err
+		}
+	}
+	if s.State == records.Closed || s.State == records.Drained {
+		return nil
+	}
+	return fmt.Errorf("%w: its state is %s, its log ends at %d", records.ErrFenced, s.State, s.Committed)
+}
+
+// writeAll repeats a write or a transaction while its outcome is unknown.
+func (m *Member) writeAll(ctx context.Context, ops []metastore.Op) error {
+	if len(ops) == 1 {
+		_, err := m.write(ctx, ops[0])
+		return err
+	}
+	return retry(ctx, m.logger, func() error { return m.facts.Transact(ctx, ops) })
+}
+
+// readEnd reads a session, then its pins and, if asked for, the slot map.
+func (m *Member) readEnd(ctx context.Context, e ReadEnd) (a Answer) {
+	a.Err = retry(ctx, m.logger, func() error {
+		a = readEnd(ctx, m.facts, m.cfg.Cluster, e)
+		return a.Err
+	})
+	return a
 }

@@ -4,6 +4,8 @@ package cluster
 
 import (
 	"errors"
+	"maps"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -11,33 +13,51 @@ import (
 	"github.com/varvelog/varve/metastore/records"
 )
 
+// garbageGrace is how long objects stay after nothing names them any more.
+const garbageGrace = 15 * time.Minute
+
+func stateIs(s records.State) metastore.Cond {
+	return metastore.Cond{Attr: records.AttrState, Cmp: metastore.Eq, Value: s.Value()}
+}
+
+func versionIs(v int64) metastore.Cond {
+	return metastore.Cond{Attr: records.AttrV, Cmp: metastore.Eq, Value: metastore.N(v)}
+}
+
 // fenceOp ends a session whose heartbeat stood still at hb: it can never commit again (architecture section 8, step 2).
 func fenceOp(key metastore.Key, hb int64) metastore.Op {
 	return metastore.Op{
 		Kind: metastore.OpUpdate, Key: key,
 		Set: metastore.Item{records.AttrState: records.Fenced.Value()},
-		If: []metastore.Cond{
-			{Attr: records.AttrState, Cmp: metastore.Eq, Value: records.Active.Value()},
-			{Attr: records.AttrHB, Cmp: metastore.Eq, Value: metastore.N(hb)},
-		},
+		If:  []metastore.Cond{stateIs(records.Active), {Attr: records.AttrHB, Cmp: metastore.Eq, Value: metastore.N(hb)}},
 	}
 }
 
-// endOp writes where the log of a session ends, and who may still need it: from FENCED to SEALED by anybody, or from
-// ACTIVE to CLOSED by the session itself.
-func endOp(key metastore.Key, from, to records.State, committed int64, pending map[uint16]int32) metastore.Op {
-	return metastore.Op{
-		Kind: metastore.OpUpdate, Key: key,
+// endOps write where the log of a session ends, and what may still be needed of it: from FENCED to SEALED by anybody, or from
+// ACTIVE to CLOSED by the session itself. One that owes nothing is DRAINED at once. s is the session as read; now is in ms
+// since 1970.
+func endOps(c records.Cluster, id uuid.UUID, s records.Session, to records.State, owed map[uint16]int32, now int64) []metastore.Op {
+	end := metastore.Op{
+		Kind: metastore.OpUpdate, Key: c.SessionKey(id),
 		Set: metastore.Item{
 			records.AttrState:   to.Value(),
-			records.AttrEnd:     metastore.N(committed + 1),
-			records.AttrPending: records.PendingValue(pending),
+			records.AttrEnd:     metastore.N(s.Committed + 1),
+			records.AttrPending: records.PendingValue(owed),
 		},
-		If: []metastore.Cond{
-			{Attr: records.AttrState, Cmp: metastore.Eq, Value: from.Value()},
-			{Attr: records.AttrCommitted, Cmp: metastore.Eq, Value: metastore.N(committed)},
-		},
+		If: []metastore.Cond{stateIs(s.State), {Attr: records.AttrCommitted, Cmp: metastore.Eq, Value: metastore.N(s.Committed)}},
 	}
+	if len(owed) > 0 {
+		return []metastore.Op{end}
+	}
+	end.Set[records.AttrState] = records.Drained.Value()
+	s.End = s.Committed + 1
+	return []metastore.Op{end, garbageOp(c, id, s, now)}
+}
+
+// garbageOp queues the WAL of a session that is drained.
+func garbageOp(c records.Cluster, id uuid.UUID, s records.Session, now int64) metastore.Op {
+	g := records.Garbage{Session: id, From: max(1, s.Trim), End: s.End, NotBefore: now + garbageGrace.Milliseconds()}
+	return metastore.Op{Kind: metastore.OpPut, Key: c.GarbageKey(g), Set: g.Item()}
 }
 
 // ended reports whether nobody can write under the session any more and its end is known.
@@ -61,18 +81,100 @@ func pending(session uuid.UUID, slots []records.Slot, pins map[uint16]records.Pi
 
 // takeOp makes a session the leader of a slot whose last leader has ended. old is the item as it is, nil if the slot never
 // had a leader; end is where the log of the last leader's session ends.
-func takeOp(c records.Cluster, slot uint16, old *records.Slot, end int64, session uuid.UUID, agent string, nonce uuid.UUID) (metastore.Op, records.Slot) {
-	next := records.Slot{Slot: slot, Epoch: 0, V: 1}
-	cond := metastore.Cond{Cmp: metastore.ItemAbsent}
-	if old != nil {
-		next = *old
-		next.Epoch, next.V, next.Want = old.Epoch+1, old.V+1, ""
-		next.From = append(append([]records.From(nil), old.From...), records.From{Session: old.Leader, End: end, Epoch: old.Epoch})
-		cond = metastore.Cond{Attr: records.AttrV, Cmp: metastore.Eq, Value: metastore.N(old.V)}
+func takeOp(c records.Cluster, slot uint16, old *records.Slot, end int64, to records.Member, nonce uuid.UUID) metastore.Op {
+	if old == nil {
+		next := records.Slot{Slot: slot}
+		lead(&next, to, nonce)
+		return metastore.Op{Kind: metastore.OpPut, Key: c.SlotKey(slot), Set: next.Item(), If: []metastore.Cond{{Cmp: metastore.ItemAbsent}}}
 	}
-	me := []records.Member{{Agent: agent, Session: session}}
-	next.Leader, next.Agent, next.Nonce, next.Replicas, next.ISR = session, agent, nonce, me, me
-	return metastore.Op{Kind: metastore.OpPut, Key: c.SlotKey(slot), Set: next.Item(), If: []metastore.Cond{cond}}, next
+	return moveOp(c, *old, end, to, nonce)
+}
+
+// moveOp makes another session the leader of a slot; what the last one leaves behind is pushed to from[]. It is a hand-over if
+// the leader itself writes it, after it pinned its WAL.
+func moveOp(c records.Cluster, s records.Slot, end int64, to records.Member, nonce uuid.UUID) metastore.Op {
+	next := s
+	next.From = append(append([]records.From(nil), s.From...), records.From{Session: s.Leader, End: end, Epoch: s.Epoch})
+	next.Epoch++
+	lead(&next, to, nonce)
+	return putSlot(c, s.V, next)
+}
+
+func lead(s *records.Slot, to records.Member, nonce uuid.UUID) {
+	s.Leader, s.Agent, s.Want, s.Nonce = to.Session, to.Agent, "", nonce
+	s.Replicas = []records.Member{to}
+	s.ISR = s.Replicas
+	s.V++
+}
+
+func putSlot(c records.Cluster, v int64, next records.Slot) metastore.Op {
+	return metastore.Op{Kind: metastore.OpPut, Key: c.SlotKey(next.Slot), Set: next.Item(), If: []metastore.Cond{versionIs(v)}}
+}
+
+// wantOp says who shall lead a slot; empty: nobody else. It raises v, so that a hand-over that is under way fails.
+func wantOp(c records.Cluster, s records.Slot, agent string, nonce uuid.UUID) metastore.Op {
+	v := s.V
+	s.Want, s.Nonce, s.V = agent, nonce, v+1
+	return putSlot(c, v, s)
+}
+
+// clearOp takes sessions out of from[].
+func clearOp(c records.Cluster, s records.Slot, keep []records.From, nonce uuid.UUID) metastore.Op {
+	v := s.V
+	s.From, s.Nonce, s.V = keep, nonce, v+1
+	return putSlot(c, v, s)
+}
+
+// pinOps change a session's own pins, while it is ACTIVE.
+func pinOps(c records.Cluster, session uuid.UUID, was records.Pins, slots map[uint16]records.Pin) []metastore.Op {
+	return []metastore.Op{
+		{Kind: metastore.OpCheck, Key: c.SessionKey(session), If: []metastore.Cond{stateIs(records.Active)}},
+		putPins(c, session, was, slots),
+	}
+}
+
+func putPins(c records.Cluster, session uuid.UUID, was records.Pins, slots map[uint16]records.Pin) metastore.Op {
+	cond := versionIs(was.V)
+	if was.V == 0 {
+		cond = metastore.Cond{Cmp: metastore.ItemAbsent}
+	}
+	next := records.Pins{Slots: slots, V: was.V + 1}
+	return metastore.Op{Kind: metastore.OpPut, Key: c.PinsKey(session), Set: next.Item(), If: []metastore.Cond{cond}}
+}
+
+// unpinOps take slots out of what a session keeps for others: epochs says under which epoch each is led now, by the caller, whose
+// slot-open is committed. Only entries of lower epochs go. Nil: there is nothing to take out.
+func unpinOps(c records.Cluster, id uuid.UUID, s records.Session, pins records.Pins, epochs map[uint16]int32, now int64) []metastore.Op {
+	if s.State == records.Active {
+		left := maps.Clone(pins.Slots)
+		maps.DeleteFunc(left, func(n uint16, p records.Pin) bool { e, mine := epochs[n]; return mine && p.Epoch < e })
+		if len(left) == len(pins.Slots) {
+			return nil
+		}
+		return []metastore.Op{putPins(c, id, pins, left)}
+	}
+	if s.State != records.Sealed && s.State != records.Closed {
+		return nil
+	}
+	left := maps.Clone(s.Pending)
+	maps.DeleteFunc(left, func(n uint16, p int32) bool { e, mine := epochs[n]; return mine && p < e })
+	if len(left) == len(s.Pending) {
+		return nil
+	}
+	op := metastore.Op{
+		Kind: metastore.OpUpdate, Key: c.SessionKey(id), Set: metastore.Item{records.AttrPending: records.PendingValue(left)},
+		If: []metastore.Cond{stateIs(s.State), {Attr: records.AttrPending, Cmp: metastore.Eq, Value: records.PendingValue(s.Pending)}},
+	}
+	if len(left) > 0 {
+		return []metastore.Op{op}
+	}
+	op.Set[records.AttrState] = records.Drained.Value()
+	return []metastore.Op{op, garbageOp(c, id, s, now)}
+}
+
+// raiseOps raise the version of the map.
+func raiseOps(c records.Cluster) []metastore.Op {
+	return []metastore.Op{{Kind: metastore.OpUpdate, Key: c.VersionKey(), Add: map[string]int64{records.AttrMap: 1}}}
 }
 
 // old returns the item that a failed condition brought.

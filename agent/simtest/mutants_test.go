@@ -68,7 +68,7 @@ var mutants = []mutant{
 	},
 	{
 		"from[] replaced, not pushed", "cluster/protocol.go",
-		"append(append([]records.From(nil), old.From...), records.From{",
+		"append(append([]records.From(nil), s.From...), records.From{",
 		"append([]records.From(nil), records.From{",
 		"TestStartAfterACrash",
 	},

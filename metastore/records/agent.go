@@ -20,6 +20,7 @@ type Agent struct {
 	Peer    string    // host:port for other agents
 	Session uuid.UUID // the newest session of this name
 	Started int64     // milliseconds since 1970
+	Lived   uuid.UUID // the session before, if it was fenced while its process lived; Nil: no
 }
 
 // AgentsPK is the partition key of all Agent items.
@@ -42,6 +43,7 @@ func (a Agent) Item() metastore.Item {
 		AttrPeer:    metastore.S(a.Peer),
 		AttrSession: IDValue(a.Session),
 		AttrStarted: metastore.N(a.Started),
+		AttrLived:   IDValue(a.Lived),
 	}
 }
 
@@ -58,6 +60,9 @@ func DecodeAgent(it metastore.Item) (Agent, error) {
 		Peer:    f.str(AttrPeer),
 		Session: f.id(AttrSession),
 		Started: f.count(AttrStarted),
+	}
+	if _, there := it[AttrLived]; there { // items of the first builds have none
+		a.Lived = f.id(AttrLived)
 	}
 	if f.err != nil {
 		return Agent{}, f.err

@@ -18,11 +18,13 @@ const (
 	AttrID        = "id"         // bytes: UUID of a topic
 	AttrISR       = "isr"        // bytes: packed members
 	AttrLeader    = "leader"     // bytes: UUID of the leading session
+	AttrLived     = "lived"      // bytes: UUID of the session before, if it was fenced while its process lived
 	AttrMap       = "map"        // number: version of the slot map
 	AttrName      = "name"       // string: agent or topic name
 	AttrNames     = "names"      // bytes: packed strings
 	AttrNode      = "node"       // number: node id; in IDs the next one
 	AttrNonce     = "nonce"      // bytes: UUID chosen by the last writer
+	AttrNotBefore = "not_before" // number: milliseconds since 1970
 	AttrOldestRef = "oldest_ref" // number: see RECORDS.md
 	AttrPeer      = "peer"       // string: peer address
 	AttrPending   = "pending"    // bytes: packed slot -> epoch
@@ -35,7 +37,7 @@ const (
 	AttrSlots     = "slots"      // number: count (Config); bytes: packed slot per partition (Topic)
 	AttrSnap      = "snap"       // number: sequence the newest snapshot covers, 0: none
 	AttrSnapID    = "snap_id"    // bytes: UUID in that snapshot's key
-	AttrStart     = "start"      // number: next start number
+	AttrStart     = "start"      // number: next start number (IDs); first sequence (Garbage)
 	AttrStarted   = "started"    // number: milliseconds since 1970
 	AttrState     = "state"      // string: state of a session or topic
 	AttrTopic     = "topic"      // number: version of the set of topics

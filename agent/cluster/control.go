@@ -1,0 +1,232 @@
+// Pure.
+
+package cluster
+
+import (
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/metastore/records"
+)
+
+// control is what a controller remembers. Nothing of it matters to safety: two controllers at once do no harm.
+type control struct {
+	assigning time.Time // since when slots are free; zero: none are
+	members   string    // whom the last plan was for
+	steady    time.Time // since when they are the same
+	planned   time.Time
+	budget    int // slots that may still move before the next look
+	moves     []move
+	again     bool // a plan was carried out: look whether it was enough
+}
+
+// leadsFirst reports whether this session leads slot 0, and is the controller.
+func (c *Core) leadsFirst() bool {
+	return len(c.slots) > 0 && c.slots[0].there && c.slots[0].item.Leader == c.cfg.Session
+}
+
+// controls reports whether this session is to assign slots: it leads slot 0; or the leader of slot 0 has ended, and it has the
+// lowest node id of those who live, or nobody did anything about it for a while.
+func (c *Core) controls() bool {
+	first := &c.slots[0]
+	if first.there && (first.item.Leader == c.cfg.Session || !c.hasEnded(first.item.Leader)) {
+		c.vacant = time.Time{}
+		return c.leadsFirst()
+	}
+	if c.vacant.IsZero() {
+		c.vacant = c.now
+	}
+	lowest := true
+	for _, n := range c.nodes() {
+		lowest = lowest && n.ID >= c.cfg.Node
+	}
+	return lowest || c.due(c.vacant.Add(vacantFor))
+}
+
+// hasEnded reports whether a session is SEALED, CLOSED or DRAINED. One that is FENCED is not: its slots are still to be listed.
+func (c *Core) hasEnded(id uuid.UUID) bool {
+	w := c.sessions[id]
+	return w != nil && ended(w.item.State)
+}
+
+// candidates are the agents that may be given slots: this one, and those that gave a sign of life not long ago and mean to stay.
+func (c *Core) candidates() []Node {
+	var all []Node
+	for _, n := range c.nodes() {
+		w := c.sessions[n.Session]
+		if n.Session == c.cfg.Session || w != nil && !w.gone && !w.closing && c.now.Sub(w.alive) < c.cfg.TTL {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// assign gives slots without a leader to those who live.
+func (c *Core) assign() {
+	var free []uint16
+	for n := range c.slots {
+		s := &c.slots[n]
+		if (!s.there || c.hasEnded(s.item.Leader)) && !c.running(Job{Kind: jobTake, Slot: int32(n)}) {
+			free = append(free, uint16(n))
+		}
+	}
+	switch flying := c.count(jobTake); {
+	case len(free)+flying == 0:
+		if !c.control.assigning.IsZero() {
+			took := c.now.Sub(c.control.assigning)
+			c.emit(Timed{StepAssign, took})
+			c.say(slog.LevelInfo, "every slot has a leader again", "in", took)
+			c.control.assigning = time.Time{}
+		}
+		return
+	case !c.controls():
+		return
+	}
+	if c.control.assigning.IsZero() {
+		c.control.assigning = c.now
+	}
+	targets := place(free, c.ledBy(), c.candidates(), c.weights())
+	for _, n := range free {
+		if c.count(jobTake) >= writesAtOnce {
+			return
+		}
+		if to, ok := targets[n]; ok {
+			c.take(n, to)
+		}
+	}
+}
+
+func (c *Core) take(n uint16, to Node) {
+	s := &c.slots[n]
+	var was *records.Slot
+	end := int64(0)
+	what := "slot " + strconv.Itoa(int(n)) + " to " + to.Name
+	if s.there {
+		was, end = &s.item, c.sessions[s.item.Leader].item.End
+		what += " e" + strconv.Itoa(int(was.Epoch)+1) + " from " + short(was.Leader) + " <" + number(end)
+	}
+	c.writeSlot(jobTake, takeOp(c.cfg.Cluster, n, was, end, records.Member{Agent: to.Name, Session: to.Session}, c.nonce()), n, what)
+}
+
+// taken takes in that a slot has a leader, or a wish: the one that this session chose, or another.
+func (c *Core) taken(a Answer) {
+	if _, ok := c.learnAnswer(a); ok {
+		c.changed = true
+	}
+}
+
+// ledBy says who leads which slot, as far as somebody live does; slots on their way count for whom they go to.
+func (c *Core) ledBy() map[uint16]uuid.UUID {
+	led := map[uint16]uuid.UUID{}
+	for n := range c.slots {
+		if s := &c.slots[n]; s.there && !c.hasEnded(s.item.Leader) {
+			led[uint16(n)] = s.item.Leader
+		}
+	}
+	for j, w := range c.jobs {
+		if j.Kind == jobTake {
+			if next, err := records.DecodeSlot(w.effect.(Write).Ops[0].Set); err == nil {
+				led[next.Slot] = next.Leader
+			}
+		}
+	}
+	return led
+}
+
+// weights says what leading each slot costs: bytes a second if there is traffic worth the name, else partitions; and a little
+// for being there, so that idle slots spread too.
+func (c *Core) weights() []float64 {
+	bytes, parts := 0.0, 0.0
+	for _, l := range c.loads {
+		bytes += float64(l.Bytes)
+		parts += float64(l.Partitions)
+	}
+	w := make([]float64, len(c.slots))
+	for n := range w {
+		l := c.loads[uint16(n)]
+		switch {
+		case bytes >= trafficWorthTheName:
+			w[n] = float64(l.Bytes) + bytes/float64(8*len(w))
+		case parts > 0:
+			w[n] = float64(l.Partitions) + parts/float64(8*len(w))
+		default:
+			w[n] = 1
+		}
+	}
+	return w
+}
+
+const trafficWorthTheName = 64 << 10 // bytes a second, in the whole cluster
+
+// balance says which slots shall move, a few at a time; their leaders hand them over.
+func (c *Core) balance() {
+	if !c.leadsFirst() || !c.control.assigning.IsZero() {
+		c.control.moves = nil
+		return
+	}
+	moving := c.wishes()
+	nodes := c.candidates()
+	members := ""
+	for _, n := range nodes {
+		members += n.Session.String()
+	}
+	b := &c.control
+	if members != b.members {
+		b.members, b.steady, b.planned, b.moves = members, c.now, time.Time{}, nil
+	}
+	if !c.due(b.steady.Add(settleFor)) {
+		return
+	}
+	fresh := b.planned.IsZero() || c.due(b.planned.Add(balanceEvery))
+	if moving == 0 && len(b.moves) == 0 && len(nodes) > 1 && (fresh || b.again) {
+		if fresh {
+			b.planned, b.budget = c.now, len(c.slots)/len(nodes)+1
+		}
+		b.moves = plan(c.ledBy(), nodes, c.weights(), b.budget)
+		b.budget -= len(b.moves)
+		if b.again = len(b.moves) > 0; b.again {
+			c.say(slog.LevelInfo, "slots are to move, so that each agent leads its share", "slots", len(b.moves), "agents", len(nodes))
+		}
+	}
+	for len(b.moves) > 0 && moving < wantsAtOnce && c.count(jobWant) < writesAtOnce {
+		m := b.moves[0]
+		b.moves = b.moves[1:]
+		s := &c.slots[m.slot]
+		if s.there && s.item.Leader == m.from {
+			c.want(m.slot, m.to.Name)
+			moving++
+		}
+	}
+}
+
+func (c *Core) want(n uint16, agent string) {
+	s := c.slots[n].item
+	what := "slot " + strconv.Itoa(int(n)) + " shall go to " + agent
+	if agent == "" {
+		what = "slot " + strconv.Itoa(int(n)) + " shall stay"
+	}
+	c.writeSlot(jobWant, wantOp(c.cfg.Cluster, s, agent, c.nonce()), n, what)
+}
+
+// wishes returns how many slots are on their way, and takes back what does not come true.
+func (c *Core) wishes() (moving int) {
+	names := map[string]bool{}
+	for _, n := range c.candidates() {
+		names[n.Name] = true
+	}
+	moving = c.count(jobWant)
+	for n := range c.slots {
+		s := &c.slots[n]
+		if !s.there || s.item.Want == "" || c.running(Job{Kind: jobWant, Slot: int32(n)}) {
+			continue
+		}
+		if c.due(s.wish.Add(wantTime)) || !names[s.item.Want] {
+			c.want(uint16(n), "")
+		}
+		moving++
+	}
+	return moving
+}

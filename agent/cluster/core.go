@@ -1,0 +1,347 @@
+// Pure.
+
+package cluster
+
+import (
+	"cmp"
+	"encoding/binary"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/agent/peer"
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
+)
+
+// CoreConfig is what a Core must know of its session.
+type CoreConfig struct {
+	Cluster   records.Cluster
+	ClusterID uuid.UUID
+	Session   uuid.UUID
+	Agent     string
+	Node      int32
+	Slots     int
+	Heartbeat time.Duration // of every session; watchers look as often
+	TTL       time.Duration // a heartbeat that stands still for so long is a death
+	Poll      time.Duration // how often the version of the map is read
+	Exclusive bool          // no other process reaches the stores: every other session is dead
+}
+
+// Intervals and bounds of a Core. None of them is a matter of safety.
+const (
+	recheckEvery   = time.Minute      // the controller reads the map at least so often
+	rereadEvery    = 5 * time.Minute  // everybody else does
+	vacantFor      = 3 * time.Second  // slot 0 has no leader for so long: anybody is controller
+	trustAfter     = 10 * time.Minute // a name that was fenced alive is not fenced on a refused redial before
+	lookEvery      = time.Minute      // is there a slot to take out of a session's pins
+	balanceEvery   = time.Minute
+	settleFor      = time.Second      // the agents have to be the same for so long before slots are moved
+	handTime       = 10 * time.Second // a hand-over that got no further is given up
+	wantTime       = 30 * time.Second // a wish that its leader does not follow is taken back
+	tellEvery      = 3 * time.Second
+	writesAtOnce   = 16 // of slots
+	clearsAtOnce   = 2
+	wantsAtOnce    = 32 // slots that move at a time
+	firstPause     = 20 * time.Millisecond
+	longestPause   = 2 * time.Second
+	openPause      = time.Second // after an opening that failed
+	longestOpening = 30 * time.Second
+)
+
+// Core decides what a session does about sessions and slots. It is a state machine: Step takes an event and returns effects; it
+// reads no clock and does nothing itself. The same events give the same effects.
+//
+// It never decides by time whether a write counts: each write has conditions, may be repeated and may arrive late, and the answer
+// says what is so. An effect of unknown outcome is asked for again, the same write with the same nonce, until the outcome is known.
+type Core struct {
+	cfg    CoreConfig
+	now    time.Time
+	next   time.Time // when to look again; zero: at the next event
+	out    []Effect
+	jobs   map[Job]*job
+	nonces uint64
+
+	// The metastore as last read or written.
+	mapped    bool  // the map was read
+	version   int64 // of the map that is known
+	heard     int64 // newest version that somebody told of
+	heardThen int64 // when the map was asked for
+	stale     bool  // the map has to be read again
+	topics    int64
+	asked     time.Time // when the map was read
+	polled    time.Time // when the version was read
+	changed   bool      // slots were written and the version was not raised since
+	agents    map[string]records.Agent
+	sessions  map[uuid.UUID]*seen
+	slots     []slotItem
+	pins      records.Pins // this session's own
+
+	wary   map[string]time.Time // names that get the TTL only, until when
+	lived  map[uuid.UUID]bool   // sessions whose successor said that they had been fenced alive
+	vacant time.Time            // since when slot 0 has no leader
+	loads  map[uint16]peer.Load
+	told   time.Time
+	mine   []peer.Load
+
+	control control
+	held    map[uint16]*held
+	frozen  map[uint16]int32 // handed over, not forgotten: epoch
+	looked  time.Time
+	trimmed time.Time
+	free    map[owing]bool // a session keeps nothing for a slot any more
+	over    bool           // this session is fenced, or stops
+
+	view  *View
+	peers []peer.Peer
+}
+
+// slotItem is what is known of a slot.
+type slotItem struct {
+	there bool
+	item  records.Slot
+	wish  time.Time // when the want in it was first seen
+}
+
+// job is an effect that was asked for.
+type job struct {
+	effect Effect
+	flying bool
+	tries  int
+	again  time.Time
+	begun  time.Time
+}
+
+// NewCore returns a Core that knows nothing yet: it begins with reading the map.
+func NewCore(cfg CoreConfig) *Core {
+	return &Core{
+		cfg: cfg, jobs: map[Job]*job{}, agents: map[string]records.Agent{}, sessions: map[uuid.UUID]*seen{},
+		slots: make([]slotItem, cfg.Slots), wary: map[string]time.Time{}, lived: map[uuid.UUID]bool{},
+		loads: map[uint16]peer.Load{}, held: map[uint16]*held{}, frozen: map[uint16]int32{}, free: map[owing]bool{},
+		pins: records.Pins{Slots: map[uint16]records.Pin{}},
+	}
+}
+
+// Step takes an event at a moment and returns what is to be done about it, in order. Moments never go back.
+func (c *Core) Step(now time.Time, e Event) []Effect {
+	c.now, c.next, c.out = now, time.Time{}, nil
+	switch e := e.(type) {
+	case Answer:
+		c.answer(e)
+	case Told:
+		c.toldBy(e)
+	case Gone:
+		c.gone(e)
+	case Rates:
+		c.rates(e.Loads)
+	case Stop:
+		if !c.over {
+			c.over = true
+			c.emit(Tell{peer.Notice{Map: c.version, Topics: c.topics, Closing: true}})
+		}
+	}
+	if c.over {
+		return c.out
+	}
+	c.repeat()
+	c.read()
+	if c.mapped {
+		c.watch()
+		c.end()
+		c.assign()
+		c.balance()
+		c.hand()
+		c.open()
+		c.release()
+		c.raise()
+		c.tell()
+		c.publish()
+	}
+	return c.out
+}
+
+// Next returns when Step wants a Tick at the latest; zero: at the next event.
+func (c *Core) Next() time.Time { return c.next }
+
+// Settled reports whether the map was read and every slot that it gives to this session is open.
+func (c *Core) Settled() bool {
+	if !c.mapped {
+		return false
+	}
+	for n := range c.slots {
+		if s := &c.slots[n]; s.there && s.item.Leader == c.cfg.Session {
+			if h := c.held[uint16(n)]; h == nil || h.epoch < s.item.Epoch || h.state == opening {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (c *Core) emit(e Effect) { c.out = append(c.out, e) }
+
+func (c *Core) say(level slog.Level, msg string, args ...any) { c.emit(Say{level, msg, args}) }
+
+// due reports whether t has come; if not, Step is called again then.
+func (c *Core) due(t time.Time) bool {
+	if !c.now.Before(t) {
+		return true
+	}
+	if c.next.IsZero() || t.Before(c.next) {
+		c.next = t
+	}
+	return false
+}
+
+// begin asks for an effect, unless one of that name is under way.
+func (c *Core) begin(j Job, e Effect) {
+	if c.jobs[j] == nil {
+		c.jobs[j] = &job{effect: e, flying: true, begun: c.now}
+		c.emit(e)
+	}
+}
+
+func (c *Core) running(j Job) bool { return c.jobs[j] != nil }
+
+// count returns how many jobs of a kind are under way.
+func (c *Core) count(k Kind) (n int) {
+	for j := range c.jobs {
+		if j.Kind == k {
+			n++
+		}
+	}
+	return n
+}
+
+// repeat asks again for what has an unknown outcome.
+func (c *Core) repeat() {
+	for _, j := range slices.SortedFunc(maps.Keys(c.jobs), Job.compare) {
+		if w := c.jobs[j]; !w.flying && c.due(w.again) {
+			w.flying = true
+			c.emit(w.effect)
+		}
+	}
+}
+
+// pause is how long to wait after some tries.
+func pause(tries int) time.Duration {
+	return min(firstPause<<min(tries, 10), longestPause)
+}
+
+// answer takes in what came of an effect.
+func (c *Core) answer(a Answer) {
+	w := c.jobs[a.Job]
+	if w == nil {
+		return
+	}
+	_, refused := old(a.Err)
+	if a.Err != nil && !refused && a.Job.patient() {
+		w.tries++
+		w.flying, w.again = false, c.now.Add(pause(w.tries))
+		c.unsure(a.Job, a.Err)
+		return
+	}
+	delete(c.jobs, a.Job)
+	switch a.Job.Kind {
+	case jobVersion:
+		c.versionRead(a)
+	case jobMap:
+		c.mapRead(a)
+	case jobWatch:
+		c.watched(a)
+	case jobSuspect:
+		c.suspected(a)
+	case jobFence:
+		c.fenced(a, w)
+	case jobEnd:
+		c.endRead(a)
+	case jobSeal:
+		c.sealed(a, w)
+	case jobRaise:
+		c.raised(a)
+	case jobTake, jobWant:
+		c.taken(a)
+	case jobClear:
+		c.learnAnswer(a)
+	case jobOpen:
+		c.opened(a, w)
+	case jobQuiesce:
+		c.quiesced(a, w)
+	case jobPin:
+		c.pinnedNow(a)
+	case jobPins:
+		c.pinsRead(a)
+	case jobHand:
+		c.handed(a)
+	case jobGiveUp:
+		c.gaveUp(a)
+	case jobLook:
+		c.sources(a)
+	case jobOwed:
+		c.owed(a)
+	case jobUnpin:
+		c.unpinned(a.Job.Session)
+	}
+}
+
+// patient reports whether a job goes on until its outcome is known. The others are asked for anew where that is of use.
+func (j Job) patient() bool {
+	switch j.Kind {
+	case jobVersion, jobWatch, jobSuspect, jobOpen, jobQuiesce, jobLook, jobOwed, jobTrim:
+		return false
+	}
+	return true
+}
+
+// nonce returns an id that no other write has: the session's, with a counter in its last half.
+func (c *Core) nonce() uuid.UUID {
+	c.nonces++
+	n := c.cfg.Session
+	binary.BigEndian.PutUint64(n[8:], binary.BigEndian.Uint64(n[8:])+c.nonces)
+	return n
+}
+
+// learnSlot takes in a slot item, unless a newer one is known.
+func (c *Core) learnSlot(s records.Slot) {
+	if int(s.Slot) >= len(c.slots) {
+		return
+	}
+	k := &c.slots[s.Slot]
+	if k.there && k.item.V >= s.V {
+		return
+	}
+	if !k.there || k.item.Want != s.Want || k.item.Leader != s.Leader {
+		k.wish = c.now
+	}
+	k.there, k.item = true, s
+}
+
+// learnAnswer takes in the slot item that an answer brings, which is ok if there is one.
+func (c *Core) learnAnswer(a Answer) (s records.Slot, ok bool) {
+	item, failed := old(a.Err)
+	if !failed {
+		item = a.Item
+	}
+	s, err := records.DecodeSlot(item)
+	if err != nil {
+		if item != nil {
+			c.say(slog.LevelError, "a slot item does not decode; somebody must look at the table", "err", err)
+		}
+		return s, false
+	}
+	c.learnSlot(s)
+	return s, true
+}
+
+func (c *Core) writeSlot(k Kind, op metastore.Op, slot uint16, what string) {
+	c.begin(Job{Kind: k, Slot: int32(slot)}, Write{Job: Job{Kind: k, Slot: int32(slot)}, Ops: []metastore.Op{op}, What: what})
+}
+
+func sorted[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
+
+func sortedIDs[V any](m map[uuid.UUID]V) []uuid.UUID {
+	return slices.SortedFunc(maps.Keys(m), func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+}

@@ -1,0 +1,149 @@
+// Pure.
+
+package cluster
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// Balance is sought when an agent leads more than lopsided times the mean, or nothing, and is reached at even times the mean.
+const (
+	lopsided = 1.15
+	even     = 1.04
+)
+
+// move is a slot that another agent shall lead.
+type move struct {
+	slot uint16
+	from uuid.UUID
+	to   Node
+}
+
+// share is an agent with what it leads.
+type share struct {
+	node  Node
+	load  float64
+	slots map[uint16]bool
+}
+
+func shares(led map[uint16]uuid.UUID, nodes []Node, weights []float64) []*share {
+	var all []*share
+	by := map[uuid.UUID]*share{}
+	for _, n := range nodes {
+		s := &share{node: n, slots: map[uint16]bool{}}
+		all, by[n.Session] = append(all, s), s
+	}
+	for _, n := range sorted(led) {
+		if s := by[led[n]]; s != nil {
+			s.load += weights[n]
+			s.slots[n] = true
+		}
+	}
+	return all
+}
+
+// place chooses a leader for each free slot: the agent with the least to do, of equals one that does not lead a neighbour, of
+// those one in another zone than the neighbours' leaders. Nothing, if there is nobody.
+func place(free []uint16, led map[uint16]uuid.UUID, nodes []Node, weights []float64) map[uint16]Node {
+	all := shares(led, nodes, weights)
+	chosen := map[uint16]Node{}
+	if len(all) == 0 {
+		return chosen
+	}
+	zones := map[uint16]string{}
+	for _, s := range all {
+		for n := range s.slots {
+			zones[n] = s.node.Zone
+		}
+	}
+	order := slices.Clone(free)
+	slices.SortStableFunc(order, func(a, b uint16) int { return cmp.Compare(weights[b], weights[a]) })
+	for _, n := range order {
+		best := slices.MinFunc(all, func(a, b *share) int {
+			return cmp.Or(cmp.Compare(a.load, b.load), cmp.Compare(a.near(n, zones), b.near(n, zones)), cmp.Compare(a.node.ID, b.node.ID))
+		})
+		best.load += weights[n]
+		best.slots[n] = true
+		zones[n] = best.node.Zone
+		chosen[n] = best.node
+	}
+	return chosen
+}
+
+// near says how much an agent has to do with the neighbours of a slot: 2 for each that it leads, 1 for each in its zone.
+func (s *share) near(n uint16, zones map[uint16]string) (points int) {
+	for _, m := range []uint16{n - 1, n + 1} {
+		if s.slots[m] {
+			points += 2
+		} else if z, ok := zones[m]; ok && z == s.node.Zone && z != "" {
+			points++
+		}
+	}
+	return points
+}
+
+// plan returns at most most moves that even out what the agents lead; none, if that is even enough.
+func plan(led map[uint16]uuid.UUID, nodes []Node, weights []float64, most int) []move {
+	all := shares(led, nodes, weights)
+	total, idle := 0.0, false
+	for _, s := range all {
+		total += s.load
+		idle = idle || len(s.slots) == 0
+	}
+	mean := total / float64(len(all))
+	zones := map[uint16]string{}
+	for _, s := range all {
+		for n := range s.slots {
+			zones[n] = s.node.Zone
+		}
+	}
+	byLoad := func(a, b *share) int { return cmp.Or(cmp.Compare(a.load, b.load), cmp.Compare(a.node.ID, b.node.ID)) }
+	if hi := slices.MaxFunc(all, byLoad); hi.load <= mean*lopsided && !idle {
+		return nil
+	}
+	var moves []move
+	for len(moves) < most {
+		hi, lo := slices.MaxFunc(all, byLoad), slices.MinFunc(all, byLoad)
+		if hi.load <= mean*even && len(lo.slots) > 0 {
+			break
+		}
+		n, ok := hi.pick(lo, weights, zones)
+		if !ok {
+			break
+		}
+		delete(hi.slots, n)
+		lo.slots[n] = true
+		hi.load -= weights[n]
+		lo.load += weights[n]
+		zones[n] = lo.node.Zone
+		moves = append(moves, move{n, hi.node.Session, lo.node})
+	}
+	return moves
+}
+
+// pick chooses the slot whose move from s to lo evens out most: the one closest to half of the difference, and below all of it.
+func (s *share) pick(lo *share, weights []float64, zones map[uint16]string) (uint16, bool) {
+	gap := s.load - lo.load
+	var fit []uint16
+	for _, n := range sorted(s.slots) {
+		if weights[n] < gap-1e-9 {
+			fit = append(fit, n)
+		}
+	}
+	if len(fit) == 0 {
+		return 0, false
+	}
+	return slices.MinFunc(fit, func(a, b uint16) int {
+		return cmp.Or(cmp.Compare(off(weights[a], gap), off(weights[b], gap)), cmp.Compare(lo.near(a, zones), lo.near(b, zones)), cmp.Compare(a, b))
+	}), true
+}
+
+func off(w, gap float64) float64 {
+	if d := w - gap/2; d > 0 {
+		return d
+	}
+	return gap/2 - w
+}

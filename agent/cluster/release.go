@@ -1,0 +1,146 @@
+// Pure.
+
+package cluster
+
+import (
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/metastore/records"
+)
+
+// owing is a session that may keep its WAL for a slot.
+type owing struct {
+	session uuid.UUID
+	slot    uint16
+}
+
+// release lets go of what earlier sessions keep for the slots that this one leads, once nothing needs it: first the slot comes out
+// of the session's pins or pending, then the session out of the slot's from[]. None of it is urgent.
+func (c *Core) release() {
+	if c.due(c.looked.Add(lookEvery)) {
+		c.looked = c.now
+		c.begin(about(jobLook, uuid.Nil), Look{about(jobLook, uuid.Nil)})
+		if len(c.frozen) > 0 && !c.running(about(jobPin, uuid.Nil)) {
+			c.readPins()
+		}
+	}
+	if c.due(c.trimmed.Add(lookEvery)) {
+		c.trimmed = c.now
+		low := uint64(0)
+		for _, p := range c.pins.Slots {
+			if low == 0 || uint64(p.Seq) < low {
+				low = uint64(p.Seq)
+			}
+		}
+		c.begin(about(jobTrim, uuid.Nil), Trim{about(jobTrim, uuid.Nil), low})
+	}
+	for _, n := range sorted(c.held) {
+		if h := c.held[n]; h.state == isOpen && c.count(jobClear) < clearsAtOnce {
+			c.clear(n, h)
+		}
+	}
+}
+
+// sources takes in where data of the slots lies, and asks the sessions that keep a WAL for nothing.
+func (c *Core) sources(a Answer) {
+	if a.Err != nil {
+		return
+	}
+	for n, s := range a.Sources {
+		if h := c.held[n]; h != nil && h.state == isOpen {
+			h.sources = s
+		}
+	}
+	for id, epochs := range c.needless() {
+		if len(epochs) > 0 {
+			j := about(jobOwed, id)
+			c.begin(j, ReadEnd{j, id, false})
+		}
+	}
+}
+
+// needless returns, by session, the open slots that it is named for and that have no data in its WAL, with their epochs.
+func (c *Core) needless() map[uuid.UUID]map[uint16]int32 {
+	all := map[uuid.UUID]map[uint16]int32{}
+	for n, h := range c.held {
+		if h.state != isOpen {
+			continue
+		}
+		for _, f := range c.slots[n].item.From {
+			if f.Session == c.cfg.Session || c.free[owing{f.Session, n}] || h.lies(f.Session) {
+				continue
+			}
+			if all[f.Session] == nil {
+				all[f.Session] = map[uint16]int32{}
+			}
+			all[f.Session][n] = h.epoch
+		}
+	}
+	return all
+}
+
+// lies reports whether data of the slot lies in a session's WAL.
+func (h *held) lies(id uuid.UUID) bool {
+	for _, s := range h.sources {
+		if s.Session == id {
+			return true
+		}
+	}
+	return false
+}
+
+// owed takes in what a session keeps. If it keeps nothing for a slot, and its state is such that this stays so, then the slot is
+// free of it; what it keeps for nothing is taken out, and then it is read once more: only a read after the update tells whether
+// the session was fenced meanwhile, with the pin still there.
+func (c *Core) owed(a Answer) {
+	id := a.Job.Session
+	if a.Err != nil || a.Session.State == records.Fenced || a.Session.State == "" {
+		return
+	}
+	c.learnSession(id, a.Session)
+	slots := c.needless()[id]
+	ops := unpinOps(c.cfg.Cluster, id, a.Session, a.Pins, slots, c.now.UnixMilli())
+	for n := range slots {
+		_, pin := a.Pins.Slots[n]
+		_, pend := a.Session.Pending[n]
+		if !pend && (!pin || ended(a.Session.State)) {
+			c.free[owing{id, n}] = true
+		}
+	}
+	if ops != nil {
+		what := "take out of " + short(id) + ":"
+		for _, n := range sorted(slots) {
+			what += " " + strconv.Itoa(int(n))
+		}
+		j := about(jobUnpin, id)
+		c.begin(j, Write{j, ops, what})
+	}
+}
+
+// unpinned takes in that slots were taken out, or that somebody was faster. Either way it is read again.
+func (c *Core) unpinned(id uuid.UUID) {
+	j := about(jobOwed, id)
+	c.begin(j, ReadEnd{j, id, false})
+}
+
+// clear shortens from[] by the sessions that keep nothing for the slot any more.
+func (c *Core) clear(n uint16, h *held) {
+	s := c.slots[n].item
+	if s.Leader != c.cfg.Session || s.Epoch != h.epoch || s.Want != "" {
+		return
+	}
+	var keep []records.From
+	for _, f := range s.From {
+		w := c.sessions[f.Session]
+		own := f.Session == c.cfg.Session && c.pins.Slots[n] == (records.Pin{}) && c.needsNothingBefore(h)
+		drained := w != nil && w.item.State == records.Drained
+		if !own && !drained && !c.free[owing{f.Session, n}] {
+			keep = append(keep, f)
+		}
+	}
+	if len(keep) < len(s.From) {
+		c.writeSlot(jobClear, clearOp(c.cfg.Cluster, s, keep, c.nonce()), n, "slot "+strconv.Itoa(int(n))+" from[] "+strconv.Itoa(len(s.From))+" -> "+strconv.Itoa(len(keep)))
+	}
+}

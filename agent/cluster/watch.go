@@ -1,0 +1,241 @@
+// Pure.
+
+package cluster
+
+import (
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
+)
+
+// seen is what is known of a session.
+type seen struct {
+	agent   string
+	listed  bool            // on the list of live sessions
+	item    records.Session // as last read; State empty: never
+	closing bool            // it says that it ends itself
+	alive   time.Time       // last sign of life: its heartbeat moved, or it told something
+
+	// While it is watched.
+	hb    int64     // as last seen
+	since time.Time // when it was first seen; zero: never
+	read  time.Time // last look that was answered
+	asked time.Time // last look
+	retry time.Time // a suspicion could not be looked into: not before
+	gone  bool      // a redial was refused, or answered by another
+
+	suspected, fenced, sealed time.Time // steps of its end, by this agent
+}
+
+func (c *Core) session(id uuid.UUID) *seen {
+	w := c.sessions[id]
+	if w == nil {
+		w = &seen{}
+		c.sessions[id] = w
+	}
+	return w
+}
+
+// learnSession takes in a session item. States never go back.
+func (c *Core) learnSession(id uuid.UUID, s records.Session) {
+	w := c.session(id)
+	if rank(s.State) < rank(w.item.State) {
+		return
+	}
+	w.item = s
+	if w.agent == "" {
+		w.agent = s.Agent
+	}
+}
+
+func rank(s records.State) int {
+	switch s {
+	case records.Active:
+		return 1
+	case records.Fenced:
+		return 2
+	case records.Sealed, records.Closed:
+		return 3
+	case records.Drained:
+		return 4
+	}
+	return 0
+}
+
+// live returns the sessions on the list that are not known to have ended or to be fenced, sorted.
+func (c *Core) live() []uuid.UUID {
+	var ids []uuid.UUID
+	for _, id := range sortedIDs(c.sessions) {
+		if w := c.sessions[id]; w.listed && rank(w.item.State) <= 1 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// watchedBy returns whom a session watches: the two before it in the ring of live sessions, so that each session is watched by
+// the two after it.
+func watchedBy(me uuid.UUID, ring []uuid.UUID) []uuid.UUID {
+	at := slices.Index(ring, me)
+	if at < 0 || len(ring) < 2 {
+		return nil
+	}
+	n := len(ring)
+	whom := []uuid.UUID{ring[(at+n-1)%n]}
+	if n > 2 {
+		whom = append(whom, ring[(at+n-2)%n])
+	}
+	return whom
+}
+
+// watch looks at the heartbeats of those whom this session watches, and suspects those that stand still.
+func (c *Core) watch() {
+	whom := c.live()
+	if !c.cfg.Exclusive {
+		whom = watchedBy(c.cfg.Session, whom)
+	}
+	for _, id := range c.live() {
+		w := c.sessions[id]
+		if id == c.cfg.Session || c.running(about(jobSuspect, id)) || c.running(about(jobFence, id)) {
+			continue
+		}
+		if c.cfg.Exclusive {
+			w.gone = true // one process at a time reaches the stores: it is this one
+		}
+		if w.gone {
+			c.suspect(id, w, c.now, "its address refuses, or another session answers there")
+			continue
+		}
+		if !slices.Contains(whom, id) {
+			w.since = time.Time{}
+			continue
+		}
+		if c.due(w.asked.Add(c.cfg.Heartbeat)) {
+			w.asked = c.now
+			j := about(jobWatch, id)
+			c.begin(j, ReadSession{j, id, metastore.Eventual})
+		}
+		if w.since.IsZero() {
+			continue
+		}
+		if c.now.Sub(w.read) > 2*c.cfg.Heartbeat+c.cfg.Heartbeat/2 {
+			w.since = c.now // this agent did not look for too long: it may have stood still itself
+		}
+		if c.due(w.since.Add(c.cfg.TTL)) {
+			c.suspect(id, w, w.since, "its heartbeat stands still")
+		}
+	}
+}
+
+// suspect looks at a session consistently, to fence it. since is when it gave the last sign of life.
+func (c *Core) suspect(id uuid.UUID, w *seen, since time.Time, why string) {
+	if !c.due(w.retry) {
+		return
+	}
+	if w.suspected.IsZero() {
+		w.suspected = since
+		c.say(slog.LevelWarn, "an agent seems to be dead", "agent", w.agent, "session", id, "because", why)
+	}
+	j := about(jobSuspect, id)
+	c.begin(j, ReadSession{j, id, metastore.Consistent})
+}
+
+// watched takes in a look at a heartbeat. A look that failed restarts the TTL: what this agent does not see it must not judge.
+func (c *Core) watched(a Answer) {
+	w := c.sessions[a.Job.Session]
+	switch {
+	case w == nil:
+	case a.Err != nil:
+		w.since = time.Time{}
+	default:
+		w.read = c.now
+		c.learnSession(a.Job.Session, a.Session)
+		c.beat(w, a.Session.HB)
+		if ended(a.Session.State) {
+			c.stale = true // the map has changed; who ended it may not have come to say so
+		}
+	}
+}
+
+// beat takes in a heartbeat counter. An eventual read may show an older one.
+func (c *Core) beat(w *seen, hb int64) {
+	if hb > w.hb && w.hb > 0 {
+		w.alive = c.now
+	}
+	if hb > w.hb || w.since.IsZero() {
+		w.hb, w.since = max(hb, w.hb), c.now
+	}
+}
+
+// suspected takes in the consistent read that comes before a fence.
+func (c *Core) suspected(a Answer) {
+	w := c.sessions[a.Job.Session]
+	if w == nil {
+		return
+	}
+	if a.Err != nil {
+		w.since, w.retry = time.Time{}, c.now.Add(longestPause) // watch anew; one who is gone is read again
+		return
+	}
+	c.learnSession(a.Job.Session, a.Session)
+	if a.Session.State != records.Active {
+		return
+	}
+	if a.Session.HB > w.hb && !w.gone {
+		w.suspected = time.Time{}
+		w.read = c.now
+		c.beat(w, a.Session.HB)
+		return
+	}
+	c.emit(Timed{StepDetect, c.now.Sub(w.suspected)})
+	j := about(jobFence, a.Job.Session)
+	c.begin(j, Write{
+		j, []metastore.Op{fenceOp(c.cfg.Cluster.SessionKey(a.Job.Session), a.Session.HB)},
+		"fence " + short(a.Job.Session) + " if hb " + number(a.Session.HB),
+	})
+}
+
+// fenced takes in the answer to a fence.
+func (c *Core) fenced(a Answer, began *job) {
+	id := a.Job.Session
+	w := c.session(id)
+	item, failed := old(a.Err)
+	if !failed {
+		item = a.Item
+	}
+	s, err := records.DecodeSession(item)
+	if err != nil {
+		c.say(slog.LevelError, "a session item is gone or does not decode; somebody must look at the table", "session", id, "err", err)
+		w.since, w.gone, w.suspected = time.Time{}, false, time.Time{}
+		return
+	}
+	c.learnSession(id, s)
+	if s.State == records.Active {
+		w.since, w.read, w.gone, w.suspected = c.now, c.now, false, time.Time{}
+		c.beat(w, s.HB)
+		c.trustLess(w.agent)
+		return
+	}
+	w.fenced = c.now
+	if !failed {
+		c.emit(Timed{StepFence, c.now.Sub(began.begun)})
+		c.say(slog.LevelWarn, "fenced a session", "agent", w.agent, "session", id, "committed", s.Committed, "in", c.now.Sub(began.begun))
+	}
+}
+
+// gone takes in that a redial found a process gone. A name that was fenced alive not long ago is not believed to be.
+func (c *Core) gone(e Gone) {
+	w := c.sessions[e.Session]
+	if w == nil || e.Session == c.cfg.Session || !w.listed || rank(w.item.State) > 1 {
+		return
+	}
+	if until := c.wary[w.agent]; e.Other == uuid.Nil && c.now.Before(until) {
+		return
+	}
+	w.gone = true
+}
