@@ -1,0 +1,88 @@
+package simtest
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestClusterSim runs whole clusters under random faults: N seeds from 1, or SEED alone. A quarter of the seeds has no faults.
+// A seed gives the same faults at the same moments, and nearly always the same run: `make sim SEED=n`.
+func TestClusterSim(t *testing.T) {
+	first, n := uint64(1), uint64(50)
+	if v := os.Getenv("VARVE_SIM_N"); v != "" {
+		n = number(t, v)
+	}
+	if v := os.Getenv("VARVE_SIM_SEED"); v != "" {
+		first = number(t, v)
+		if os.Getenv("VARVE_SIM_N") == "" {
+			n = 1
+		}
+	}
+	for seed := first; seed < first+n; seed++ {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { runSeed(t, seed) })
+		})
+	}
+}
+
+func number(t *testing.T, v string) uint64 {
+	n, err := strconv.ParseUint(v, 10, 64)
+	if err != nil {
+		t.Fatalf("%q is not a number", v)
+	}
+	return n
+}
+
+func runSeed(t *testing.T, seed uint64) {
+	s := newSim(t, seed)
+	defer s.end()
+	s.startAll()
+	parts := s.topic("t", 6)
+	w := s.workload()
+	w.produce("p0", parts, 200*time.Millisecond)
+	w.produce("p1", parts, 300*time.Millisecond)
+	w.consume("r0", parts)
+	if seed%4 == 0 {
+		time.Sleep(45 * time.Second)
+		s.expectQuiet()
+	} else {
+		s.misbehave(45 * time.Second)
+	}
+	s.settle(w, parts)
+}
+
+// topic creates a topic and returns its partitions.
+func (s *clusterSim) topic(name string, partitions int32) (parts []tp) {
+	s.t.Helper()
+	s.createTopic(name, partitions)
+	for i := range partitions {
+		parts = append(parts, tp{name, i})
+	}
+	return parts
+}
+
+// expectQuiet: nobody is fenced in a cluster without faults.
+func (s *clusterSim) expectQuiet() {
+	s.facts.mu.Lock()
+	defer s.facts.mu.Unlock()
+	if s.facts.fences > 0 {
+		s.violation("E6: %d sessions were fenced without a fault", s.facts.fences)
+	}
+}
+
+// settle ends a run: all agents serve, everything that was sent is acked, all of it is read, and every check is made.
+func (s *clusterSim) settle(w *workload, parts []tp) {
+	s.t.Helper()
+	s.allReady(2 * time.Minute)
+	time.Sleep(15 * time.Second) // more than the TTL
+	w.stop(200 * time.Second)
+	s.readAll(parts, 200*time.Second)
+	s.seen.check()
+	s.walk()
+	s.t.Logf("%v virtual: %d records, %d fences, %d moves, %d writes to the table", time.Since(s.begun).Round(time.Second), len(s.seen.sends), s.facts.fences, s.facts.moves, s.facts.writes)
+}
