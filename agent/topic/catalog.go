@@ -36,6 +36,7 @@ type Options struct {
 	Cluster  records.Cluster
 	Slots    int           // of the cluster
 	Poll     time.Duration // how often changes by other agents are looked for; above 0
+	Told     bool          // Poke is called when the topic version rises: Poll is then a second belt
 	Settings *Settings
 	// OnDelete is called with each topic that is gone from the catalogue, without a lock held. It must not block. May be nil.
 	OnDelete func(id uuid.UUID)

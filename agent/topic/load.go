@@ -61,6 +61,9 @@ func (c *Catalog) CatchUp(ctx context.Context) error {
 	return c.whole()
 }
 
+// toldPolls is how many polls go by without a look, where Poke tells of changes and nothing is left to finish.
+const toldPolls = 20
+
 // Run follows changes of other agents and finishes deletions that nobody else finishes, until ctx ends.
 func (c *Catalog) Run(ctx context.Context) {
 	ctx = metastore.WithPurpose(ctx, metastore.PurposePoll)
@@ -68,14 +71,19 @@ func (c *Catalog) Run(ctx context.Context) {
 	defer tick.Stop()
 	var failing bool
 	var deleting map[string]uuid.UUID // of the last round: who began them had the time since
-	for {
+	for polls := 1; ; polls++ {
+		how := metastore.Eventual
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			if c.o.Told && polls%toldPolls != 0 && !failing && c.undisturbed() {
+				continue
+			}
 		case <-c.poke:
+			how = metastore.Consistent // an eventual read may not have what was told yet
 		}
-		err := c.follow(ctx, metastore.Eventual)
+		err := c.follow(ctx, how)
 		if err == nil {
 			err = c.confirm(ctx)
 		}
@@ -92,6 +100,13 @@ func (c *Catalog) Run(ctx context.Context) {
 		}
 		failing = err != nil
 	}
+}
+
+// undisturbed reports whether no deletion is under way.
+func (c *Catalog) undisturbed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.mu.deleting) == 0 && len(c.mu.left) == 0
 }
 
 // finishAll finishes those deletions of old that are still open, and returns those open now.
