@@ -127,7 +127,8 @@ func (s *session) join(ctx context.Context, on listeners, lived uuid.UUID) error
 func (s *session) build() {
 	s.parts = partition.NewSet(appender{s})
 	s.topics = topic.New(s.stores.Facts, s.log, topic.Options{
-		Cluster: s.cluster, Slots: s.member.Cluster().Slots, Poll: s.cfg.Poll, Settings: s.settings, OnDelete: s.parts.Drop,
+		Cluster: s.cluster, Slots: s.member.Cluster().Slots, Poll: s.cfg.Poll, Told: true, Settings: s.settings,
+		OnDelete: s.parts.Drop, Session: s.member.Session(), Announce: s.member.TopicsChanged,
 	})
 	s.reader = fetch.New(s.stores.Objects, s.keys, &s.pool, fetch.Config{
 		CacheBytes: s.cfg.MemoryLimit / cacheShare, Loads: int(min(32, max(2, s.cfg.MemoryLimit/loadsShare/fetch.BlockLen))),
@@ -197,7 +198,7 @@ func (s *session) open(ctx context.Context, fate <-chan error) error {
 func (s *session) lead() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.leading = cancel
-	plugs := cluster.Plugs{Slots: slots{s}}
+	plugs := cluster.Plugs{Slots: slots{s}, Topics: func(int64) { s.topics.Poke() }}
 	if s.mesh != nil {
 		plugs.Links = s.mesh
 	}

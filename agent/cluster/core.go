@@ -72,6 +72,7 @@ type Core struct {
 	heardThen int64 // when the map was asked for
 	stale     bool  // the map has to be read again
 	topics    int64
+	recount   bool // the version has to be read now, consistently
 	asked     time.Time // when the map was read
 	polled    time.Time // when the version was read
 	changed   bool      // slots were written and the version was not raised since
@@ -137,6 +138,8 @@ func (c *Core) Step(now time.Time, e Event) []Effect {
 		c.gone(e)
 	case Rates:
 		c.rates(e.Loads)
+	case Recount:
+		c.recount = true
 	case Stop:
 		if !c.over {
 			c.over = true

@@ -19,8 +19,11 @@ type Effect interface{ String() string }
 
 // Reads of the metastore. Those that decide something are consistent.
 type (
-	// ReadVersion reads the version item, eventually consistent.
-	ReadVersion struct{ Job Job }
+	// ReadVersion reads the version item.
+	ReadVersion struct {
+		Job         Job
+		Consistency metastore.Consistency
+	}
 	// ReadMap reads version, list, agents and slots, in this order, and the sessions that lead slots and are not on the list,
 	// except those in Known, whose end is known.
 	ReadMap struct {

@@ -33,6 +33,9 @@ type Gone struct{ Session, Other uuid.UUID }
 // Rates is what leading its slots costs this agent: appended bytes a second and partitions.
 type Rates struct{ Loads []peer.Load }
 
+// Recount: somebody here raised the version of map or topics; it is read, and the peers are told.
+type Recount struct{}
+
 // Stop: the session is about to end itself. Nothing new is begun.
 type Stop struct{}
 
@@ -84,6 +87,7 @@ func (e Gone) String() string {
 }
 
 func (e Rates) String() string { return fmt.Sprintf("loads of %d slots", len(e.Loads)) }
+func (Recount) String() string { return "versions changed here" }
 func (Stop) String() string    { return "stop" }
 
 func (e Answer) String() string {

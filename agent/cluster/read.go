@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/varvelog/varve/agent/peer"
+	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/records"
 )
 
@@ -15,9 +16,9 @@ func about(k Kind, session uuid.UUID) Job { return Job{Kind: k, Session: session
 
 // read keeps the map up to date: when its version rose, and once in a while.
 func (c *Core) read() {
-	if c.due(c.polled.Add(c.cfg.Poll)) && c.mapped {
-		c.polled = c.now
-		c.begin(about(jobVersion, uuid.Nil), ReadVersion{about(jobVersion, uuid.Nil)})
+	if j := about(jobVersion, uuid.Nil); (c.due(c.polled.Add(c.cfg.Poll)) || c.recount) && c.mapped && !c.running(j) {
+		c.begin(j, ReadVersion{j, metastore.Consistency(c.recount)})
+		c.polled, c.recount = c.now, false
 	}
 	every := rereadEvery
 	if c.leadsFirst() {
@@ -44,9 +45,13 @@ func (c *Core) readMap() {
 }
 
 func (c *Core) versionRead(a Answer) {
-	if a.Err == nil {
-		c.heardOf(a.Version.Map, a.Version.Topic)
+	if a.Err != nil {
+		return
 	}
+	if a.Version.Topic > c.topics {
+		c.told = time.Time{} // the peers may not have seen it
+	}
+	c.heardOf(a.Version.Map, a.Version.Topic)
 }
 
 // heardOf notes versions that somebody knows of.

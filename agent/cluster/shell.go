@@ -145,6 +145,9 @@ func (m *Member) Gone(p peer.Peer, _ peer.Why, other uuid.UUID) {
 	m.shell.post(Gone{p.Session, other}, true)
 }
 
+// TopicsChanged says that this agent changed topics: the others hear of it at once. It never blocks.
+func (m *Member) TopicsChanged() { m.shell.post(Recount{}, true) }
+
 // bye tells the peers that the map changed for the last time by this session.
 func (s *shell) bye(version int64) {
 	if s.plugs.Links != nil {

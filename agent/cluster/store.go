@@ -47,7 +47,7 @@ func Do(ctx context.Context, facts metastore.Store, c records.Cluster, e Effect)
 
 func readVersion(ctx context.Context, facts metastore.Store, c records.Cluster, e ReadVersion) Answer {
 	a := Answer{Job: e.Job}
-	a.Version, a.Err = getVersion(ctx, facts, c, metastore.Eventual)
+	a.Version, a.Err = getVersion(ctx, facts, c, e.Consistency)
 	return a
 }
 
