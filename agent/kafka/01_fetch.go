@@ -191,7 +191,7 @@ func (op *fetchOp) respond() {
 func (op *fetchOp) send(code int16, session int32) {
 	a, sl := &op.answer, op.sl
 	a.version, a.code, a.session, a.committed = sl.hdr.version, code, session, op.stable
-	a.results, a.slices, a.nodes = a.results[:0], op.slices, a.nodes[:0]
+	a.results, a.slices, a.nodes = slices.Grow(a.results[:0], len(op.parts)), op.slices, a.nodes[:0]
 	for i := range op.parts {
 		r := op.parts[i].look
 		if a.version >= 16 {

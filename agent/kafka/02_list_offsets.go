@@ -207,21 +207,36 @@ func (s *Server) inRun(ctx context.Context, p *partition.Partition, at span, st 
 			if b.MaxTimestamp() < ts || largest && found && b.MaxTimestamp() <= r.Timestamp {
 				continue
 			}
-			for rec, err := range b.Iterate(openLimit) {
-				switch {
-				case err != nil:
-					return false, codeCorruptMessage
-				case rec.Offset < st.LogStart || rec.Timestamp < ts || largest && found && rec.Timestamp <= r.Timestamp:
-					continue
-				}
-				found, r.Offset, r.Timestamp = true, rec.Offset, rec.Timestamp
-				if !largest {
-					return true, codeNone
-				}
+			more, code := s.inBatch(ctx, b, st, ts, found, r)
+			if found = found || more; code != codeNone || found && !largest {
+				return found, code
 			}
 		}
 	}
 	return found, codeNone
+}
+
+// inBatch is inRun for one batch. found says that r holds a record already, a later one of the largest timestamp takes its place.
+func (s *Server) inBatch(ctx context.Context, b recordbatch.Batch, st *partition.State, ts int64, found bool, r *kmsg.ListOffsetsResponseTopicPartition) (more bool, code int16) {
+	done, err := s.opening(ctx, b)
+	defer done()
+	if err != nil {
+		return false, codeRequestTimedOut // a request may ask for many
+	}
+	largest := ts == math.MinInt64
+	for rec, err := range b.Iterate(openLimit) {
+		switch {
+		case err != nil:
+			return more, codeCorruptMessage
+		case rec.Offset < st.LogStart || rec.Timestamp < ts || largest && (found || more) && rec.Timestamp <= r.Timestamp:
+			continue
+		}
+		more, r.Offset, r.Timestamp = true, rec.Offset, rec.Timestamp
+		if !largest {
+			break
+		}
+	}
+	return more, codeNone
 }
 
 // readCode is the code for a failed read. Only these will do in a Fetch: Java takes others for a fault of its own.

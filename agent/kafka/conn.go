@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/varvelog/varve/agent/memory"
+	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
 // readBuffer is what a connection reads ahead: frame headers and small requests. Bodies of large ones pass it by.
@@ -39,8 +40,9 @@ type conn struct {
 
 	// Of the reader alone.
 	produce produceRequest
-	refused bool // a transactional id was refused, and logged
-	skipped bool // the last Fetch was answered without what is not in memory
+	opener  recordbatch.Decoder // for topics whose records are looked at
+	refused bool                // a transactional id was refused, and logged
+	skipped bool                // the last Fetch was answered without what is not in memory
 
 	mu struct {
 		sync.Mutex
@@ -284,8 +286,13 @@ func (c *conn) dispatch(sl *slot, buf *memory.Buf) error {
 		defer buf.Release()
 		return c.admitProduce(sl, cur, buf)
 	}
+	if buf.Len() > readBuffer {
+		sl.body = buf
+		defer sl.guard()
+	} else {
+		defer buf.Release()
+	}
 	req, err := sl.api.decode(cur, sl.hdr.version)
-	buf.Release()
 	if err != nil {
 		return fmt.Errorf("%w: key %d, version %d", err, sl.hdr.key, sl.hdr.version)
 	}
@@ -325,7 +332,7 @@ func (c *conn) writeSlots(first, n uint64) bool {
 	}
 	if len(all) > 0 {
 		c.out = all
-		err := c.nc.SetWriteDeadline(time.Now().Add(c.frameTime(int(size))))
+		err := c.nc.SetWriteDeadline(time.Now().Add(c.writeTime(size)))
 		if err == nil {
 			c.answered = true
 			_, err = c.out.WriteTo(c.nc) // consumes c.out
@@ -344,6 +351,16 @@ func (c *conn) writeSlots(first, n uint64) bool {
 		sl.release()
 	}
 	return ok
+}
+
+// writeTime is the longest that size bytes of answers may take; while answers that nobody reads fill the memory there is for
+// them, a client has less time to begin.
+func (c *conn) writeTime(size int64) time.Duration {
+	d := c.frameTime(int(size))
+	if c.s.unread.Load() >= c.s.cfg.ResponseBytes {
+		d -= c.s.cfg.FrameTime - c.patience()
+	}
+	return d
 }
 
 // hold takes up to want bytes of answers for this connection, as far as its share and the server's go. unhold gives back.

@@ -50,10 +50,10 @@ func dispatch() []api {
 		{key: 33, name: "AlterConfigs", min: 0, max: 2, flexible: 2, elements: maxAdmin, admit: barrier((*Server).alterConfigs)},
 		{key: 35, name: "DescribeLogDirs", min: 1, max: 5, flexible: 2, elements: maxElements, admit: async((*Server).describeLogDirs)},
 		{key: 37, name: "CreatePartitions", min: 0, max: 3, flexible: 2, elements: maxAdmin, admit: barrier((*Server).createPartitions)},
-		{key: 43, name: "ElectLeaders", min: 0, max: 2, flexible: 2, elements: maxElements, admit: inline((*Server).electLeaders)},
+		{key: 43, name: "ElectLeaders", min: 0, max: 2, flexible: 2, elements: maxAdmin, admit: inline((*Server).electLeaders)},
 		{key: 44, name: "IncrementalAlterConfigs", min: 0, max: 1, flexible: 1, elements: maxAdmin, admit: barrier((*Server).incrementalAlterConfigs)},
-		{key: 45, name: "AlterPartitionReassignments", min: 0, max: 1, flexible: 0, elements: maxElements, admit: inline((*Server).alterPartitionReassignments)},
-		{key: 46, name: "ListPartitionReassignments", min: 0, max: 0, flexible: 0, elements: maxElements, admit: inline((*Server).listPartitionReassignments)},
+		{key: 45, name: "AlterPartitionReassignments", min: 0, max: 1, flexible: 0, elements: maxAdmin, admit: inline((*Server).alterPartitionReassignments)},
+		{key: 46, name: "ListPartitionReassignments", min: 0, max: 0, flexible: 0, elements: maxAdmin, admit: inline((*Server).listPartitionReassignments)},
 		{key: 48, name: "DescribeClientQuotas", min: 0, max: 1, flexible: 1, elements: maxAdmin, admit: inline((*Server).describeClientQuotas)},
 		{key: 49, name: "AlterClientQuotas", min: 0, max: 1, flexible: 1, elements: maxAdmin, admit: inline((*Server).alterClientQuotas)},
 		{key: 50, name: "DescribeUserScramCredentials", min: 0, max: 0, flexible: 0, elements: maxAdmin, admit: inline((*Server).describeUserSCRAM)},
@@ -111,7 +111,7 @@ func barrier[Q kmsg.Request, R kmsg.Response](h handler[Q, R]) func(*conn, *slot
 // async runs h in a goroutine of its own.
 func async[Q kmsg.Request, R kmsg.Response](h handler[Q, R]) func(*conn, *slot, kmsg.Request) {
 	return func(c *conn, sl *slot, req kmsg.Request) {
-		c.spawn(func() { run(c, sl, req, h) })
+		c.spawn(func() { defer sl.guard(); run(c, sl, req, h) })
 	}
 }
 
@@ -119,7 +119,7 @@ func async[Q kmsg.Request, R kmsg.Response](h handler[Q, R]) func(*conn, *slot, 
 func mayWait[Q kmsg.Request, R kmsg.Response](h handler[Q, R], waits func(*Server, Q) bool) func(*conn, *slot, kmsg.Request) {
 	return func(c *conn, sl *slot, req kmsg.Request) {
 		if waits(c.s, req.(Q)) {
-			c.spawn(func() { run(c, sl, req, h) })
+			c.spawn(func() { defer sl.guard(); run(c, sl, req, h) })
 			return
 		}
 		run(c, sl, req, h)

@@ -18,6 +18,7 @@ func (c *conn) park(op *fetchOp) {
 	c.mu.Lock()
 	c.mu.parked[op] = struct{}{}
 	c.mu.Unlock()
+	op.sl.letGo() // it may stay for long, and is bounded by the number of its partitions
 	op.weight = int64(len(op.parts))
 	op.hasty = c.s.parked.Add(op.weight) > maxParked
 }
@@ -90,10 +91,8 @@ func (op *fetchOp) run() {
 // maxFinds is how many unknown topics of a Fetch are looked for.
 const maxFinds = 16
 
-// learn looks in the store for topics that are not known here, for findTime in all.
+// learn looks in the store for topics that are not known here.
 func (op *fetchOp) learn(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, findTime)
-	defer cancel()
 	last := partKey{}
 	for i, n := 0, 0; i < len(op.parts) && n < maxFinds; i++ {
 		part := &op.parts[i]

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -35,6 +36,11 @@ func (op *fetchOp) resolve(q *kmsg.FetchRequest) int16 {
 }
 
 func (op *fetchOp) addAll(q *kmsg.FetchRequest) {
+	n := 0
+	for i := range q.Topics {
+		n += len(q.Topics[i].Partitions)
+	}
+	op.parts = slices.Grow(op.parts, n)
 	for i := range q.Topics {
 		t := &q.Topics[i]
 		for j := range t.Partitions {
@@ -95,6 +101,7 @@ func (op *fetchOp) update(s *session, q *kmsg.FetchRequest) (freed int, code int
 		op.c.mu.sessions.drop(s.id)
 		return before, codeFetchSessionIDNotFound
 	}
+	op.parts = slices.Grow(op.parts, len(s.order))
 	for _, p := range s.order {
 		op.parts = append(op.parts, fetchPart{key: p.key, want: p.want})
 	}

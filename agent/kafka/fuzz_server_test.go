@@ -355,7 +355,7 @@ func (w *world) bounded(t *testing.T, do func()) {
 	soon(t, "connection ends", func() bool { return len(w.s.conns()) == 0 })
 	soon(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
 	soon(t, "bytes given back", func() bool {
-		return w.budget.Used() == 0 && w.s.reserve.Used() == 0 && w.s.held.Load() == 0 && w.s.sessions.Load() == 0 && w.s.parked.Load() == 0
+		return w.budget.Used() == 0 && w.s.reserve.Used() == 0 && w.s.held.Load() == 0 && w.s.sessions.Load() == 0 && w.s.parked.Load() == 0 && w.s.unread.Load() == 0
 	})
 	runtime.ReadMemStats(&after)
 	if got := after.TotalAlloc - before.TotalAlloc; got > fuzzAlloc {

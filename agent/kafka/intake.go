@@ -62,6 +62,9 @@ func (c *conn) body(h preamble, a *api) (*memory.Buf, error) {
 			err = in.fill()
 		}
 	}
+	if err == nil && h.key != keyProduce && in.size > readBuffer {
+		err = in.decoded()
+	}
 	a.m.throttled.Add(in.waited.Seconds())
 	if err != nil {
 		if in.buf != nil {
@@ -93,8 +96,17 @@ func (in *intake) grow() error {
 		return nil
 	}
 	next := stage(in.size, have)
+	if err := in.wait(held, int64(memory.Capacity(next))); err != nil {
+		return err
+	}
+	in.move(next)
+	return nil
+}
+
+// wait takes n bytes besides the held ones.
+func (in *intake) wait(held, n int64) error {
 	before := time.Now()
-	err := in.budget.Grow(in.c.intake, held, int64(memory.Capacity(next)), in.present)
+	err := in.budget.Grow(in.c.intake, held, n, in.present)
 	d := time.Since(before)
 	in.waited += d
 	in.began = in.began.Add(d)
@@ -104,7 +116,20 @@ func (in *intake) grow() error {
 	case err != nil:
 		return errOver
 	}
-	in.move(next)
+	return nil
+}
+
+// decodeFactor is how many bytes a byte of a request may become when it is decoded and answered; few do more.
+const decodeFactor = 8
+
+// decoded charges a request for what it will be decoded to, until it is answered.
+func (in *intake) decoded() error {
+	held := int64(memory.Capacity(in.size))
+	more := (decodeFactor - 1) * int64(in.size)
+	if err := in.wait(held, more); err != nil {
+		return err
+	}
+	in.buf.Charge(in.budget, held+more)
 	return nil
 }
 

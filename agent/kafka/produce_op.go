@@ -3,6 +3,8 @@ package kafka
 import (
 	"sync"
 	"time"
+
+	"github.com/varvelog/varve/agent/memory"
 )
 
 // produceOp is a Produce request between admission and answer: it counts the batches whose commit is awaited. It is pooled;
@@ -12,13 +14,30 @@ type produceOp struct {
 	sl      *slot
 	version int16
 	timer   *time.Timer
-	armed   bool // the timer was started for this request
+	armed   bool  // the timer was started for this request
+	charge  int64 // taken from the budget for results
 
 	mu       sync.Mutex
 	waiting  int  // calls of Appended to come, and one more while the request is being admitted
 	answered bool // results are settled
 	topics   []producedTopic
 	results  []produceResult
+}
+
+// resultBytes is what a partition of a request takes until it is answered, its part of the answer included.
+const resultBytes = 256
+
+// manyResults takes room for the results of a request with so many partitions that they take more than its frame: most of them
+// then hold nothing. It waits for it as for the frame.
+func (c *conn) manyResults(parts, frame int) (charge int64, err error) {
+	if parts <= keepPartitions {
+		return 0, nil
+	}
+	charge = int64(parts) * resultBytes
+	if c.s.deps.Budget.Grow(c.intake, int64(memory.Capacity(frame)), charge, nil) != nil {
+		return 0, errOver
+	}
+	return charge, nil
 }
 
 func (s *Server) newProduce(sl *slot) *produceOp {
@@ -154,6 +173,10 @@ func (op *produceOp) answer() {
 
 // recycle puts op back, unless its timer may still be about to call it.
 func (op *produceOp) recycle() {
+	if op.charge > 0 {
+		op.s.deps.Budget.Release(op.charge)
+		op.charge = 0
+	}
 	if op.armed && !op.timer.Stop() || cap(op.results) > keepPartitions {
 		return
 	}

@@ -2,9 +2,11 @@ package kafka
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/varvelog/varve/agent/fetch"
+	"github.com/varvelog/varve/agent/memory"
 )
 
 // slot is the place of one request in the order of a connection's answers. Between take and finish it belongs to whoever
@@ -14,6 +16,7 @@ type slot struct {
 	api   *api
 	start time.Time
 	hdr   preamble
+	body  *memory.Buf // of a large request that kmsg decoded; nil when what it was decoded to no longer counts
 
 	// The answer. No fragments: none is sent, as for acks=0.
 	frags [][]byte      // what to write, in order
@@ -23,6 +26,22 @@ type slot struct {
 	size  int64         // bytes of frags
 	fatal bool          // close the connection instead of an answer, after those before it
 	done  bool          // under ring.mu
+}
+
+// letGo gives back what a request was charged for.
+func (sl *slot) letGo() {
+	if sl.body != nil {
+		sl.body.Release()
+		sl.body = nil
+	}
+}
+
+// guard is letGo for a handler that panics.
+func (sl *slot) guard() {
+	if v := recover(); v != nil {
+		sl.letGo()
+		panic(v)
+	}
 }
 
 // release lets go of what the answer holds: the request is no longer in flight. The slot may be used again.
@@ -52,6 +71,8 @@ type ring struct {
 	ready   sync.Cond // the oldest is done, or nothing more will come
 	room    sync.Cond // a slot is free, or bytes were read
 	limit   int64     // of unread
+	all     *atomic.Int64
+	most    int64 // of all
 	slots   [inFlight]slot
 	head    uint64 // requests admitted
 	tail    uint64 // answers written
@@ -64,6 +85,7 @@ type ring struct {
 func (r *ring) init(c *conn) {
 	r.ready.L, r.room.L = &r.mu, &r.mu
 	r.limit = c.s.cfg.ConnBytes
+	r.all, r.most = &c.s.unread, c.s.cfg.ResponseBytes
 	for i := range r.slots {
 		r.slots[i].c = c
 	}
@@ -74,7 +96,7 @@ func (r *ring) init(c *conn) {
 func (r *ring) take() *slot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for (r.head-r.tail == inFlight || r.unread >= r.limit) && !r.over {
+	for (r.head-r.tail == inFlight || r.full()) && !r.over {
 		r.room.Wait()
 	}
 	if r.over {
@@ -86,12 +108,22 @@ func (r *ring) take() *slot {
 	return sl
 }
 
+// full reports whether too much waits for the client to read it. Whoever has read all it was sent may always ask for more, so
+// that what is left when it stops reading is one answer.
+func (r *ring) full() bool {
+	return r.unread >= r.limit || r.unread > 0 && r.all.Load() >= r.most
+}
+
 // finish says that the answer of sl is complete.
 func (r *ring) finish(sl *slot) {
+	sl.letGo()
 	r.mu.Lock()
 	over := r.over
 	sl.done = true
-	r.unread += sl.size
+	if !over {
+		r.unread += sl.size
+		r.all.Add(sl.size)
+	}
 	if !over && sl == &r.slots[r.tail%inFlight] {
 		r.ready.Signal()
 	}
@@ -127,9 +159,12 @@ func (r *ring) next() (first, n uint64) {
 // wrote gives the slots that next returned back.
 func (r *ring) wrote() {
 	r.mu.Lock()
+	n := int64(0)
 	for i := r.tail; i < r.tail+r.writing; i++ {
-		r.unread -= r.slots[i%inFlight].size
+		n += r.slots[i%inFlight].size
 	}
+	r.unread -= n
+	r.all.Add(-n)
 	r.tail += r.writing
 	r.writing = 0
 	r.room.Signal()
@@ -156,6 +191,8 @@ func (r *ring) kill() {
 	for i := r.tail + r.writing; i < r.head; i++ {
 		if sl := &r.slots[i%inFlight]; sl.done {
 			drop = append(drop, sl)
+			r.unread -= sl.size
+			r.all.Add(-sl.size)
 		}
 	}
 	r.ready.Broadcast()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,6 @@ import (
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/agent/partition"
 	"github.com/varvelog/varve/agent/topic"
-	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
 // Config bounds what clients can take. A zero value means the default.
@@ -24,7 +24,7 @@ type Config struct {
 	MaxRequestBytes int64         // of a Produce request (socket.request.max.bytes); 100 MiB
 	MaxOtherBytes   int64         // of any other request; 8 MiB
 	ReserveBytes    int64         // bodies of all requests but Produce, together; 64 MiB
-	ResponseBytes   int64         // records held for consumers that have not read them yet, together; 256 MiB
+	ResponseBytes   int64         // records held for consumers that have not read them yet, together; answers of any kind too; 256 MiB
 	ConnBytes       int64         // the same, per connection; 64 MiB
 	FetchMaxBytes   int32         // of one Fetch response (fetch.max.bytes); 55 MiB
 	MaxConnections  int           // further ones are closed at once; 10,000
@@ -110,13 +110,13 @@ type Server struct {
 	produces sync.Pool    // *produceOp
 	fetches  sync.Pool    // *fetchOp
 	held     atomic.Int64 // bytes of records in responses not written yet
+	unread   atomic.Int64 // bytes of whole responses that are made and not written
 	sessions atomic.Int64 // partitions in fetch sessions
 	parked   atomic.Int64 // partitions of parked Fetches
 	refused  atomic.Int64 // connections over the limit
 	ids      idSearch
+	turns    chan struct{} // held by who decompresses a batch
 	known    *metadataCache
-
-	openers chan *recordbatch.Decoder // for batches whose records are looked at: as many at once as there are decoders
 
 	wg sync.WaitGroup // every goroutine but those in Serve
 	mu struct {
@@ -129,8 +129,9 @@ type Server struct {
 
 // New returns a server that does not listen yet.
 func New(cfg Config, deps Deps) *Server {
-	s := &Server{cfg: cfg.withDefaults(), deps: deps, log: deps.Log, apis: dispatch(), known: newMetadataCache(maxMetadataCache), openers: newOpeners()}
+	s := &Server{cfg: cfg.withDefaults(), deps: deps, log: deps.Log, apis: dispatch(), known: newMetadataCache(maxMetadataCache)}
 	s.ids.turn = make(chan struct{}, 1)
+	s.turns = make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.reserve = memory.NewBudget(s.cfg.ReserveBytes)
 	for i := range s.apis {
 		s.byKey[s.apis[i].key] = &s.apis[i]
