@@ -72,7 +72,7 @@ type Core struct {
 	heardThen int64 // when the map was asked for
 	stale     bool  // the map has to be read again
 	topics    int64
-	recount   bool // the version has to be read now, consistently
+	recount   bool      // the version has to be read now, consistently
 	asked     time.Time // when the map was read
 	polled    time.Time // when the version was read
 	changed   bool      // slots were written and the version was not raised since

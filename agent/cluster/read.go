@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 
