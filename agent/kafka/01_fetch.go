@@ -19,7 +19,8 @@ import (
 //
 // Differs from Kafka: sessions end with their connection and begin at Config.SessionMin partitions; a replica id counts for
 // nothing, nobody reads above the high watermark; a Fetch that another request waits behind is answered early. A log belongs
-// to a topic's id, so an id is either unknown or right: INCONSISTENT_TOPIC_ID never occurs (FE13).
+// to a topic's id, so an id is either unknown or right: INCONSISTENT_TOPIC_ID never occurs (FE13). While other partitions have records,
+// an offset above the log end is refused by the next Fetch of the connection, since that takes a read of the store (FE11).
 
 // fetchOp is a Fetch request between admission and answer. It is pooled.
 type fetchOp struct {

@@ -22,7 +22,7 @@ func (s *Server) describeTopicPartitions(ctx context.Context, req *kmsg.Describe
 	resp := kmsg.NewPtrDescribeTopicPartitionsResponse()
 	v := s.deps.Cluster.View()
 	left := min(max(req.ResponsePartitionLimit, 1), maxDescribed)
-	list, code := s.pageOf(req)
+	list, code := s.pageOf(req, left)
 	for i := range list {
 		name, from := list[i].name, list[i].from
 		if left == 0 {
@@ -33,7 +33,7 @@ func (s *Server) describeTopicPartitions(ctx context.Context, req *kmsg.Describe
 		if t == nil && code == codeNone {
 			t, err = s.findOrCreate(ctx, name, false)
 		}
-		if t == nil {
+		if t == nil || code != codeNone {
 			resp.Topics = append(resp.Topics, undescribed(name, cmp.Or(code, codeOf(err, codeLeaderNotAvailable))))
 			continue
 		}
@@ -65,13 +65,11 @@ type describedTopic struct {
 	from int32
 }
 
-// pageOf returns what a request is about, in order, from its cursor on, each topic once. A code other than 0 is for all:
-// there is no room for one error of the whole.
-func (s *Server) pageOf(req *kmsg.DescribeTopicPartitionsRequest) (list []describedTopic, code int16) {
+// pageOf returns what a request of at most so many partitions is about, in order, from its cursor on, each topic once. A code
+// other than 0 is for all: there is no room for one error of the whole.
+func (s *Server) pageOf(req *kmsg.DescribeTopicPartitionsRequest, most int32) (list []describedTopic, code int16) {
 	if len(req.Topics) == 0 {
-		for _, t := range s.deps.Topics.List() {
-			list = append(list, describedTopic{name: t.Name, t: t})
-		}
+		return s.pageOfAll(req.Cursor, most)
 	}
 	for i := range req.Topics {
 		list = append(list, describedTopic{name: req.Topics[i].Topic})
@@ -84,13 +82,34 @@ func (s *Server) pageOf(req *kmsg.DescribeTopicPartitionsRequest) (list []descri
 		return list, codeNone
 	}
 	at, there := slices.BinarySearchFunc(list, describedTopic{name: cur.Topic}, byName)
-	if cur.Partition < 0 || !there && len(req.Topics) > 0 {
+	if cur.Partition < 0 || !there {
 		return list, codeInvalidRequest
 	}
-	if list = list[at:]; there {
-		list[0].from = cur.Partition
-	}
+	list = list[at:]
+	list[0].from = cur.Partition
 	return list, codeNone
+}
+
+// pageOfAll is pageOf all topics. A topic has a partition at least, so a page of them is short, however many there are.
+func (s *Server) pageOfAll(cur *kmsg.DescribeTopicPartitionsRequestCursor, most int32) (list []describedTopic, code int16) {
+	all, from := s.deps.Topics.List(), int32(0)
+	if cur != nil {
+		at, there := slices.BinarySearchFunc(all, cur.Topic, func(t *topic.Topic, name string) int { return cmp.Compare(t.Name, name) })
+		if all = all[at:]; there {
+			from = cur.Partition
+		}
+		if cur.Partition < 0 {
+			code = codeInvalidRequest
+		}
+	}
+	const more = 2 // the first may have nothing from the cursor on, and the last is where the next page begins
+	for _, t := range all[:min(len(all), int(most)+more)] {
+		list = append(list, describedTopic{name: t.Name, t: t})
+	}
+	if len(list) > 0 {
+		list[0].from = from
+	}
+	return list, code
 }
 
 func cursorAt(name string, index int32) *kmsg.DescribeTopicPartitionsResponseNextCursor {

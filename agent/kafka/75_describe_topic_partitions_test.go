@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/varvelog/varve/agent/cluster"
+	"github.com/varvelog/varve/agent/topic"
 )
 
 // page asks for partitions and returns them as topic-index or topic:code, and the cursor in the same form.
@@ -67,6 +68,10 @@ func TestDescribeTopicPartitionsPages(t *testing.T) {
 		{9, nil, []string{"nope", "b", "a/b"}, []string{"a/b:17", "b-0", "b-1", "b-2", "nope:3"}, ""},
 		{9, at("c", 0), []string{"b", "d"}, []string{"b:42", "d:42"}, ""}, // a cursor that is none of the named
 		{9, at("b", -1), []string{"b"}, []string{"b:42"}, ""},
+		{9, at("b", -1), nil, []string{"b:42", "d:42"}, ""},
+		{1, at("a", 3), nil, []string{"a:0", "b-0"}, "b-1"},
+		{3, at("a", 3), nil, []string{"a:0", "b-0", "b-1", "b-2"}, "d-0"},
+		{3, at("aa", 0), nil, []string{"b-0", "b-1", "b-2"}, "d-0"},
 	} {
 		if got, next := page(c, e.limit, e.cursor, e.names...); !slices.Equal(got, e.want) || next != e.next {
 			t.Errorf("%d: limit %d from %v: %v, next %q; want %v, %q", i, e.limit, e.cursor, got, next, e.want, e.next)
@@ -102,5 +107,23 @@ func TestME3ME5DescribeTopicPartitions(t *testing.T) {
 	}
 	if led.EligibleLeaderReplicas == nil || led.LastKnownELR == nil {
 		t.Errorf("null lists: %+v", led)
+	}
+}
+
+// BenchmarkDescribeTopicPartitions is a page of 100 partitions in the middle of 10,000 topics.
+func BenchmarkDescribeTopicPartitions(b *testing.B) {
+	w := newWorld(b, option{})
+	var specs []topic.Spec
+	for i := range 10_000 {
+		specs = append(specs, topic.Spec{Name: fmt.Sprintf("topic-%05d", i), Partitions: 1})
+	}
+	w.topics.CreateAll(b.Context(), specs)
+	req := kmsg.NewPtrDescribeTopicPartitionsRequest()
+	req.ResponsePartitionLimit, req.Cursor = 100, at("topic-05000", 0)
+	b.ReportAllocs()
+	for b.Loop() {
+		if n := len(w.s.describeTopicPartitions(b.Context(), req).Topics); n != 100 {
+			b.Fatalf("%d topics", n)
+		}
 	}
 }
