@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -41,7 +42,8 @@ func (c *conn) admitProduce(sl *slot, cur cursor, buf *memory.Buf) error {
 	if p.transactional {
 		c.refuseTransaction(p.txnID)
 	}
-	w := appending{c: c, op: op, req: p, frame: buf, now: time.Now().UnixMilli()}
+	w := appending{c: c, op: op, req: p, frame: buf, now: time.Now().UnixMilli(), found: func() {}}
+	defer func() { w.found() }()
 	if 4*p.recordBytes < int64(buf.Len()) && buf.Len() > sparseFrame {
 		w.copies = c.s.room(int(p.recordBytes))
 		defer w.copies.Release()
@@ -68,6 +70,17 @@ type appending struct {
 	copies *memory.Buf // of a sparse frame: room for all its records
 	used   int         // bytes of it
 	now    int64       // ms
+	search context.Context
+	found  context.CancelFunc
+}
+
+// searching bounds the search for all topics of the request that are not known here: the reader waits for it, and with it
+// whatever else the client sends.
+func (w *appending) searching() context.Context {
+	if w.search == nil {
+		w.search, w.found = context.WithTimeout(w.c.ctx, findTime)
+	}
+	return w.search
 }
 
 func (w *appending) topic(t produceTopic, parts []producePartition) {
@@ -98,14 +111,14 @@ func (w *appending) find(t produceTopic) (*topic.Topic, producedTopic) {
 	s := w.c.s
 	if w.op.version >= 13 {
 		id := uuid.UUID(t.name)
-		return s.findID(w.c.ctx, id), producedTopic{id: id}
+		return s.findID(w.searching(), id), producedTopic{id: id}
 	}
 	// The string aliases the frame: Lookup keeps no key, and nothing else sees it.
 	if top := s.deps.Topics.Lookup(unsafe.String(unsafe.SliceData(t.name), len(t.name))); top != nil {
 		return top, producedTopic{name: top.Name}
 	}
 	name := string(t.name)
-	return s.find(w.c.ctx, name), producedTopic{name: name}
+	return s.find(w.searching(), name), producedTopic{name: name}
 }
 
 // The refusals that no room below knows.
@@ -197,36 +210,6 @@ func (w *appending) batch(top *topic.Topic, records []byte, r *produceResult) (r
 		return b, w.keys(b, r)
 	}
 	return b, nil
-}
-
-// How far a batch of a compacted topic is opened, and how many refused records are named.
-const (
-	openLimit  = 64 << 20
-	maxRefused = 100
-)
-
-// keys refuses a batch of which a record has no key (PR4).
-func (w *appending) keys(b recordbatch.Batch, r *produceResult) error {
-	done, err := w.c.s.opening(w.c.ctx, b)
-	defer done()
-	if err != nil {
-		return err
-	}
-	at := int32(0)
-	for rec, err := range w.c.opener.Iterate(b, openLimit) {
-		if err != nil {
-			return err
-		}
-		if rec.Key == nil && len(r.records) < maxRefused {
-			r.records = append(r.records, at)
-		}
-		at++
-	}
-	if len(r.records) > 0 {
-		r.message = "Compacted topic cannot accept message without key."
-		return errKeyless
-	}
-	return nil
 }
 
 // room returns a buffer for the records of a sparse frame, which counts against the budget like the frame it came in. It is

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/varvelog/varve/agent/memory"
-	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
 // readBuffer is what a connection reads ahead: frame headers and small requests. Bodies of large ones pass it by.
@@ -40,9 +39,8 @@ type conn struct {
 
 	// Of the reader alone.
 	produce produceRequest
-	opener  recordbatch.Decoder // for topics whose records are looked at
-	refused bool                // a transactional id was refused, and logged
-	skipped bool                // the last Fetch was answered without what is not in memory
+	refused bool // a transactional id was refused, and logged
+	skipped bool // the last Fetch was answered without what is not in memory
 
 	mu struct {
 		sync.Mutex

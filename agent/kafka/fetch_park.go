@@ -91,8 +91,10 @@ func (op *fetchOp) run() {
 // maxFinds is how many unknown topics of a Fetch are looked for.
 const maxFinds = 16
 
-// learn looks in the store for topics that are not known here.
+// learn looks in the store for topics that are not known here, for findTime in all.
 func (op *fetchOp) learn(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, findTime)
+	defer cancel()
 	last := partKey{}
 	for i, n := 0, 0; i < len(op.parts) && n < maxFinds; i++ {
 		part := &op.parts[i]

@@ -69,9 +69,8 @@ func TestPR4OpensFewBatchesAtOnce(t *testing.T) {
 	w := newWorld(t, option{auto: true})
 	w.topic("compact", 1, "cleanup.policy", "compact")
 	w.topic("delete", 1)
-	var taken []*recordbatch.Decoder
-	for range openers {
-		taken = append(taken, <-w.s.openers)
+	for range cap(w.s.turns) {
+		w.s.turns <- struct{}{}
 	}
 	waiting, other := w.dial(), w.dial()
 	waiting.send(producing(9, "compact", keyed(t, 1, recordbatch.Zstd)))
@@ -83,8 +82,8 @@ func TestPR4OpensFewBatchesAtOnce(t *testing.T) {
 		t.Error("opened without a turn")
 	}
 	must(t, waiting.nc.SetReadDeadline(time.Time{}))
-	for _, d := range taken {
-		w.s.openers <- d
+	for range cap(w.s.turns) {
+		<-w.s.turns
 	}
 	if _, err := waiting.frame(); err != nil {
 		t.Errorf("with a turn: %v", err)
@@ -96,7 +95,7 @@ func BenchmarkPR4(b *testing.B) {
 	raw := keyed(b, 1000, recordbatch.Zstd)
 	for name, compacted := range map[string]bool{"delete": false, "compact": true} {
 		b.Run(name, func(b *testing.B) {
-			w := &appending{c: &conn{s: &Server{openers: newOpeners()}}, op: &produceOp{version: 9}}
+			w := &appending{c: &conn{s: &Server{turns: make(chan struct{}, 1)}, ctx: b.Context()}, op: &produceOp{version: 9}}
 			top := &topic.Topic{Config: topic.Config{MaxMessageBytes: 1 << 20, Compacted: compacted}}
 			b.ReportAllocs()
 			for b.Loop() {

@@ -109,6 +109,7 @@ type Server struct {
 	buffers  sync.Pool    // *[]byte, for encoded responses
 	produces sync.Pool    // *produceOp
 	fetches  sync.Pool    // *fetchOp
+	decoders sync.Pool    // *recordbatch.Decoder, each used in a turn
 	held     atomic.Int64 // bytes of records in responses not written yet
 	unread   atomic.Int64 // bytes of whole responses that are made and not written
 	sessions atomic.Int64 // partitions in fetch sessions
@@ -117,9 +118,8 @@ type Server struct {
 	ids      idSearch
 	turns    chan struct{} // held by who decompresses a batch
 	known    *metadataCache
-
-	wg sync.WaitGroup // every goroutine but those in Serve
-	mu struct {
+	wg       sync.WaitGroup // every goroutine but those in Serve
+	mu       struct {
 		sync.Mutex
 		listeners map[net.Listener]struct{}
 		conns     map[*conn]struct{}
