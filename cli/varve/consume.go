@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -27,6 +28,7 @@ type consume struct {
 	grep       *regexp.Regexp
 	filters    []pair
 	isolation  string
+	printed    atomic.Int64
 }
 
 func consumeCommand() *command {
@@ -82,6 +84,10 @@ func (o *consume) run(ctx context.Context, w *world, topics []string) error {
 				fmt.Fprintf(w.err, "%s, partition %d: offset %v is outside of the log; reading from %d\n", s.Topic, s.Partition, cfg.From, s.From)
 			}
 		}
+		if !w.terminal.out { // else a line of progress would stand between the records
+			stop := showProgress(w, false, func() string { return fmt.Sprintf("%d records printed", o.printed.Load()) })
+			defer stop()
+		}
 		return o.pump(ctx, r, p, out)
 	})
 }
@@ -127,7 +133,6 @@ func (o *consume) pump(ctx context.Context, r *client.Reader, p printer, out *bu
 }
 
 func (o *consume) printAll(ctx context.Context, r *client.Reader, p printer, out *bufio.Writer) error {
-	printed := 0
 	for {
 		records, err := r.Next(ctx)
 		if err != nil {
@@ -140,7 +145,7 @@ func (o *consume) printAll(ctx context.Context, r *client.Reader, p printer, out
 			if err := p.record(rec); err != nil {
 				return err
 			}
-			if printed++; printed == o.count {
+			if o.printed.Add(1) == int64(o.count) {
 				return io.EOF
 			}
 		}

@@ -68,7 +68,7 @@ serves, first "kafka HOST:PORT", and what to type. Topics are created when they 
 		if err := d.settle(w, c.options); err != nil {
 			return err
 		}
-		if d.memory && (d.reset || c.option("data").from != "") {
+		if d.memory && (d.reset || c.option("data").from == "--data") {
 			return usagef("--memory keeps nothing: leave out --data and --reset")
 		}
 		if d.dry && !d.reset {

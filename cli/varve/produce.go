@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -56,7 +57,7 @@ Exits with 1 if any record was not written.`,
 			optOneOf(&p.acks, []string{"0", "1", "all"}, "acks", "0|1|all", "what to wait for: nothing, the leader's memory, durable"),
 			optOneOf(&p.codec, client.Codecs(), "compress", "CODEC", "none, gzip, snappy, lz4 or zstd"),
 			opt(&p.rate, parseRate, "rate", "N/s", "write no more records a second"),
-			optSwitch(&p.progress, "progress", "tell on stderr how far it is, each second"),
+			optSwitch(&p.progress, "progress", "tell on stderr how far it is, each second, also where that is no terminal"),
 			optOneOf(&p.report, []string{"offsets"}, "report", "offsets", "print partition and offset of each record as a line of JSON"),
 		},
 		examples: []string{
@@ -140,12 +141,19 @@ func acksOf(s string) client.Acks {
 // pump writes what next gives until it is at its end or a record fails, and waits for what is on its way.
 func (p *produce) pump(ctx context.Context, w *world, wr *client.Writer, next source) error {
 	t := newTally(w, p.report != "")
-	start, told := time.Now(), time.Now()
+	start := time.Now()
+	stop := func() {}
+	if p.progress || p.path != "-" || !w.terminal.in { // a line would stand between what somebody types
+		stop = showProgress(w, p.progress, t.String)
+	}
 	var bad error
 	for n := 0; !t.failed(); n++ {
 		r, err := next()
 		if errors.Is(err, io.EOF) {
 			break
+		}
+		if err == nil {
+			err = checkTime(r, n+1)
 		}
 		if err != nil {
 			bad = err
@@ -157,18 +165,29 @@ func (p *produce) pump(ctx context.Context, w *world, wr *client.Writer, next so
 		}
 		p.fill(r)
 		wr.Write(ctx, r, t.done)
-		if p.progress && time.Since(told) >= time.Second {
-			told = time.Now()
-			fmt.Fprintf(w.err, "%s\n", t)
-		}
 	}
 	if err := wr.Flush(ctx); err != nil && bad == nil {
 		bad = err
 	}
+	stop()
 	if p.progress || w.terminal.err {
 		fmt.Fprintf(w.err, "%s in %v\n", t, time.Since(start).Round(time.Millisecond))
 	}
 	return errors.Join(bad, t.result())
+}
+
+// The first and the last time that the client library can write: it makes nanoseconds of them, which wrap silently.
+var (
+	firstTime = time.UnixMilli(math.MinInt64 / 1_000_000)
+	lastTime  = time.UnixMilli(math.MaxInt64 / 1_000_000)
+)
+
+// checkTime refuses a record whose timestamp would be written as another one. n counts records from 1.
+func checkTime(r *kgo.Record, n int) error {
+	if !r.Timestamp.IsZero() && (r.Timestamp.Before(firstTime) || r.Timestamp.After(lastTime)) {
+		return fmt.Errorf("record %d: its timestamp is not between %s and %s", n, firstTime.UTC().Format(time.DateOnly), lastTime.UTC().Format(time.DateOnly))
+	}
+	return nil
 }
 
 // fill sets what the flags say.

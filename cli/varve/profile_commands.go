@@ -201,10 +201,12 @@ func profileEditCommand() *command {
 			if target == "" {
 				target = "default"
 			}
-			if _, err := os.Stat(w.profilePath(target)); errors.Is(err, fs.ErrNotExist) {
-				if err := w.writeProfile(profile{name: target}); err != nil {
-					return err
-				}
+			_, err = os.Stat(w.profilePath(target))
+			if errors.Is(err, fs.ErrNotExist) {
+				err = w.writeProfile(profile{name: target})
+			}
+			if err != nil {
+				return err
 			}
 			if err := w.edit(ctx, w.profilePath(target)); err != nil {
 				return err
@@ -225,11 +227,17 @@ func profileEditCommand() *command {
 
 // edit lets the user change a file. The editor has its own command line, which a shell takes apart.
 func (w *world) edit(ctx context.Context, path string) error {
-	editor := "vi"
+	editor := ""
 	for _, name := range []string{"EDITOR", "VISUAL"} { // the last one wins
 		if e, ok := w.env(name); ok && e != "" {
 			editor = e
 		}
+	}
+	if editor == "" {
+		if !w.terminal.in {
+			return usagef("there is no terminal to edit on, and neither $VISUAL nor $EDITOR")
+		}
+		editor = "vi"
 	}
 	c := exec.CommandContext(ctx, "sh", "-c", editor+` "$1"`, "sh", path)
 	c.Stdin, c.Stdout, c.Stderr = w.in, w.err, w.err // stdout is for data

@@ -27,7 +27,7 @@ func (s *shell) write(records ...*kgo.Record) {
 		s.t.Fatal(err)
 	}
 	defer c.Close()
-	w, err := c.NewWriter(client.WriteConfig{})
+	w, err := c.NewWriter(client.WriteConfig{Limit: 3 << 20})
 	if err != nil {
 		s.t.Fatal(err)
 	}
