@@ -183,7 +183,7 @@ func (c *Core) balance() {
 	fresh := b.planned.IsZero() || c.due(b.planned.Add(balanceEvery))
 	if moving == 0 && len(b.moves) == 0 && len(nodes) > 1 && (fresh || b.again) {
 		if fresh {
-			b.planned, b.budget = c.now, len(c.slots)/len(nodes)+1
+			b.planned, b.budget = c.now, newcomers(c.ledBy(), nodes)*(len(c.slots)/len(nodes)+1)
 		}
 		b.moves = plan(c.ledBy(), nodes, c.weights(), b.budget)
 		b.budget -= len(b.moves)
@@ -200,6 +200,20 @@ func (c *Core) balance() {
 			moving++
 		}
 	}
+}
+
+// newcomers returns how many agents lead nothing; at least 1.
+func newcomers(led map[uint16]uuid.UUID, nodes []Node) int {
+	n := len(nodes)
+	for _, node := range nodes {
+		for _, leader := range led {
+			if leader == node.Session {
+				n--
+				break
+			}
+		}
+	}
+	return max(1, n)
 }
 
 func (c *Core) want(n uint16, agent string) {

@@ -93,8 +93,7 @@ type Core struct {
 	frozen  map[uint16]int32 // handed over, not forgotten: epoch
 	looked  time.Time
 	trimmed time.Time
-	free    map[owing]bool // a session keeps nothing for a slot any more
-	over    bool           // this session is fenced, or stops
+	over    bool // this session is fenced, or stops
 
 	view  *View
 	peers []peer.Peer
@@ -121,7 +120,7 @@ func NewCore(cfg CoreConfig) *Core {
 	return &Core{
 		cfg: cfg, jobs: map[Job]*job{}, agents: map[string]records.Agent{}, sessions: map[uuid.UUID]*seen{},
 		slots: make([]slotItem, cfg.Slots), wary: map[string]time.Time{}, lived: map[uuid.UUID]bool{},
-		loads: map[uint16]peer.Load{}, held: map[uint16]*held{}, frozen: map[uint16]int32{}, free: map[owing]bool{},
+		loads: map[uint16]peer.Load{}, held: map[uint16]*held{}, frozen: map[uint16]int32{},
 		pins: records.Pins{Slots: map[uint16]records.Pin{}},
 	}
 }
@@ -241,7 +240,7 @@ func (c *Core) answer(a Answer) {
 		return
 	}
 	_, refused := old(a.Err)
-	if a.Err != nil && !refused && a.Job.patient() {
+	if a.Err != nil && !refused && a.Job.patient() && !c.pointless(a.Job) {
 		w.tries++
 		w.flying, w.again = false, c.now.Add(pause(w.tries))
 		c.unsure(a.Job, a.Err)
@@ -274,7 +273,7 @@ func (c *Core) answer(a Answer) {
 	case jobQuiesce:
 		c.quiesced(a, w)
 	case jobPin:
-		c.pinnedNow(a)
+		c.pinnedNow(a, w)
 	case jobPins:
 		c.pinsRead(a)
 	case jobHand:
@@ -284,7 +283,7 @@ func (c *Core) answer(a Answer) {
 	case jobLook:
 		c.sources(a)
 	case jobOwed:
-		c.owed(a)
+		c.owed(a, w.begun)
 	case jobUnpin:
 		c.unpinned(a.Job.Session)
 	}

@@ -22,6 +22,9 @@ func (c *Core) hand() {
 	c.pinAll()
 	for _, n := range sorted(c.held) {
 		h := c.held[n]
+		if h.sent {
+			c.settle(n, h, c.slots[n].item) // a read may tell before the answer does
+		}
 		late := h.state >= draining && h.state < handing && c.due(h.since.Add(handTime))
 		switch {
 		case h.state < draining:
@@ -44,7 +47,7 @@ func (c *Core) lives(id uuid.UUID) bool {
 // drain stops accepting for the slots that shall go, all at once.
 func (c *Core) drain() {
 	j := about(jobQuiesce, uuid.Nil)
-	if c.running(j) || c.running(about(jobPin, uuid.Nil)) || c.running(about(jobPins, uuid.Nil)) {
+	if c.running(j) || c.running(about(jobPin, uuid.Nil)) || c.running(about(jobPins, uuid.Nil)) || c.count(jobWant) > 0 {
 		return
 	}
 	var going []uint16
@@ -122,13 +125,19 @@ func (c *Core) needsNothingBefore(h *held) bool {
 }
 
 // pinnedNow takes in the answer to a change of the pins.
-func (c *Core) pinnedNow(a Answer) {
+func (c *Core) pinnedNow(a Answer, began *job) {
 	var cond *metastore.ConditionError
 	if errors.As(a.Err, &cond) && cond.Index == 0 {
 		c.over = true // this session is not ACTIVE any more; the WAL hears of it too
 		return
 	}
-	c.readPins() // a transaction brings nothing back; refused by the pins, it may be our own success
+	if a.Err != nil {
+		c.readPins() // they changed, or this is our own success
+		return
+	}
+	if pins, err := records.DecodePins(began.effect.(Write).Ops[1].Set); err == nil {
+		c.learnPins(pins)
+	}
 }
 
 func (c *Core) readPins() {
@@ -138,10 +147,17 @@ func (c *Core) readPins() {
 
 // pinsRead takes in this session's pins as they are.
 func (c *Core) pinsRead(a Answer) {
-	if a.Err != nil {
+	if a.Err == nil {
+		c.learnPins(a.Pins)
+	}
+}
+
+// learnPins takes in this session's pins, unless newer ones are known.
+func (c *Core) learnPins(pins records.Pins) {
+	if pins.V < c.pins.V {
 		return
 	}
-	c.pins = a.Pins
+	c.pins = pins
 	for _, n := range sorted(c.held) {
 		if h := c.held[n]; h.state == atRest && c.pins.Slots[n] == h.pin {
 			h.state = isPinned
@@ -201,6 +217,7 @@ func (c *Core) left(n uint16, h *held) {
 	c.emit(Leave{n, h.epoch})
 	c.emit(Timed{StepHand, c.now.Sub(h.since)})
 	delete(c.held, n)
+	c.drop(n)
 	if was, there := c.frozen[n]; there {
 		c.emit(Forget{n, was}) // the pin of this epoch covers what that one had
 	}
@@ -212,6 +229,7 @@ func (c *Core) left(n uint16, h *held) {
 // resume serves a slot on, whose hand-over can't happen.
 func (c *Core) resume(n uint16, h *held, why string) {
 	h.state, h.sent = isOpen, false
+	c.drop(n)
 	c.emit(Resume{n, h.epoch})
 	c.say(slog.LevelWarn, "a slot stays where it is", "slot", n, "not", h.to.Agent, "because", why)
 	if s := c.slots[n].item; s.Want != "" && s.Leader == c.cfg.Session {
@@ -232,6 +250,23 @@ func (c *Core) gaveUp(a Answer) {
 	h := c.held[n]
 	if s, ok := c.learnAnswer(a); ok && h != nil && h.sent {
 		c.settle(n, h, s)
+	}
+}
+
+// pointless reports whether a job need not go on: a hand-over that can't happen any more.
+func (c *Core) pointless(j Job) bool {
+	if j.Kind != jobHand {
+		return false
+	}
+	h := c.held[uint16(j.Slot)]
+	return h == nil || !h.sent
+}
+
+// drop ends the repeating of a hand-over that has happened, or can't. One that is under way is answered first.
+func (c *Core) drop(n uint16) {
+	j := Job{Kind: jobHand, Slot: int32(n)}
+	if w := c.jobs[j]; w != nil && !w.flying {
+		delete(c.jobs, j)
 	}
 }
 

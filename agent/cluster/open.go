@@ -28,7 +28,9 @@ type held struct {
 	state   local
 	epoch   int32
 	opened  uint64 // committed when it was open: its slot-open lies at or below
+	at      time.Time
 	sources []Source
+	free    map[uuid.UUID]bool // sessions of from[] that keep nothing for the slot; what an earlier lead found out does not count
 
 	// While it is handed over.
 	to    records.Member
@@ -101,6 +103,7 @@ func (c *Core) opened(a Answer, began *job) {
 			continue
 		}
 		h.state, h.opened, h.sources = isOpen, a.Committed, a.Sources[t.Slot]
+		h.at, h.free = c.now, map[uuid.UUID]bool{}
 	}
 	took := c.now.Sub(began.begun)
 	if a.Err != nil {

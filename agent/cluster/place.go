@@ -124,7 +124,8 @@ func plan(led map[uint16]uuid.UUID, nodes []Node, weights []float64, most int) [
 	return moves
 }
 
-// pick chooses the slot whose move from s to lo evens out most: the one closest to half of the difference, and below all of it.
+// pick chooses the slot whose move from s to lo evens out most: the one closest to half of the difference, and below all of it; of
+// equals not slot 0, so that the controller stays where it is.
 func (s *share) pick(lo *share, weights []float64, zones map[uint16]string) (uint16, bool) {
 	gap := s.load - lo.load
 	var fit []uint16
@@ -137,7 +138,7 @@ func (s *share) pick(lo *share, weights []float64, zones map[uint16]string) (uin
 		return 0, false
 	}
 	return slices.MinFunc(fit, func(a, b uint16) int {
-		return cmp.Or(cmp.Compare(off(weights[a], gap), off(weights[b], gap)), cmp.Compare(lo.near(a, zones), lo.near(b, zones)), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(off(weights[a], gap), off(weights[b], gap)), cmp.Compare(lo.near(a, zones), lo.near(b, zones)), -cmp.Compare(a, b))
 	}), true
 }
 

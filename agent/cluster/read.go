@@ -141,11 +141,6 @@ func (c *Core) prune() {
 			delete(c.sessions, id)
 		}
 	}
-	for o := range c.free {
-		if !named[o.session] {
-			delete(c.free, o)
-		}
-	}
 }
 
 // trustLess gives a name the whole TTL for a while: it was fenced and lived.

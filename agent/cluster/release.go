@@ -4,17 +4,12 @@ package cluster
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/varvelog/varve/metastore/records"
 )
-
-// owing is a session that may keep its WAL for a slot.
-type owing struct {
-	session uuid.UUID
-	slot    uint16
-}
 
 // release lets go of what earlier sessions keep for the slots that this one leads, once nothing needs it: first the slot comes out
 // of the session's pins or pending, then the session out of the slot's from[]. None of it is urgent.
@@ -69,7 +64,7 @@ func (c *Core) needless() map[uuid.UUID]map[uint16]int32 {
 			continue
 		}
 		for _, f := range c.slots[n].item.From {
-			if f.Session == c.cfg.Session || c.free[owing{f.Session, n}] || h.lies(f.Session) {
+			if f.Session == c.cfg.Session || h.free[f.Session] || h.lies(f.Session) {
 				continue
 			}
 			if all[f.Session] == nil {
@@ -94,19 +89,24 @@ func (h *held) lies(id uuid.UUID) bool {
 // owed takes in what a session keeps. If it keeps nothing for a slot, and its state is such that this stays so, then the slot is
 // free of it; what it keeps for nothing is taken out, and then it is read once more: only a read after the update tells whether
 // the session was fenced meanwhile, with the pin still there.
-func (c *Core) owed(a Answer) {
+func (c *Core) owed(a Answer, asked time.Time) {
 	id := a.Job.Session
 	if a.Err != nil || a.Session.State == records.Fenced || a.Session.State == "" {
 		return
 	}
 	c.learnSession(id, a.Session)
 	slots := c.needless()[id]
+	for n := range slots {
+		if c.held[n].at.After(asked) { // the session may have led it again since
+			delete(slots, n)
+		}
+	}
 	ops := unpinOps(c.cfg.Cluster, id, a.Session, a.Pins, slots, c.now.UnixMilli())
 	for n := range slots {
 		_, pin := a.Pins.Slots[n]
 		_, pend := a.Session.Pending[n]
 		if !pend && (!pin || ended(a.Session.State)) {
-			c.free[owing{id, n}] = true
+			c.held[n].free[id] = true
 		}
 	}
 	if ops != nil {
@@ -136,7 +136,7 @@ func (c *Core) clear(n uint16, h *held) {
 		w := c.sessions[f.Session]
 		own := f.Session == c.cfg.Session && c.pins.Slots[n] == (records.Pin{}) && c.needsNothingBefore(h)
 		drained := w != nil && w.item.State == records.Drained
-		if !own && !drained && !c.free[owing{f.Session, n}] {
+		if !own && !drained && !h.free[f.Session] {
 			keep = append(keep, f)
 		}
 	}

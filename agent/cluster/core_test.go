@@ -1,0 +1,254 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+
+	"github.com/varvelog/varve/metastore/records"
+)
+
+// three lets three agents come, and the slots spread.
+func three(t *testing.T) (p *play, a, b, c *actor) {
+	p = newPlay(t)
+	a = p.enters("a1")
+	b = p.enters("b1")
+	c = p.enters("c1")
+	p.pass(20 * time.Second)
+	p.led(map[string]int{"a1": 2, "b1": 2, "c1": 2})
+	p.out.Reset()
+	return p, a, b, c
+}
+
+// The first agent leads everything, the others get their share by hand-over, and nothing is left pinned.
+func TestPlayJoin(t *testing.T) {
+	p := newPlay(t)
+	a := p.enters("a1")
+	p.led(map[string]int{"a1": 6})
+	p.enters("b1")
+	p.pass(5 * time.Second)
+	p.led(map[string]int{"a1": 3, "b1": 3})
+	p.pass(time.Minute)
+	if pins, _ := getPins(t.Context(), p.facts, "c", a.id); len(pins.Slots) > 0 {
+		t.Errorf("pins %v", pins)
+	}
+	for n := range uint16(6) {
+		if s := p.slot(n); len(s.From) > 0 || s.Want != "" {
+			t.Errorf("slot %+v", s)
+		}
+	}
+	p.curtain()
+}
+
+// An agent that stops for the TTL is fenced by one of its two watchers, sealed, and its slots are given away.
+func TestPlayTTL(t *testing.T) {
+	p, a, b, _ := three(t)
+	p.commits(b, 7)
+	b.dead = true
+	p.pass(5 * time.Second)
+	if p.session(b).State != records.Active {
+		t.Error("fenced before the TTL")
+	}
+	p.pass(8 * time.Second)
+	if s := p.session(b); s.State != records.Sealed && s.State != records.Drained || s.End != 8 {
+		t.Errorf("%+v", s)
+	}
+	p.led(map[string]int{"a1": 3, "c1": 3})
+	_ = a
+	p.curtain()
+}
+
+// A refused redial is a death at once.
+func TestPlayRefused(t *testing.T) {
+	p, a, b, _ := three(t)
+	b.dead = true
+	p.gone(a, b)
+	p.led(map[string]int{"a1": 3, "c1": 3})
+	p.curtain()
+}
+
+// Who was fenced alive is trusted less: its next session is not fenced on a refused redial for a while.
+func TestPlayFencedAlive(t *testing.T) {
+	p, a, b, c := three(t)
+	p.gone(a, b) // a firewall
+	b.dead = true
+	next := p.enters("b2")
+	next.core.cfg.Node = b.core.cfg.Node
+	item := records.Agent{Name: "b", NodeID: 2, Host: "b", Port: 1, Peer: "b:2", Session: next.id, Lived: b.id}
+	p.write(putOp(records.Cluster("c").AgentKey("b"), item.Item()), raiseOps("c")[0])
+	p.pass(4 * time.Second)
+	p.gone(a, next)
+	p.gone(c, next)
+	if s := p.session(next); s.State != records.Active {
+		t.Errorf("fenced again: %+v", s)
+	}
+	p.pass(11 * time.Minute)
+	p.out.Reset()
+	next.dead = true
+	p.gone(a, next)
+	if s := p.session(next); s.State == records.Active {
+		t.Error("a refused redial does not count for ever")
+	}
+	p.curtain()
+}
+
+// The heartbeat moves between the look and the fence: nobody is fenced.
+func TestPlayFenceTooLate(t *testing.T) {
+	p, a, b, _ := three(t)
+	a.fate = func(f Effect) whatNext {
+		if jobOf(f).Kind == jobFence {
+			a.fate = nil
+			p.write(beatOp(b))
+		}
+		return goesWell
+	}
+	p.gone(a, b)
+	if s := p.session(b); s.State != records.Active {
+		t.Errorf("%+v", s)
+	}
+	p.led(map[string]int{"a1": 2, "b1": 2, "c1": 2})
+	p.curtain()
+}
+
+// The leader of slot 0 dies, and with it the controller: the lowest node id that lives gives its slots away.
+func TestPlayFirstDies(t *testing.T) {
+	p, a, b, _ := three(t)
+	first := p.slot(0).Leader
+	if first != a.id {
+		t.Fatalf("slot 0 is led by %s", first)
+	}
+	a.dead = true
+	p.gone(b, a)
+	p.led(map[string]int{"b1": 3, "c1": 3})
+	p.curtain()
+}
+
+// Slots of a session that is FENCED and not yet sealed are left alone, whatever happens to who fenced it; somebody seals it.
+func TestPlayFencerDies(t *testing.T) {
+	p, a, b, c := three(t)
+	b.dead = true
+	a.fate = func(f Effect) whatNext {
+		if e, ok := f.(ReadEnd); ok && e.Job.Kind == jobEnd {
+			a.dead = true
+			return isLost
+		}
+		return goesWell
+	}
+	p.gone(a, b)
+	if s := p.session(b); s.State != records.Fenced {
+		t.Fatalf("%+v", s)
+	}
+	if p.slot(1).Leader == c.id && p.slot(1).Epoch > 1 {
+		t.Error("slots of a FENCED session were given away")
+	}
+	p.pass(20 * time.Second)
+	p.led(map[string]int{"c1": 6})
+	p.curtain()
+}
+
+// The table does not answer for minutes: nobody is fenced for it (Z11).
+func TestPlayTableAway(t *testing.T) {
+	p, a, b, c := three(t)
+	for _, x := range []*actor{a, b, c} {
+		x.cut = true
+	}
+	p.pass(5 * time.Minute)
+	for _, x := range []*actor{a, b, c} {
+		x.cut = false
+	}
+	p.pass(30 * time.Second)
+	for _, x := range []*actor{a, b, c} {
+		if s := p.session(x); s.State != records.Active {
+			t.Errorf("%s: %+v", x.name, s)
+		}
+	}
+	p.led(map[string]int{"a1": 2, "b1": 2, "c1": 2})
+}
+
+// All three stand still, and wake up together (a host that was suspended): nobody is fenced (R17).
+func TestPlayAllStandStill(t *testing.T) {
+	p, a, b, c := three(t)
+	for _, x := range []*actor{a, b, c} {
+		x.frozen = true
+	}
+	p.now = p.now.Add(time.Minute)
+	for _, x := range []*actor{a, b, c} {
+		x.frozen, x.beaten = false, p.now // their heartbeats come later than their looks
+	}
+	p.pass(30 * time.Second)
+	for _, x := range []*actor{a, b, c} {
+		if s := p.session(x); s.State != records.Active {
+			t.Errorf("%s: %+v", x.name, s)
+		}
+	}
+}
+
+// An agent leaves: its slots are led again at once.
+func TestPlayLeave(t *testing.T) {
+	p, _, b, _ := three(t)
+	p.commits(b, 4)
+	p.closes(b)
+	p.led(map[string]int{"a1": 3, "c1": 3})
+	p.pass(2 * time.Minute)
+	if s := p.session(b); s.State != records.Drained {
+		t.Errorf("%+v", s)
+	}
+	p.curtain()
+}
+
+// An agent that cannot open a slot says so, goes on serving the others, and tries again.
+func TestPlayOpenFails(t *testing.T) {
+	p, a, b, c := three(t)
+	c.fail = 4
+	b.dead = true
+	p.gone(a, b)
+	p.led(map[string]int{"a1": 3, "c1": 2})
+	p.pass(15 * time.Second)
+	p.led(map[string]int{"a1": 3, "c1": 3})
+	p.curtain()
+}
+
+// The WAL of a dead session is kept for a slot as long as the slot has data in it; then the session is drained, its objects are
+// queued, and from[] forgets it.
+func TestPlayDrained(t *testing.T) {
+	p, a, b, c := three(t)
+	p.commits(b, 9)
+	for _, x := range []*actor{a, c} {
+		for n := range uint16(6) {
+			if p.slot(n).Leader == b.id {
+				x.sources[n] = []Source{{b.id, 3}}
+			}
+		}
+	}
+	b.dead = true
+	p.gone(a, b)
+	p.led(map[string]int{"a1": 3, "c1": 3})
+	p.pass(3 * time.Minute)
+	s := p.session(b)
+	if s.State != records.Sealed || len(s.Pending) != 2 {
+		t.Errorf("with data in its WAL it is %+v", s)
+	}
+	for n := range s.Pending {
+		if from := p.slot(n).From; len(from) != 1 || from[0] != (records.From{Session: b.id, End: 10, Epoch: s.Pending[n]}) {
+			t.Errorf("slot %d: from %+v", n, from)
+		}
+	}
+	clear(a.sources)
+	clear(c.sources)
+	p.pass(3 * time.Minute)
+	if s = p.session(b); s.State != records.Drained {
+		t.Errorf("without data in its WAL it is %+v", s)
+	}
+	page, err := p.facts.Query(t.Context(), queryAll(records.Cluster("c").GarbagePK(int(b.id[0]))))
+	if err != nil || len(page.Rows) != 1 {
+		t.Fatalf("%v, %v", page, err)
+	}
+	if g, err := records.DecodeGarbage(page.Rows[0].Item); err != nil || g.Session != b.id || g.From != 1 || g.End != 10 {
+		t.Errorf("%+v, %v", g, err)
+	}
+	for n := range uint16(6) {
+		if from := p.slot(n).From; len(from) > 0 {
+			t.Errorf("slot %d: from %+v", n, from)
+		}
+	}
+	p.curtain()
+}
