@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,20 +28,22 @@ type load struct {
 	partitions int
 	stop       context.CancelFunc
 	done       chan struct{}
+	produced   atomic.Int64 // the highest number that was begun
 
 	mu     sync.Mutex
 	acked  [][]ack // by partition, in the order they came
+	last   []int64 // by partition, the highest number acked
 	failed []error // at most a few
 }
 
 // startLoad begins to produce. The pace is bounded, so that the check at the end stays short.
-func startLoad(t *testing.T, addr, topic string, partitions int) *load {
+func startLoad(t *testing.T, addr, topic string, partitions int, opts ...kgo.Opt) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	l := &load{partitions: partitions, stop: stop, done: make(chan struct{}), acked: make([][]ack, partitions)}
-	l.cl = dial(t, addr, kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(kgo.AllISRAcks()),
+	l := &load{partitions: partitions, stop: stop, done: make(chan struct{}), acked: make([][]ack, partitions), last: make([]int64, partitions)}
+	l.cl = dial(t, addr, append(opts, kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(2*time.Millisecond), kgo.MaxBufferedRecords(5000),
-		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(50*time.Millisecond))
+		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(50*time.Millisecond))...)
 	go l.run(ctx)
 	return l
 }
@@ -48,6 +51,7 @@ func startLoad(t *testing.T, addr, topic string, partitions int) *load {
 func (l *load) run(ctx context.Context) {
 	defer close(l.done)
 	for number := int64(0); ; number++ {
+		l.produced.Store(number)
 		for p := range l.partitions {
 			r := &kgo.Record{Partition: int32(p), Value: fmt.Appendf(nil, "%d %d %0100d", p, number, number)}
 			// The record's own context never ends: what was begun is finished by flush.
@@ -66,6 +70,7 @@ func (l *load) note(p int, a ack, err error) {
 	defer l.mu.Unlock()
 	if err == nil {
 		l.acked[p] = append(l.acked[p], a)
+		l.last[p] = max(l.last[p], a.number)
 	} else if len(l.failed) < 10 {
 		l.failed = append(l.failed, fmt.Errorf("partition %d, record %d: %w", p, a.number, err))
 	}
