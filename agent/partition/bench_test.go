@@ -149,3 +149,23 @@ func TestManyIdlePartitions(t *testing.T) {
 	runtime.KeepAlive(s)
 	runtime.KeepAlive(object)
 }
+
+// BenchmarkAskEmpty asks for 100,000 partitions that hold nothing.
+func BenchmarkAskEmpty(b *testing.B) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	var s *Set
+	for range b.N {
+		s = openAll(b, idleSnapshot(b, 0, 0))
+		for i := range manyPartitions {
+			if _, err := s.Get(ID{topicID, int32(i)}, "t", uint16(i%manySlots)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric((float64(after.HeapAlloc)-float64(before.HeapAlloc))/manyPartitions, "heap-B/partition")
+	runtime.KeepAlive(s)
+}

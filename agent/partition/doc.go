@@ -18,8 +18,8 @@
 //
 // # Memory and time
 //
-// A partition that holds nothing costs nothing until a client asks for it; an idle one with a run and a producer about 520
-// bytes (bench_test.go). The tail index takes 32 bytes per partition and flush. A snapshot shares the logs: Capture
+// A partition that holds nothing costs nothing until a client asks for it, and about 210 bytes then; an idle one with a run and a
+// producer about 520 (bench_test.go). The tail index takes 32 bytes per partition and flush. A snapshot shares the logs: Capture
 // only marks them, under one lock per slot, and the next change of one begins with a copy of what is not append-only, which
 // is its producers. Sources looks at where the session changes in each log, not at its runs; a search by time at the largest
 // timestamps of blocks of runs.

@@ -16,6 +16,7 @@ type lead struct {
 	epoch    int32
 	open     bool         // false while the slot-open record is not committed; guarded by Set.mu
 	parts    []*Partition // guarded by Set.mu
+	empty    *log         // of all partitions that hold nothing yet; guarded by Set.mu
 	draining atomic.Bool  // set under Set.mu, seen by Append under Partition.mu
 	bytes    atomic.Uint64
 }

@@ -324,3 +324,24 @@ func TestLogStartMoves(t *testing.T) {
 		t.Errorf("snapshot: %+v", f.Partitions)
 	}
 }
+
+// Partitions that hold nothing share a log, until one of them holds something.
+func TestEmptyPartitions(t *testing.T) {
+	r := newRig(t, 3)
+	a, b := r.partition(0, 3), r.partition(1, 3)
+	pr := &producer{id: 7}
+	r.mustSend(a, pr.batch(t, 3), 1)
+	if got := r.set.Capture().Footer(); len(got.Partitions) != 0 || len(got.Slots) != 1 {
+		t.Fatalf("%+v", got)
+	}
+	r.commit(1)
+	r.wantState(a, 3, 3)
+	r.wantState(b, 0, 0)
+	if len(b.Producers()) != 0 || b.EpochAt(0) != 1 || a.EpochAt(0) != 1 || r.set.Bytes(b.id) != 0 {
+		t.Fatal("what one holds is seen at the other")
+	}
+	r.mustSend(b, (&producer{id: 8}).batch(t, 2), 2)
+	r.commit(1)
+	r.wantState(a, 3, 3)
+	r.wantState(b, 2, 2)
+}

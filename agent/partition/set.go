@@ -66,9 +66,11 @@ func (s *Set) Get(id ID, topic string, slot uint16) (*Partition, error) {
 		return nil, ErrLoading
 	}
 	if p = s.mu.parts[id]; p == nil {
-		empty := &log{}
-		empty.open(l.epoch)
-		p = s.add(id, topic, l, empty)
+		if l.empty == nil {
+			l.empty = &log{shared: true}
+			l.empty.open(l.epoch)
+		}
+		p = s.add(id, topic, l, l.empty)
 	}
 	return p, nil
 }
