@@ -23,7 +23,6 @@ type crafter struct {
 	real    int   // elements that it has
 	arrays  int   // seen
 	flat    bool  // further elements of the chosen array: arrays inside have none
-	depth   int
 }
 
 func (w *crafter) structure(fields []field) {
@@ -204,7 +203,7 @@ func (w *world) million(a *api, version int16, at, n, limit int) (answered bool)
 	}
 	runtime.ReadMemStats(&after)
 	most := uint64(16 * len(frame)) // to read and to decode it (security)
-	if answered {
+	if n <= limit {
 		most += uint64(n) * 512 // what it becomes on the way to its answer
 	}
 	if got := after.TotalAlloc - before.TotalAlloc; got > most+16<<20 && raceFactor == 1 { // somebody else is at work too
