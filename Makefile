@@ -16,10 +16,10 @@ CONFORMANCE = ./objstore/... ./metastore/... ./localstack/...
 # stage: $(call stage,NAME,COMMAND) runs a command and says how long it took, also when it failed.
 stage = @t=$$(date +%s); echo "--- $(1)"; rc=0; { $(2); } || rc=$$?; echo "--- $(1): $$(($$(date +%s) - t)) s"; exit $$rc
 
-.PHONY: help build clean demo test install tidy unit conformance lint race model fuzz stress up down e2e bench
+.PHONY: help build clean demo test install tidy unit conformance lint race model fuzz fuzz-changed mutants stress up down e2e bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## make bin/varve
 	$(GO) build -trimpath -o bin/varve ./cli/varve
@@ -35,6 +35,7 @@ test: ## all tests: tidy, unit, race, conformance, e2e; installs and starts what
 	@$(MAKE) --no-print-directory tidy
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory race PKG=./agent/...
+	@$(MAKE) --no-print-directory fuzz-changed
 	@$(MAKE) --no-print-directory conformance
 	@$(MAKE) --no-print-directory e2e
 
@@ -76,6 +77,12 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $${FUZZTIME:-10s} ./$$(dirname $$f); \
 		done; \
 	done
+
+fuzz-changed: ## each fuzz target that changed since BASE (HEAD~1) for FUZZTIME (20) seconds
+	$(call stage,fuzz-changed,.ci/fuzz-changed)
+
+mutants: ## faults put into the code on purpose, each of which a named test must find
+	$(call stage,mutants,$(GO) test -tags mutants -count=1 -timeout 30m -run Mutants ./agent/kafka ./agent/simtest)
 
 stress: ## one package's tests many times: make stress PKG=./agent/wal N=100 RUN=TestName
 	$(GO) test -race -count=$${N:-50} -failfast -run '$(RUN)' $(PKG)
