@@ -26,6 +26,7 @@ type producer struct {
 func (s *clusterSim) workload() *workload {
 	w := &workload{s: s}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
+	s.loads = append(s.loads, w)
 	return w
 }
 
@@ -116,10 +117,7 @@ func ctxOver(err error) bool {
 // stop ends the workload: producers deliver what they have, within limit.
 func (w *workload) stop(limit time.Duration) {
 	w.s.t.Helper()
-	w.cancel()
-	for _, done := range w.over {
-		<-done
-	}
+	w.halt()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	for _, p := range w.producers {
@@ -136,10 +134,19 @@ func (w *workload) stop(limit time.Duration) {
 	}
 }
 
+// halt ends the goroutines.
+func (w *workload) halt() {
+	w.cancel()
+	for _, done := range w.over {
+		<-done
+	}
+}
+
 // readAll reads every partition to its end, and to every acked offset, as the log at the end.
 func (s *clusterSim) readAll(parts []tp, limit time.Duration) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	w := s.workload()
+	ctx, cancel := context.WithTimeout(w.ctx, limit)
 	defer cancel()
 	want := map[tp]int64{}
 	s.seen.mu.Lock()
@@ -147,7 +154,6 @@ func (s *clusterSim) readAll(parts []tp, limit time.Duration) {
 		want[x.tp] = max(want[x.tp], x.offset+1)
 	}
 	s.seen.mu.Unlock()
-	w := &workload{s: s, ctx: ctx, cancel: cancel}
 	w.consume("final", parts)
 	for {
 		left := ""
@@ -166,8 +172,7 @@ func (s *clusterSim) readAll(parts []tp, limit time.Duration) {
 			break
 		}
 	}
-	cancel()
-	<-w.over[0]
+	w.halt()
 	s.seen.mu.Lock()
 	defer s.seen.mu.Unlock()
 	for _, p := range parts {

@@ -272,5 +272,8 @@ func (s *clusterSim) wish(slot uint16, v int64, to string) error {
 		Set: metastore.Item{records.AttrWant: metastore.S(to), records.AttrV: metastore.N(v + 1), records.AttrNonce: records.IDValue(uuid.New())},
 		If:  []metastore.Cond{{Attr: records.AttrV, Cmp: metastore.Eq, Value: metastore.N(v)}},
 	})
+	if err == nil { // so that agents see it at their next poll
+		_, err = s.facts.Write(s.t.Context(), metastore.Op{Kind: metastore.OpUpdate, Key: s.facts.cluster.VersionKey(), Add: map[string]int64{records.AttrMap: 1}})
+	}
 	return err
 }

@@ -44,6 +44,7 @@ type clusterSim struct {
 	change  func(*agent.Config)
 	seen    *history
 	clients []*kgo.Client
+	loads   []*workload
 	begun   time.Time
 }
 
@@ -206,6 +207,9 @@ func (s *clusterSim) stop(name string) error {
 
 // end stops everything and waits for every goroutine that is ours.
 func (s *clusterSim) end() {
+	for _, w := range s.loads {
+		w.halt()
+	}
 	for _, c := range s.clients {
 		c.Close()
 	}
