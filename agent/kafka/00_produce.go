@@ -90,7 +90,7 @@ func (w *appending) topic(t produceTopic, parts []producePartition) {
 	op.topics = append(op.topics, told)
 	for _, part := range parts {
 		tag := len(op.results)
-		r := produceResult{index: part.index, base: -1, appendTime: -1, logStart: -1, leader: cluster.Leader{Node: -1}}
+		r := produceResult{index: part.index, base: -1, appendTime: -1, logStart: -1, leader: noLeader}
 		op.mu.Lock()
 		op.results = append(op.results, r)
 		op.mu.Unlock()
@@ -231,21 +231,20 @@ func (w *appending) copyOut(b recordbatch.Batch) recordbatch.Batch {
 
 // hint returns the leader of a partition and its address, if the view knows one that is not this agent (ME8): whoever
 // leads a slot that this agent has lost does so at a higher epoch.
-func (s *Server) hint(top *topic.Topic, index int32) (cluster.Leader, *cluster.Node) {
-	none := cluster.Leader{Node: -1, Epoch: -1}
+func (s *Server) hint(top *topic.Topic, index int32) (toldLeader, *cluster.Node) {
 	if top == nil || int(index) >= len(top.Slots) {
-		return none, nil
+		return noLeader, nil
 	}
 	v := s.deps.Cluster.View()
 	slot := int(top.Slots[index])
 	if slot >= len(v.Slots) || v.Slots[slot].Node < 0 || v.Slots[slot].Node == s.deps.Cluster.NodeID() {
-		return none, nil
+		return noLeader, nil
 	}
 	n, ok := v.Node(v.Slots[slot].Node)
 	if !ok {
-		return none, nil
+		return noLeader, nil
 	}
-	return v.Slots[slot], &n
+	return tell(v.Slots[slot]), &n
 }
 
 // txnMessage is what a client is told about transactions.

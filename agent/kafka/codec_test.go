@@ -115,7 +115,7 @@ func addBroker(resp *kmsg.ProduceResponse, n *cluster.Node) {
 }
 
 func randomResult(r *rand.Rand, version int16) (produceResult, kmsg.ProduceResponseTopicPartition) {
-	res := produceResult{index: r.Int32(), code: int16(r.IntN(100)), base: r.Int64(), appendTime: r.Int64(), logStart: r.Int64(), leader: cluster.Leader{Node: -1}}
+	res := produceResult{index: r.Int32(), code: int16(r.IntN(100)), base: r.Int64(), appendTime: r.Int64(), logStart: r.Int64(), leader: noLeader}
 	if r.IntN(2) == 0 {
 		res.message = "m" + text255(r)
 	}
@@ -125,10 +125,10 @@ func randomResult(r *rand.Rand, version int16) (produceResult, kmsg.ProduceRespo
 	rp := kmsg.NewProduceResponseTopicPartition()
 	if r.IntN(2) == 0 {
 		res.code = codeNotLeaderOrFollower
-		res.leader = cluster.Leader{Node: r.Int32N(3), Epoch: r.Int32()}
-		res.node = &cluster.Node{ID: res.leader.Node, Host: "h", Port: 9092, Zone: []string{"", "z"}[res.leader.Node%2]}
+		res.leader = toldLeader{r.Int32N(3), r.Int32()}
+		res.node = &cluster.Node{ID: res.leader.node, Host: "h", Port: 9092, Zone: []string{"", "z"}[res.leader.node%2]}
 		if version >= 10 {
-			rp.CurrentLeader.LeaderID, rp.CurrentLeader.LeaderEpoch = res.leader.Node, res.leader.Epoch
+			rp.CurrentLeader.LeaderID, rp.CurrentLeader.LeaderEpoch = res.leader.node, res.leader.epoch
 		}
 	}
 	rp.Partition, rp.ErrorCode, rp.BaseOffset, rp.LogAppendTime, rp.LogStartOffset = res.index, res.code, res.base, res.appendTime, res.logStart
@@ -193,9 +193,9 @@ func randomFetched(r *rand.Rand, a *fetchAnswer, key partKey) kmsg.FetchResponse
 		rp.DivergingEpoch.Epoch, rp.DivergingEpoch.EndOffset = res.divergent.epoch, res.divergent.end
 	}
 	if r.IntN(3) == 0 && a.version >= 16 {
-		res.leader = cluster.Leader{Node: r.Int32N(3), Epoch: r.Int32()}
-		rp.CurrentLeader.LeaderID, rp.CurrentLeader.LeaderEpoch = res.leader.Node, res.leader.Epoch
-		a.nodes = addNode(a.nodes, &cluster.Node{ID: res.leader.Node, Host: strings.Repeat("h", 200), Port: 9092, Zone: []string{"", "z"}[res.leader.Node%2]})
+		res.leader = toldLeader{r.Int32N(3), r.Int32()}
+		rp.CurrentLeader.LeaderID, rp.CurrentLeader.LeaderEpoch = res.leader.node, res.leader.epoch
+		a.nodes = addNode(a.nodes, &cluster.Node{ID: res.leader.node, Host: strings.Repeat("h", 200), Port: 9092, Zone: []string{"", "z"}[res.leader.node%2]})
 	}
 	for range r.IntN(3) {
 		b := bytes.Repeat([]byte("r"), 1+r.IntN(300))

@@ -19,7 +19,7 @@ type fetchResult struct {
 	from, to  int // its slices
 	size      int // bytes of them
 	divergent divergence
-	leader    cluster.Leader // for codes 6 and 74 (KIP-951); Node -1: no hint
+	leader    toldLeader // for codes 6 and 74 (KIP-951); Node -1: no hint
 }
 
 // divergence tells a client that its log and ours parted (KIP-595); epoch -1: they did not.
@@ -126,7 +126,7 @@ func (r *fetchResult) appendTags(dst []byte, flex bool) []byte {
 	if !flex {
 		return dst
 	}
-	diverges, hints := r.divergent.epoch >= 0, r.leader.Node >= 0
+	diverges, hints := r.divergent.epoch >= 0, r.leader.node >= 0
 	dst = append(dst, bit(diverges)+bit(hints))
 	if diverges {
 		dst = append(dst, 0, 4+8+1)
@@ -136,8 +136,8 @@ func (r *fetchResult) appendTags(dst []byte, flex bool) []byte {
 	}
 	if hints {
 		dst = append(dst, 1, 4+4+1)
-		dst = binary.BigEndian.AppendUint32(dst, uint32(r.leader.Node))
-		dst = binary.BigEndian.AppendUint32(dst, uint32(r.leader.Epoch))
+		dst = binary.BigEndian.AppendUint32(dst, uint32(r.leader.node))
+		dst = binary.BigEndian.AppendUint32(dst, uint32(r.leader.epoch))
 		dst = append(dst, 0)
 	}
 	return dst

@@ -18,10 +18,10 @@ type produceResult struct {
 	base       int64
 	appendTime int64
 	logStart   int64
-	message    string         // to the code, may be empty
-	records    []int32        // that were refused, by their place in the batch (KIP-467)
-	leader     cluster.Leader // for code 6 (KIP-951); Node -1: no hint
-	node       *cluster.Node  // its address
+	message    string        // to the code, may be empty
+	records    []int32       // that were refused, by their place in the batch (KIP-467)
+	leader     toldLeader    // for code 6 (KIP-951); Node -1: no hint
+	node       *cluster.Node // its address
 }
 
 // producedTopic is a topic of an answer, and how many of the results are its own.
@@ -76,10 +76,10 @@ func (r *produceResult) append(dst []byte, version int16) []byte {
 	}
 	switch {
 	case !flex:
-	case version >= 10 && r.leader.Node >= 0 && r.code == codeNotLeaderOrFollower:
+	case version >= 10 && r.leader.node >= 0 && r.code == codeNotLeaderOrFollower:
 		dst = append(dst, 1, 0, 4+4+1) // one tagged field: number 0, its length
-		dst = be.AppendUint32(dst, uint32(r.leader.Node))
-		dst = be.AppendUint32(dst, uint32(r.leader.Epoch))
+		dst = be.AppendUint32(dst, uint32(r.leader.node))
+		dst = be.AppendUint32(dst, uint32(r.leader.epoch))
 		dst = append(dst, 0)
 	default:
 		dst = append(dst, 0)

@@ -327,7 +327,7 @@ func TestCommitFasterThanAdmission(t *testing.T) {
 		for i := range int32(2) {
 			op.results = append(op.results, produceResult{index: i, base: -1, appendTime: -1})
 			op.expect()
-			r := produceResult{index: i, base: 10, appendTime: -1, logStart: 3, pending: true, leader: cluster.Leader{Node: -1}}
+			r := produceResult{index: i, base: 10, appendTime: -1, logStart: 3, pending: true, leader: noLeader}
 			if i == 0 {
 				op.Appended(0, err)
 				op.settle(0, r)
