@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// TestClusterSim runs whole clusters under random faults: N seeds from 1, or SEED alone. A quarter of the seeds has no faults.
+// TestClusterSim runs whole clusters under random faults, a seed each. A quarter of the seeds has no faults.
 // A seed gives the same faults at the same moments, and nearly always the same run: `make sim SEED=n`.
 func TestClusterSim(t *testing.T) {
-	first, n := uint64(1), uint64(50)
+	first, n := uint64(1), uint64(seedsAtOnce)
 	if v := os.Getenv("VARVE_SIM_N"); v != "" {
 		n = number(t, v)
 	}

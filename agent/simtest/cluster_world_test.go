@@ -38,8 +38,9 @@ type clusterSim struct {
 	rng     *rand.Rand // of the goroutine that drives the run
 	net     *network
 	objects objstore.Store
-	facts   *watcher // sees every write to the table
-	agents  map[string]*process
+	facts   *watcher            // sees every write to the table
+	agents  map[string]*process // the last run of each
+	runs    []*process          // every run there was
 	names   []string
 	change  func(*agent.Config)
 	seen    *history
@@ -103,6 +104,7 @@ func (s *clusterSim) start(name string) *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	s.agents[name] = p
+	s.runs = append(s.runs, p)
 	go func() {
 		p.err = a.Run(ctx)
 		close(p.done)
@@ -216,9 +218,11 @@ func (s *clusterSim) end() {
 	s.net.mendAll()
 	for _, name := range slices.Sorted(maps.Keys(s.agents)) {
 		s.kill(name, false)
-		<-s.agents[name].done
-		s.agents[name].objects.Wait()
-		s.agents[name].facts.Wait()
+	}
+	for _, p := range s.runs {
+		<-p.done
+		p.objects.Wait()
+		p.facts.Wait()
 	}
 	if s.t.Failed() {
 		s.t.Log("the play:\n" + s.seen.play())

@@ -1,0 +1,5 @@
+//go:build !race
+
+package simtest
+
+const seedsAtOnce = 50 // of TestClusterSim

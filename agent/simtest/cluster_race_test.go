@@ -1,0 +1,5 @@
+//go:build race
+
+package simtest
+
+const seedsAtOnce = 15 // of TestClusterSim; the race detector makes each one many times slower
