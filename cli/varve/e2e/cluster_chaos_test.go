@@ -1,0 +1,210 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/varvelog/varve/localstack/servers"
+)
+
+// spoiled is an agent all of whose links go through proxies: to the store, to the table, from its peers, from its clients.
+type spoiled struct {
+	*agent
+	links map[string]*proxy
+}
+
+// newSpoiled starts an agent that listens on 127.0.0.1 and is known as 127.0.0.2, where its proxies are.
+func newSpoiled(t *testing.T, name string, objects, facts servers.Endpoint) *spoiled {
+	t.Helper()
+	s := &spoiled{links: map[string]*proxy{
+		"store": newProxy(t, "127.0.0.1:0", host(t, objects.HTTP)),
+		"table": newProxy(t, "127.0.0.1:0", host(t, facts.HTTP)),
+	}}
+	kafka, peer := freePort(t), freePort(t)
+	s.links["client"] = newProxy(t, "127.0.0.2:"+kafka, "127.0.0.1:"+kafka)
+	s.links["peer"] = newProxy(t, "127.0.0.2:"+peer, "127.0.0.1:"+peer)
+	s.agent = newAgent(t, objects.Env(), "agent", "--name", name, "--slots", "32",
+		"--store", strings.ReplaceAll(objects.StoreURL, url.QueryEscape(objects.HTTP), url.QueryEscape("http://"+s.links["store"].ln.Addr().String())),
+		"--meta", strings.ReplaceAll(facts.MetaURL, url.QueryEscape(facts.HTTP), url.QueryEscape("http://"+s.links["table"].ln.Addr().String())),
+		"--advertise", "127.0.0.2:"+kafka, "--peer", "127.0.0.1:"+peer)
+	if !strings.Contains(strings.Join(s.args, " "), url.QueryEscape(s.links["store"].ln.Addr().String())) {
+		t.Fatalf("the store is not reached through its proxy: %q", s.args)
+	}
+	s.addr = "127.0.0.1:" + kafka
+	s.start(t)
+	return s
+}
+
+func host(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// mishap is something that happens to an agent, and is over when it returns.
+type mishap struct {
+	name string
+	do   func(t *testing.T, rnd *rand.Rand, s *spoiled)
+}
+
+func pauseBetween(rnd *rand.Rand, from, to time.Duration) { time.Sleep(from + rand.N(to-from)) }
+
+func mishaps() []mishap {
+	all := []mishap{
+		{"SIGKILL", func(t *testing.T, rnd *rand.Rand, s *spoiled) {
+			s.kill(t)
+			pauseBetween(rnd, 0, 4*time.Second)
+			s.start(t)
+		}},
+		{"SIGTERM", func(t *testing.T, rnd *rand.Rand, s *spoiled) {
+			s.stop(t)
+			pauseBetween(rnd, 0, 2*time.Second)
+			s.start(t)
+		}},
+		{"SIGSTOP for 20 s", func(t *testing.T, rnd *rand.Rand, s *spoiled) {
+			_ = s.cmd.Process.Signal(syscall.SIGSTOP)
+			time.Sleep(20 * time.Second)
+			_ = s.cmd.Process.Signal(syscall.SIGCONT)
+		}},
+	}
+	for _, link := range []string{"store", "table", "peer", "client"} {
+		for name, m := range map[string]mode{
+			"cut": {up: true, down: true}, "cut one way": {up: true}, "cut the other way": {down: true}, "reset": {reset: true}, "delayed": {delay: 200 * time.Millisecond},
+		} {
+			all = append(all, mishap{"link to " + link + " " + name, func(t *testing.T, rnd *rand.Rand, s *spoiled) {
+				s.links[link].set(m)
+				pauseBetween(rnd, time.Second, 14*time.Second)
+				s.links[link].set(mode{})
+			}})
+		}
+	}
+	return all
+}
+
+// TestClusterChaos: three agents behind proxies, to which things happen, while an idempotent producer and a reader go on. In the
+// end everything that was acked is there, once and in order, and the reader saw the log as it is.
+func TestClusterChaos(t *testing.T) {
+	seed := setting(t, "VARVE_SEED", uint64(time.Now().UnixNano()))
+	rounds := int(setting(t, "VARVE_CHAOS_ROUNDS", 2))
+	seconds := int(setting(t, "VARVE_CHAOS_SECONDS", 20))
+	t.Logf("again: VARVE_SEED=%d VARVE_CHAOS_ROUNDS=%d VARVE_CHAOS_SECONDS=%d", seed, rounds, seconds)
+	for round := range rounds {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			chaos(t, rand.New(rand.NewPCG(seed, uint64(round))), time.Duration(seconds)*time.Second)
+		})
+	}
+}
+
+func chaos(t *testing.T, rnd *rand.Rand, length time.Duration) {
+	objects, facts := servers.MinIO(t), servers.DynamoDB(t)
+	var agents []*spoiled
+	var seeds []string
+	for i := range 3 {
+		s := newSpoiled(t, fmt.Sprintf("a%d", i+1), objects, facts)
+		agents, seeds = append(agents, s), append(seeds, s.links["client"].ln.Addr().String())
+	}
+	const partitions = 12
+	createTopic(t, seeds[0], "chaos", partitions)
+	l := startLoad(t, seeds[0], "chaos", partitions, kgo.SeedBrokers(seeds...), kgo.ProduceRequestTimeout(5*time.Second), kgo.RequestTimeoutOverhead(3*time.Second))
+	r := startReader(t, seeds, "chaos", partitions)
+	for deadline := time.Now().Add(length); time.Now().Before(deadline); {
+		pauseBetween(rnd, 0, 3*time.Second)
+		all := mishaps()
+		m, s := all[rnd.IntN(len(all))], agents[rnd.IntN(len(agents))]
+		before := l.count()
+		m.do(t, rnd, s)
+		t.Logf("%s: %s; %d records acked meanwhile", s.name(), m.name, l.count()-before)
+	}
+	t.Logf("healed; every partition acked again after %v", l.outage(t, time.Minute).Round(time.Millisecond))
+	l.finish(t)
+	l.check(t, seeds[0], "chaos")
+	r.finish(t, l)
+	t.Logf("%d records acked", l.count())
+}
+
+// reader follows a topic from its beginning, without a group.
+type reader struct {
+	cl   *kgo.Client
+	next []atomic.Int64 // by partition, the number that must come
+	bad  chan error
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+func startReader(t *testing.T, seeds []string, topic string, partitions int) *reader {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	r := &reader{next: make([]atomic.Int64, partitions), bad: make(chan error, 1), stop: stop, done: make(chan struct{})}
+	r.cl = dial(t, seeds[0], kgo.SeedBrokers(seeds...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.MetadataMinAge(50*time.Millisecond), kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }))
+	go r.run(ctx)
+	return r
+}
+
+func (r *reader) run(ctx context.Context) {
+	defer close(r.done)
+	for ctx.Err() == nil {
+		r.cl.PollFetches(ctx).EachRecord(func(rec *kgo.Record) {
+			next := &r.next[rec.Partition]
+			want := fmt.Sprintf("%d %d %0100d", rec.Partition, next.Load(), next.Load())
+			if string(rec.Value) != want {
+				select {
+				case r.bad <- fmt.Errorf("partition %d: read %.20q at offset %d, want %.20q", rec.Partition, rec.Value, rec.Offset, want):
+				default:
+				}
+			}
+			next.Add(1)
+		})
+	}
+}
+
+// finish waits until everything that was acked was read.
+func (r *reader) finish(t *testing.T, l *load) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for p := range r.next {
+		for r.next[p].Load() < int64(len(l.acked[p])) {
+			if time.Now().After(deadline) {
+				t.Errorf("partition %d: the reader stands at record %d of %d", p, r.next[p].Load(), len(l.acked[p]))
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	r.stop()
+	<-r.done
+	select {
+	case err := <-r.bad:
+		t.Error(err)
+	default:
+	}
+}
