@@ -67,6 +67,7 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg}
 	ac, err := awsconfig.LoadDefaultConfig(ctx, func(o *awsconfig.LoadOptions) error {
 		o.Region, o.HTTPClient = cfg.Region, awshttp.NewBuildableClient() // the type that takes AWS_CA_BUNDLE
+		o.Logger = logging.Nop{}                                          // the search for a role would warn on stderr
 		if cfg.Credentials != nil {
 			o.Credentials = cfg.Credentials
 		}

@@ -18,7 +18,8 @@ import (
 
 // newClient builds the SDK's client from the usual AWS sources and cfg.
 func newClient(ctx context.Context, cfg Config) (*s3.Client, *http.Client, error) {
-	var load []func(*config.LoadOptions) error
+	// The search for a role warns about what this driver's errors say too, on stderr.
+	load := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})}
 	if cfg.Region != "" {
 		load = append(load, config.WithRegion(cfg.Region))
 	}

@@ -78,6 +78,11 @@ func noCredentials() []string {
 		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=", "AWS_CONTAINER_CREDENTIALS_FULL_URI="}
 }
 
+// noRole is an environment without credentials on a machine whose metadata service refuses: endpoint plays it.
+func noRole(endpoint string) []string {
+	return append(noCredentials(), "AWS_EC2_METADATA_DISABLED=false", "AWS_EC2_METADATA_SERVICE_ENDPOINT="+endpoint)
+}
+
 // TestBadBuckets: what MinIO says comes out as one line with the way out.
 func TestBadBuckets(t *testing.T) {
 	minio := servers.MinIO(t)
@@ -92,6 +97,7 @@ func TestBadBuckets(t *testing.T) {
 		{"wrong secret", wrong(servers.AccessKey, "wrongwrong"), agentArgs(minio.StoreURL, ""), 1, []string{"--store", minio.Name, minio.HTTP, "AWS_SECRET_ACCESS_KEY"}},
 		{"unknown key", wrong("nobody", "wrongwrong"), agentArgs(minio.StoreURL, ""), 1, []string{"--store", minio.Name, minio.HTTP, "AWS_ACCESS_KEY_ID"}},
 		{"no credentials", noCredentials(), agentArgs(minio.StoreURL, ""), 1, []string{"--store", minio.Name, "no credentials", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"}},
+		{"no role", noRole(minio.HTTP), agentArgs(minio.StoreURL, ""), 1, []string{"--store", minio.Name, "no credentials", "AWS_ACCESS_KEY_ID", "a role"}},
 		{"nobody answers", minio.Env(), agentArgs(nobody, ""), 1, []string{"--store", "no answer", "connection refused", "endpoint"}},
 	})
 }
@@ -112,6 +118,7 @@ func TestBadTables(t *testing.T) {
 		{"wrong credentials", []string{"AWS_ACCESS_KEY_ID=not-letters", "AWS_SECRET_ACCESS_KEY=x"}, agentArgs("", dynamo.MetaURL), 1,
 			[]string{"--meta", dynamo.Name, dynamo.HTTP, "AWS_ACCESS_KEY_ID"}},
 		{"no credentials", noCredentials(), agentArgs("", dynamo.MetaURL), 1, []string{"--meta", dynamo.Name, "no AWS credentials", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"}},
+		{"no role", noRole(dynamo.HTTP), agentArgs("", dynamo.MetaURL), 1, []string{"--meta", dynamo.Name, "no AWS credentials", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"}},
 		{"nobody answers", dynamo.Env(), agentArgs("", nobody), 1, []string{"--meta", "facts", "no answer", "connection refused", "endpoint"}},
 	})
 }
