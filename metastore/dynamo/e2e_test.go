@@ -20,17 +20,25 @@ import (
 	"github.com/varvelog/varve/metastore/storetest"
 )
 
-// endpoint is VARVE_TEST_DYNAMO, a URL, or else a DynamoDB Local of our own.
-func endpoint(t *testing.T) string {
+// endpoints are the stores of the suite: VARVE_TEST_DYNAMO, a URL, or else a DynamoDB Local and a LocalStack of our own.
+func endpoints() map[string]func(testing.TB) string {
 	if e := os.Getenv("VARVE_TEST_DYNAMO"); e != "" {
-		return e
+		return map[string]func(testing.TB) string{"given": func(testing.TB) string { return e }}
 	}
-	return servers.DynamoDB(t).HTTP
+	return map[string]func(testing.TB) string{
+		"DynamoDB Local": func(t testing.TB) string { return servers.DynamoDB(t).HTTP },
+		"LocalStack":     func(t testing.TB) string { return servers.LocalStack(t).HTTP },
+	}
 }
 
-// real is a store on a new table of the endpoint, which is not created yet.
-func real(t *testing.T) *Store { return realAt(t, endpoint(t)) }
+// onEach runs a test on each of them.
+func onEach(t *testing.T, test func(t *testing.T, endpoint string)) {
+	for name, start := range endpoints() {
+		t.Run(name, func(t *testing.T) { test(t, start(t)) })
+	}
+}
 
+// realAt is a store on a new table of the endpoint, which is not created yet.
 func realAt(t *testing.T, endpoint string) *Store {
 	s, err := New(t.Context(), Config{
 		Table: "varve-" + rand.Text(), Region: servers.Region, Endpoint: endpoint, Timeout: 30 * time.Second,
@@ -43,8 +51,8 @@ func realAt(t *testing.T, endpoint string) *Store {
 	return s
 }
 
-func table(t *testing.T) *Store {
-	s := real(t)
+func table(t *testing.T, endpoint string) *Store {
+	s := realAt(t, endpoint)
 	if err := s.CreateTable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -52,30 +60,22 @@ func table(t *testing.T) *Store {
 }
 
 func TestConformance(t *testing.T) {
-	s := table(t)
-	storetest.Run(t, func(*testing.T) metastore.Store { return s })
-}
-
-// TestConformanceFull runs the suite on LocalStack.
-func TestConformanceFull(t *testing.T) {
-	if !servers.Full() {
-		t.Logf("left out without %s=1", servers.FullEnv)
-		return
-	}
-	s := realAt(t, servers.LocalStack(t).HTTP)
-	if err := s.CreateTable(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	storetest.Run(t, func(*testing.T) metastore.Store { return s })
-	storetest.Agree(t, storetest.Seed(t), 500, mem.New(), s)
+	onEach(t, func(t *testing.T, endpoint string) {
+		s := table(t, endpoint)
+		storetest.Run(t, func(*testing.T) metastore.Store { return s })
+	})
 }
 
 func TestAgreesWithMem(t *testing.T) {
-	storetest.Agree(t, storetest.Seed(t), 1500, mem.New(), table(t))
+	onEach(t, func(t *testing.T, endpoint string) {
+		storetest.Agree(t, storetest.Seed(t), 800, mem.New(), table(t, endpoint))
+	})
 }
 
-func TestCheckOfARealTable(t *testing.T) {
-	s := real(t)
+func TestCheckOfARealTable(t *testing.T) { onEach(t, checkOfARealTable) }
+
+func checkOfARealTable(t *testing.T, endpoint string) {
+	s := realAt(t, endpoint)
 	err := s.Check(t.Context())
 	if !errors.Is(err, metastore.ErrRefused) || !strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("missing table: %v", err)
@@ -92,7 +92,7 @@ func TestCheckOfARealTable(t *testing.T) {
 	if err := s.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
-	other := real(t)
+	other := realAt(t, endpoint)
 	_, err = other.client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 		TableName: &other.cfg.Table, BillingMode: types.BillingModePayPerRequest,
 		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}},

@@ -30,27 +30,34 @@ func Endpoints() map[string]func(testing.TB) string {
 	}
 }
 
-// RunReal checks a driver on every store of Endpoints: the contract, with the settings that a URL gives and with each
-// other, and on MinIO the lines that a wrong set-up prints.
+// RunReal checks a driver on every store of Endpoints: the contract, with the settings that a URL gives and with
+// checksums; on MinIO also signed payloads, and the lines that a wrong set-up prints.
 func RunReal(t *testing.T, open Open) {
 	settings := map[string]func(*Config){
-		"plain":           func(*Config) {},
-		"checksum":        func(c *Config) { c.Checksum = true },
+		"plain":    func(*Config) {},
+		"checksum": func(c *Config) { c.Checksum = true },
+	}
+	signed := map[string]func(*Config){
 		"signed payload":  func(c *Config) { c.SignPayload = true },
 		"signed, checked": func(c *Config) { c.SignPayload, c.Checksum = true, true },
 	}
 	for name, start := range Endpoints() {
 		t.Run(name, func(t *testing.T) {
 			endpoint := start(t)
-			for name, change := range settings {
-				t.Run(name, func(t *testing.T) {
-					s, _ := Bucket(t, open, endpoint, change)
-					storetest.Run(t, func(*testing.T) objstore.Store { return s })
-				})
-			}
+			contract(t, open, endpoint, settings)
 			if name == "MinIO" { // the others check less: no credentials at all, or other words
+				contract(t, open, endpoint, signed)
 				t.Run("refusals", func(t *testing.T) { refusals(t, open, endpoint) })
 			}
+		})
+	}
+}
+
+func contract(t *testing.T, open Open, endpoint string, settings map[string]func(*Config)) {
+	for name, change := range settings {
+		t.Run(name, func(t *testing.T) {
+			s, _ := Bucket(t, open, endpoint, change)
+			storetest.Run(t, func(*testing.T) objstore.Store { return s })
 		})
 	}
 }
