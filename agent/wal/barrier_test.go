@@ -440,3 +440,24 @@ func TestBarrierWaitsForAllBundles(t *testing.T) {
 		r.end(context.Canceled)
 	})
 }
+
+// late is a Done that takes its time.
+type late struct{ told bool }
+
+func (l *late) Appended(int, error) {
+	time.Sleep(time.Second)
+	l.told = true
+}
+
+// When a barrier is through, everybody who appended before it has been told.
+func TestBarrierComesAfterTheAcks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		var done late
+		r.log.Append(Entry{Topic: testTopic, TopicName: "t", Epoch: 1, Batch: batch(t, 0, 10), Done: &done})
+		if err := r.log.Barrier(t.Context()); err != nil || !done.told {
+			t.Fatalf("told: %v, %v", done.told, err)
+		}
+		r.end(context.Canceled)
+	})
+}

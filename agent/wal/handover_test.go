@@ -64,6 +64,13 @@ func TestReplayOfASlotOpenBeyondTheEnd(t *testing.T) {
 	p.replay("2", 3, p.from(a, 1), entryOf(b, 2, 2))
 	p.replay("2", 3, p.from(a, 1), entryOf(b, 1, 2))
 	p.replay("3", 3, p.from(a, 1), entryOf(b, 4, 2))
+	l := ledger{} // read further for another slot
+	_, err := p.r.Replay(t.Context(), []Takeover{
+		{Slot: 3, From: []records.From{p.from(a, 1), entryOf(b, 2, 2)}}, {Slot: 9, From: []records.From{entryOf(b, 4, 1)}},
+	}, l)
+	if err != nil || l[3] != "2" {
+		t.Fatalf("%v, %v", l, err)
+	}
 }
 
 // A session that led the slot twice has runs of both times: only those of the entry's epoch count (mutants: runs of another epoch
