@@ -61,19 +61,27 @@ type store struct {
 	open func(t *testing.T) *agent // not started yet; stores are new and empty
 }
 
-// stores are what a test of the whole runs on; on all servers only if VARVE_FULL=1 (make e2e FULL=1).
-func stores() []store {
-	all := []store{
+// allClientsOn is the pair of stores that every client meets, and that most tests run on.
+const allClientsOn = "MinIO + DynamoDB Local"
+
+// pairs are all stores that Varve is tested on.
+func pairs() []store {
+	return []store{
 		{"embedded", func(t *testing.T) *agent {
 			return newAgent(t, nil, "dev", "--data", t.TempDir())
 		}},
-		{"minio+dynamodb", onServers(servers.MinIO, servers.DynamoDB)},
+		{allClientsOn, onServers(servers.MinIO, servers.DynamoDB)},
+		{"MinIO + LocalStack", onServers(servers.MinIO, servers.LocalStack)},
+		{"versitygw + DynamoDB Local", onServers(servers.VersityGW, servers.DynamoDB)},
 	}
+}
+
+// stores are what a test of the whole runs on: the first two pairs, all if VARVE_FULL=1 (make e2e FULL=1).
+func stores() []store {
 	if servers.Full() {
-		all = append(all, store{"versitygw+dynamodb", onServers(servers.VersityGW, servers.DynamoDB)},
-			store{"minio+localstack", onServers(servers.MinIO, servers.LocalStack)})
+		return pairs()
 	}
-	return all
+	return pairs()[:2]
 }
 
 func onServers(store, meta func(testing.TB) servers.Endpoint) func(*testing.T) *agent {

@@ -42,7 +42,8 @@ func (k kcatClient) produce(t *testing.T, addr, topic, codec string, records []r
 			for n < len(part) && oneRun(part[0], part[n]) {
 				n++
 			}
-			k.produceRun(t, addr, topic, codec, part[:n])
+			args, in := kcatRun(addr, topic, codec, part[:n])
+			k.run(t, bytes.Join(in, nil), args...)
 			part = part[n:]
 		}
 	}
@@ -55,9 +56,9 @@ func oneRun(a, b record) bool {
 	return (a.key == nil) == (b.key == nil) && (a.value == nil) == (b.value == nil) && slices.EqualFunc(a.headers, b.headers, sameHeader)
 }
 
-func (k kcatClient) produceRun(t *testing.T, addr, topic, codec string, run []record) {
-	t.Helper()
-	args := []string{"-P", "-b", addr, "-t", topic, "-p", strconv.Itoa(int(run[0].partition)), "-z", codec,
+// kcatRun returns the arguments of one process and, for each record, what it reads.
+func kcatRun(addr, topic, codec string, run []record) (args []string, in [][]byte) {
+	args = []string{"-P", "-b", addr, "-t", topic, "-p", strconv.Itoa(int(run[0].partition)), "-z", codec,
 		"-X", "acks=all", "-X", "linger.ms=1", "-D", recordEnd}
 	if run[0].value == nil {
 		args = append(args, "-Z")
@@ -72,16 +73,14 @@ func (k kcatClient) produceRun(t *testing.T, addr, topic, codec string, run []re
 		}
 		args = append(args, "-H", text)
 	}
-	var in bytes.Buffer
 	for _, r := range run {
+		var line []byte
 		if r.key != nil {
-			in.Write(r.key)
-			in.WriteString(keyEnd)
+			line = append(append(line, r.key...), keyEnd...)
 		}
-		in.Write(r.value)
-		in.WriteString(recordEnd)
+		in = append(in, append(append(line, r.value...), recordEnd...))
 	}
-	k.run(t, in.Bytes(), args...)
+	return args, in
 }
 
 func (k kcatClient) run(t *testing.T, stdin []byte, args ...string) []byte {

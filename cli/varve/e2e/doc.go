@@ -7,10 +7,13 @@
 //
 // Clients: kgo (franz-go, in the test itself), kcat (librdkafka, from the system) and the Java client (a Maven project
 // in java/, built on first use). Each writes and each reads what the others wrote; the records are compared byte for
-// byte. More clients stand in one matrix (TestMoreClients): sarama and kafka-go (a module of its own in goclients/),
-// confluent-kafka (python/), kafkajs (kafkajs/), and a Java client of 2021; clients.sh installs them into target/, and
-// COMPATIBILITY.md lists the limits that were seen. The content tests run against kfake too, franz-go's in-process broker: it proves the tests, not Varve.
+// byte. The content tests run against kfake too, franz-go's in-process broker: it proves the tests, not Varve.
 //
-// Settings: VARVE_FULL=1 runs the matrix on every pair of stores, VARVE_BIN names a binary to test instead of building one, VARVE_KILL_ROUNDS the rounds of the kill loop,
-// VARVE_SEED its random seed.
+// All clients stand in one matrix (TestMatrix): those three and sarama and kafka-go (a module of its own in goclients/),
+// confluent-kafka (python/), kafkajs (kafkajs/), and a Java client of 2021; clients.sh installs them into target/. The
+// matrix makes the README's table of compatibility (make compat), and fails when that says something else.
+//
+// Settings: VARVE_FULL=1 runs every client, and every test on every pair of stores; VARVE_BIN names a binary to test
+// instead of building one, VARVE_KILL_ROUNDS the rounds of the kill loop, VARVE_SEED its random seed; VARVE_COMPAT=write
+// writes the table.
 package e2e

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -70,7 +71,54 @@ func (kafkaGoLibrary) config(addr, topic, name string) (string, error) {
 	return "", fmt.Errorf("no config %s", name)
 }
 
-func (kafkaGoLibrary) produce(addr, topic, codec string, records []record) ([]int64, error) {
+func (kafkaGoLibrary) remove(addr, topic string) error {
+	ctx, cancel := bounded()
+	defer cancel()
+	client, end := kafkaGoClient(addr)
+	defer end()
+	res, err := client.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: []string{topic}})
+	if err != nil {
+		return err
+	}
+	return res.Errors[topic]
+}
+
+func (kafkaGoLibrary) list(addr string) ([]string, error) {
+	ctx, cancel := bounded()
+	defer cancel()
+	client, end := kafkaGoClient(addr)
+	defer end()
+	res, err := client.Metadata(ctx, &kafka.MetadataRequest{})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, t := range res.Topics {
+		names = append(names, t.Name)
+	}
+	return names, nil
+}
+
+func (kafkaGoLibrary) alter(addr, topic, name, value string) error {
+	ctx, cancel := bounded()
+	defer cancel()
+	client, end := kafkaGoClient(addr)
+	defer end()
+	res, err := client.IncrementalAlterConfigs(ctx, &kafka.IncrementalAlterConfigsRequest{Resources: []kafka.IncrementalAlterConfigsRequestResource{{
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: topic,
+		Configs: []kafka.IncrementalAlterConfigsRequestConfig{{Name: name, Value: value, ConfigOperation: kafka.ConfigOperationSet}}}}})
+	if err != nil {
+		return err
+	}
+	for _, r := range res.Resources {
+		if r.Error != nil {
+			return r.Error
+		}
+	}
+	return nil
+}
+
+func (kafkaGoLibrary) produce(addr, topic, codec string, rounds [][]record) ([]int64, error) {
 	w := &kafka.Writer{Addr: kafka.TCP(addr), Topic: topic, RequiredAcks: kafka.RequireAll, MaxAttempts: 50,
 		BatchTimeout: 5 * time.Millisecond, Transport: &kafka.Transport{},
 		Balancer: kafka.BalancerFunc(func(m kafka.Message, _ ...int) int { return m.WriterData.(int) })}
@@ -80,6 +128,18 @@ func (kafkaGoLibrary) produce(addr, topic, codec string, records []record) ([]in
 			return nil, err
 		}
 	}
+	for _, records := range rounds {
+		if err := kafkaGoSend(w, records); err != nil {
+			_ = w.Close()
+			return nil, err
+		}
+	}
+	return nil, w.Close()
+}
+
+// kafkaGoSend repeats a call that fails before anything is sent: the Writer asks for metadata without a second try, so
+// that it answers at once while no agent listens. Failures of single records (WriteErrors) it has repeated itself.
+func kafkaGoSend(w *kafka.Writer, records []record) error {
 	messages := make([]kafka.Message, len(records))
 	for i, r := range records {
 		messages[i] = kafka.Message{Key: r.key, Value: r.value, Time: r.time, WriterData: int(r.partition)}
@@ -89,14 +149,17 @@ func (kafkaGoLibrary) produce(addr, topic, codec string, records []record) ([]in
 	}
 	ctx, cancel := bounded()
 	defer cancel()
-	if err := w.WriteMessages(ctx, messages...); err != nil {
-		_ = w.Close()
-		return nil, err
+	for {
+		err := w.WriteMessages(ctx, messages...)
+		var sent kafka.WriteErrors
+		if err == nil || errors.As(err, &sent) || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
-	return nil, w.Close()
 }
 
-func (l kafkaGoLibrary) consume(addr, topic string, from *time.Time, each func(record)) error {
+func (l kafkaGoLibrary) consume(addr, topic string, from start, each func(record)) error {
 	n, err := l.describe(addr, topic)
 	if err != nil {
 		return err
@@ -109,7 +172,7 @@ func (l kafkaGoLibrary) consume(addr, topic string, from *time.Time, each func(r
 	return nil
 }
 
-func kafkaGoPartition(addr, topic string, p int, from *time.Time, each func(record)) error {
+func kafkaGoPartition(addr, topic string, p int, from start, each func(record)) error {
 	ctx, cancel := bounded()
 	defer cancel()
 	conn, err := kafka.DialLeader(ctx, "tcp", addr, topic, p)
@@ -123,8 +186,13 @@ func kafkaGoPartition(addr, topic string, p int, from *time.Time, each func(reco
 	}
 	r := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{addr}, Topic: topic, Partition: p, MaxWait: 100 * time.Millisecond})
 	defer r.Close()
-	if from != nil {
-		if err := r.SetOffsetAt(ctx, *from); err != nil {
+	switch from.at {
+	case "offset":
+		if err := r.SetOffset(from.n); err != nil {
+			return err
+		}
+	case "time":
+		if err := r.SetOffsetAt(ctx, time.UnixMilli(from.n)); err != nil {
 			return err
 		}
 		if r.Offset() < 0 { // no record at or after the time: the reader stands at the end

@@ -1,12 +1,5 @@
 // Command goclients holds Go clients of the end-to-end tests, in a module of its own so that they stay out of the
-// main one. It is called with the name of a client, sarama or kafka-go, and obeys the lines that java/ describes:
-//
-//	create BOOTSTRAP TOPIC PARTITIONS
-//	describe BOOTSTRAP TOPIC             answers the number of partitions
-//	config BOOTSTRAP TOPIC NAME          answers the value
-//	produce BOOTSTRAP TOPIC CODEC N      then N records; answers their offsets, or nothing
-//	consume BOOTSTRAP TOPIC
-//	consume-from BOOTSTRAP TOPIC MILLIS
+// main one. It is called with the name of a client and obeys the lines that java/ describes.
 package main
 
 import (
@@ -15,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,19 +29,31 @@ type header struct {
 	value []byte
 }
 
-// library is a client. from is nil for the beginning; consume ends at the ends as they are when it starts.
-type library interface {
-	create(addr, topic string, partitions int) error
-	describe(addr, topic string) (partitions int, err error)
-	config(addr, topic, name string) (string, error)
-	produce(addr, topic, codec string, records []record) ([]int64, error)
-	consume(addr, topic string, from *time.Time, each func(record)) error
+// start is where consume begins, in every partition.
+type start struct {
+	at string // "beginning", "offset" or "time"
+	n  int64  // the offset, or milliseconds
 }
 
+// library is a client. consume ends at the ends as they are when it starts; produce sends rounds, one after the other.
+type library interface {
+	create(addr, topic string, partitions int) error
+	remove(addr, topic string) error
+	list(addr string) ([]string, error)
+	describe(addr, topic string) (partitions int, err error)
+	config(addr, topic, name string) (string, error)
+	alter(addr, topic, name, value string) error
+	produce(addr, topic, codec string, rounds [][]record) ([]int64, error)
+	consume(addr, topic string, from start, each func(record)) error
+}
+
+// round is how many records are sent at once; the next ones follow when these are acknowledged.
+const round = 500
+
 func main() {
-	libraries := map[string]library{"sarama": saramaLibrary{}, "kafka-go": kafkaGoLibrary{}}
+	libraries := map[string]library{"franz-go": franzLibrary{}, "sarama": saramaLibrary{}, "kafka-go": kafkaGoLibrary{}}
 	if len(os.Args) != 2 || libraries[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: goclients sarama|kafka-go")
+		fmt.Fprintln(os.Stderr, "usage: goclients franz-go|sarama|kafka-go")
 		os.Exit(2)
 	}
 	s := server{libraries[os.Args[1]], bufio.NewReaderSize(os.Stdin, 1<<20), bufio.NewWriter(os.Stdout)}
@@ -73,17 +80,25 @@ type server struct {
 }
 
 func (s server) obey(c []string) error {
-	if len(c) < 3 {
-		return errors.New("a command has at least two arguments")
-	}
-	c = append(c, "", "")
+	c = append(c, "", "", "", "")
 	switch c[0] {
+	case "version":
+		fmt.Fprintln(s.out, version(os.Args[1]))
+		return nil
 	case "create":
 		n, err := strconv.Atoi(c[3])
 		if err != nil {
 			return err
 		}
 		return s.create(c[1], c[2], n)
+	case "delete":
+		return s.remove(c[1], c[2])
+	case "list":
+		names, err := s.list(c[1])
+		for _, name := range names {
+			fmt.Fprintln(s.out, name)
+		}
+		return err
 	case "describe":
 		n, err := s.describe(c[1], c[2])
 		fmt.Fprintln(s.out, n)
@@ -92,19 +107,38 @@ func (s server) obey(c []string) error {
 		value, err := s.config(c[1], c[2], c[3])
 		fmt.Fprintln(s.out, value)
 		return err
+	case "alter":
+		return s.alter(c[1], c[2], c[3], c[4])
 	case "produce":
 		return s.write(c[1], c[2], c[3], c[4])
 	case "consume":
-		return s.consume(c[1], c[2], nil, s.print)
+		return s.consume(c[1], c[2], start{at: "beginning"}, s.print)
 	case "consume-from":
-		millis, err := strconv.ParseInt(c[3], 10, 64)
-		if err != nil {
-			return err
-		}
-		from := time.UnixMilli(millis)
-		return s.consume(c[1], c[2], &from, s.print)
+		return s.consumeFrom(c[1], c[2], "time", c[3])
+	case "consume-at":
+		return s.consumeFrom(c[1], c[2], "offset", c[3])
 	}
 	return fmt.Errorf("unknown command %q", c[0])
+}
+
+func (s server) consumeFrom(addr, topic, at, number string) error {
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return err
+	}
+	return s.consume(addr, topic, start{at, n}, s.print)
+}
+
+// version is that of the module a library comes from.
+func version(library string) string {
+	modules := map[string]string{"franz-go": "github.com/twmb/franz-go", "sarama": "github.com/IBM/sarama", "kafka-go": "github.com/segmentio/kafka-go"}
+	info, _ := debug.ReadBuildInfo()
+	for _, m := range info.Deps {
+		if m.Path == modules[library] {
+			return strings.TrimPrefix(m.Version, "v")
+		}
+	}
+	return "unknown"
 }
 
 func (s server) write(addr, topic, codec, count string) error {
@@ -122,7 +156,7 @@ func (s server) write(addr, topic, codec, count string) error {
 			return err
 		}
 	}
-	offsets, err := s.produce(addr, topic, codec, records)
+	offsets, err := s.produce(addr, topic, codec, slices.Collect(slices.Chunk(records, round)))
 	for _, o := range offsets {
 		fmt.Fprintln(s.out, o)
 	}

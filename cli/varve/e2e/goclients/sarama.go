@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -16,7 +18,9 @@ func saramaConfig() *sarama.Config {
 	c.Producer.RequiredAcks = sarama.WaitForAll
 	c.Producer.Return.Successes = true
 	c.Producer.Partitioner = sarama.NewManualPartitioner
-	c.Producer.Retry.Max = 50
+	// Defaults give up on an agent that starts anew: 3 tries of a batch, 100 ms apart, and of metadata, 250 ms apart.
+	c.Producer.Retry.Max, c.Producer.Retry.Backoff = 240, 250*time.Millisecond
+	c.Metadata.Retry.Max = 240
 	return c
 }
 
@@ -67,7 +71,27 @@ func (l saramaLibrary) config(addr, topic, name string) (value string, err error
 	return value, err
 }
 
-func (saramaLibrary) produce(addr, topic, codec string, records []record) ([]int64, error) {
+func (l saramaLibrary) remove(addr, topic string) error {
+	return l.admin(addr, func(a sarama.ClusterAdmin) error { return a.DeleteTopic(topic) })
+}
+
+func (l saramaLibrary) list(addr string) (names []string, err error) {
+	err = l.admin(addr, func(a sarama.ClusterAdmin) error {
+		topics, err := a.ListTopics()
+		names = slices.Collect(maps.Keys(topics))
+		return err
+	})
+	return names, err
+}
+
+func (l saramaLibrary) alter(addr, topic, name, value string) error {
+	return l.admin(addr, func(a sarama.ClusterAdmin) error {
+		return a.IncrementalAlterConfig(sarama.TopicResource, topic,
+			map[string]sarama.IncrementalAlterConfigsEntry{name: {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: &value}}, false)
+	})
+}
+
+func (saramaLibrary) produce(addr, topic, codec string, rounds [][]record) ([]int64, error) {
 	c := saramaConfig()
 	if err := c.Producer.Compression.UnmarshalText([]byte(codec)); err != nil {
 		return nil, err
@@ -78,6 +102,20 @@ func (saramaLibrary) produce(addr, topic, codec string, records []record) ([]int
 		return nil, err
 	}
 	defer p.Close()
+	var offsets []int64
+	for _, records := range rounds {
+		messages := saramaMessages(topic, records)
+		if err := p.SendMessages(messages); err != nil {
+			return nil, err
+		}
+		for _, m := range messages {
+			offsets = append(offsets, m.Offset)
+		}
+	}
+	return offsets, nil
+}
+
+func saramaMessages(topic string, records []record) []*sarama.ProducerMessage {
 	messages := make([]*sarama.ProducerMessage, len(records))
 	for i, r := range records {
 		m := &sarama.ProducerMessage{Topic: topic, Partition: r.partition, Timestamp: r.time}
@@ -92,17 +130,10 @@ func (saramaLibrary) produce(addr, topic, codec string, records []record) ([]int
 		}
 		messages[i] = m
 	}
-	if err := p.SendMessages(messages); err != nil {
-		return nil, err
-	}
-	offsets := make([]int64, len(messages))
-	for i, m := range messages {
-		offsets[i] = m.Offset
-	}
-	return offsets, nil
+	return messages
 }
 
-func (saramaLibrary) consume(addr, topic string, from *time.Time, each func(record)) error {
+func (saramaLibrary) consume(addr, topic string, from start, each func(record)) error {
 	client, err := sarama.NewClient([]string{addr}, saramaConfig())
 	if err != nil {
 		return err
@@ -125,12 +156,14 @@ func (saramaLibrary) consume(addr, topic string, from *time.Time, each func(reco
 	return nil
 }
 
-func saramaPartition(client sarama.Client, consumer sarama.Consumer, topic string, p int32, from *time.Time, each func(record)) error {
-	when := sarama.OffsetOldest
-	if from != nil {
-		when = from.UnixMilli()
+func saramaPartition(client sarama.Client, consumer sarama.Consumer, topic string, p int32, from start, each func(record)) error {
+	next, err := from.n, error(nil)
+	switch from.at {
+	case "beginning":
+		next, err = client.GetOffset(topic, p, sarama.OffsetOldest)
+	case "time":
+		next, err = client.GetOffset(topic, p, from.n)
 	}
-	next, err := client.GetOffset(topic, p, when)
 	if err != nil {
 		return err
 	}

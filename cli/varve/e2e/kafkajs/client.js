@@ -12,12 +12,13 @@ const createSocketFactory = load('src/network/socketFactory')
 const { createLogger, LEVELS } = load('src/loggers')
 const consoleLogger = load('src/loggers/console')
 
+const ROUND = 500 // records sent before waiting for all of them
 const text = b => (b === null || b === undefined ? '~' : Buffer.from(b).toString('base64'))
 const data = s => (s === '~' ? null : Buffer.from(s, 'base64'))
-const kafka = addr => new Kafka({ clientId: 'e2e', brokers: [addr], logLevel: logLevel.NOTHING, retry: { retries: 20, maxRetryTime: 2000 } })
+const kafka = addr => new Kafka({ clientId: 'e2e', brokers: [addr], logLevel: logLevel.NOTHING, retry: { retries: 60, maxRetryTime: 2000 } })
 
 async function admin(addr, act) {
-  const a = kafka(addr).admin()
+  const a = kafka(addr).admin({ retry: { retries: 3 } })
   await a.connect()
   try {
     return await act(a)
@@ -27,7 +28,7 @@ async function admin(addr, act) {
 }
 
 async function produce([addr, topic, codec], lines) {
-  const messages = lines.map(line => {
+  const all = lines.map(line => {
     const f = line.split(' ')
     const headers = {}
     for (const h of f.slice(5)) {
@@ -37,19 +38,24 @@ async function produce([addr, topic, codec], lines) {
     }
     return { partition: Number(f[0]), timestamp: f[2], key: data(f[3]), value: data(f[4]), headers }
   })
-  const producer = kafka(addr).producer({ allowAutoTopicCreation: false, maxInFlightRequests: 1 })
+  const producer = kafka(addr).producer({ allowAutoTopicCreation: false, maxInFlightRequests: 1, idempotent: true })
   await producer.connect()
   try {
     const compression = { none: CompressionTypes.None, gzip: CompressionTypes.GZIP, snappy: CompressionTypes.Snappy, lz4: CompressionTypes.LZ4, zstd: CompressionTypes.ZSTD }[codec]
-    const done = await producer.send({ topic, acks: -1, compression, messages })
-    const next = Object.fromEntries(done.map(d => [d.partition, BigInt(d.baseOffset)]))
-    return messages.map(m => String(next[m.partition]++))
+    const offsets = []
+    for (let i = 0; i < all.length; i += ROUND) {
+      const messages = all.slice(i, i + ROUND)
+      const done = await producer.send({ topic, acks: -1, compression, messages })
+      const next = Object.fromEntries(done.map(d => [d.partition, BigInt(d.baseOffset)]))
+      for (const m of messages) offsets.push(String(next[m.partition]++))
+    }
+    return offsets
   } finally {
     await producer.disconnect()
   }
 }
 
-async function consume([addr, topic, millis]) {
+async function consume([addr, topic, millis, first]) {
   const offsets = await admin(addr, async a => [
     await a.fetchTopicOffsets(topic),
     millis === undefined ? null : await a.fetchTopicOffsetsByTimestamp(topic, Number(millis))
@@ -67,7 +73,7 @@ async function consume([addr, topic, millis]) {
     await cluster.addTargetTopic(topic)
     const out = []
     for (const { partition, low, high } of offsets[0]) {
-      await read(cluster, topic, partition, starts.has(partition) ? starts.get(partition) : BigInt(low), BigInt(high), out)
+      await read(cluster, topic, partition, starts.get(partition) ?? BigInt(first ?? low), BigInt(high), out)
     }
     return out
   } finally {
@@ -96,6 +102,16 @@ async function read(cluster, topic, partition, next, end, out) {
 }
 
 const commands = {
+  version: async () => [load('package.json').version],
+  delete: ([addr, topic]) => admin(addr, async a => {
+    await a.deleteTopics({ topics: [topic] })
+    return []
+  }),
+  list: ([addr]) => admin(addr, a => a.listTopics()),
+  alter: ([addr, topic, name, value]) => admin(addr, async a => {
+    await a.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: topic, configEntries: [{ name, value }] }] })
+    return []
+  }),
   create: ([addr, topic, n]) => admin(addr, async a => {
     if (!await a.createTopics({ topics: [{ topic, numPartitions: Number(n), replicationFactor: 1 }] })) throw new Error('topic exists')
     return []
@@ -107,7 +123,8 @@ const commands = {
   }),
   produce,
   consume,
-  'consume-from': consume
+  'consume-from': consume,
+  'consume-at': ([addr, topic, offset]) => consume([addr, topic, undefined, offset])
 }
 
 async function main() {

@@ -13,6 +13,8 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -26,18 +28,25 @@ import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
+import org.apache.kafka.common.utils.AppInfoParser;
 
 /**
  * A Kafka client that obeys lines: one process serves a whole test run, for a JVM takes longer to start than most
  * tests take. Every command ends in one line, "ok" or "error TEXT"; lines of data stand before it.
  *
  * <pre>
+ * version                                               answers the version of the library
  * create BOOTSTRAP TOPIC PARTITIONS
- * produce BOOTSTRAP TOPIC CODEC N [PROPERTY=VALUE]...   then N records; answers N lines: OFFSET
- * consume BOOTSTRAP TOPIC                               from the beginning to the end as it is at the start
- * consume-from BOOTSTRAP TOPIC MILLIS                   likewise, from the first record at or after a time
+ * delete BOOTSTRAP TOPIC
+ * list BOOTSTRAP                                        answers the names of topics
  * describe BOOTSTRAP TOPIC                              answers the number of partitions
  * config BOOTSTRAP TOPIC NAME                           answers the value
+ * alter BOOTSTRAP TOPIC NAME VALUE                      sets a config
+ * produce BOOTSTRAP TOPIC CODEC N [PROPERTY=VALUE]...   then N records; answers N lines: OFFSET, or nothing.
+ *                                                       Other clients wait for each 500 before they send more
+ * consume BOOTSTRAP TOPIC                               from the beginning to the end as it is at the start
+ * consume-from BOOTSTRAP TOPIC MILLIS                   likewise, from the first record at or after a time
+ * consume-at BOOTSTRAP TOPIC OFFSET                     likewise, from an offset
  * end BOOTSTRAP TOPIC                                   seeks to the end; answers lines: PARTITION OFFSET
  *
  * record: PARTITION OFFSET MILLIS KEY VALUE NAME:VALUE...
@@ -73,8 +82,13 @@ public final class Main {
     switch (c[0]) {
       case "create" -> create(c[1], c[2], Integer.parseInt(c[3]));
       case "produce" -> produce(c);
-      case "consume" -> consume(c[1], c[2], null);
-      case "consume-from" -> consume(c[1], c[2], Long.valueOf(c[3]));
+      case "version" -> out.println(AppInfoParser.getVersion());
+      case "delete" -> delete(c[1], c[2]);
+      case "list" -> list(c[1]);
+      case "alter" -> alter(c[1], c[2], c[3], c[4]);
+      case "consume" -> consume(c[1], c[2], KafkaConsumer::seekToBeginning);
+      case "consume-from" -> consume(c[1], c[2], (k, all) -> seekToTime(k, all, Long.parseLong(c[3])));
+      case "consume-at" -> consume(c[1], c[2], (k, all) -> all.forEach(tp -> k.seek(tp, Long.parseLong(c[3]))));
       case "describe" -> describe(c[1], c[2]);
       case "config" -> config(c[1], c[2], c[3]);
       case "end" -> end(c[1], c[2]);
@@ -85,6 +99,26 @@ public final class Main {
   private void create(String bootstrap, String topic, int partitions) throws Exception {
     try (Admin admin = Admin.create(Map.<String, Object>of("bootstrap.servers", bootstrap))) {
       admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1))).all().get();
+    }
+  }
+
+  private void delete(String bootstrap, String topic) throws Exception {
+    try (Admin admin = Admin.create(Map.<String, Object>of("bootstrap.servers", bootstrap))) {
+      admin.deleteTopics(List.of(topic)).all().get();
+    }
+  }
+
+  private void list(String bootstrap) throws Exception {
+    try (Admin admin = Admin.create(Map.<String, Object>of("bootstrap.servers", bootstrap))) {
+      admin.listTopics().names().get().forEach(out::println);
+    }
+  }
+
+  private void alter(String bootstrap, String topic, String name, String value) throws Exception {
+    ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
+    AlterConfigOp set = new AlterConfigOp(new ConfigEntry(name, value), AlterConfigOp.OpType.SET);
+    try (Admin admin = Admin.create(Map.<String, Object>of("bootstrap.servers", bootstrap))) {
+      admin.incrementalAlterConfigs(Map.of(resource, List.of(set))).all().get();
     }
   }
 
@@ -127,14 +161,16 @@ public final class Main {
     }
   }
 
-  private void consume(String bootstrap, String topic, Long from) throws Exception {
+  /** How a consumer gets to its first records. */
+  private interface Seek {
+    void to(KafkaConsumer<byte[], byte[]> consumer, List<TopicPartition> all);
+  }
+
+  private void consume(String bootstrap, String topic, Seek seek) throws Exception {
     try (KafkaConsumer<byte[], byte[]> consumer = consumer(bootstrap)) {
       List<TopicPartition> all = assign(consumer, topic);
       Map<TopicPartition, Long> ends = consumer.endOffsets(all);
-      consumer.seekToBeginning(all);
-      if (from != null) {
-        seekToTime(consumer, all, from);
-      }
+      seek.to(consumer, all);
       while (all.stream().anyMatch(tp -> consumer.position(tp) < ends.get(tp))) {
         for (ConsumerRecord<byte[], byte[]> r : consumer.poll(POLL)) {
           out.println(encode(r));
