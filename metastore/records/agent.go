@@ -21,6 +21,7 @@ type Agent struct {
 	Session uuid.UUID // the newest session of this name
 	Started int64     // milliseconds since 1970
 	Lived   uuid.UUID // the session before, if it was fenced while its process lived; Nil: no
+	Drain   uuid.UUID // the session that shall lead nothing; any but Session: none
 }
 
 // AgentsPK is the partition key of all Agent items.
@@ -44,6 +45,7 @@ func (a Agent) Item() metastore.Item {
 		AttrSession: IDValue(a.Session),
 		AttrStarted: metastore.N(a.Started),
 		AttrLived:   IDValue(a.Lived),
+		AttrDrain:   IDValue(a.Drain),
 	}
 }
 
@@ -63,6 +65,9 @@ func DecodeAgent(it metastore.Item) (Agent, error) {
 	}
 	if _, there := it[AttrLived]; there { // items of the first builds have none
 		a.Lived = f.id(AttrLived)
+	}
+	if _, there := it[AttrDrain]; there {
+		a.Drain = f.id(AttrDrain)
 	}
 	if f.err != nil {
 		return Agent{}, f.err

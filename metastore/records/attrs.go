@@ -8,6 +8,7 @@ const (
 	AttrCommitted = "committed"  // number: highest committed WAL sequence, 0: none
 	AttrConfigs   = "configs"    // bytes: packed string map
 	AttrCreated   = "created"    // number: milliseconds since 1970
+	AttrDrain     = "drain"      // bytes: UUID of the session that shall lead nothing
 	AttrEnd       = "end"        // number: first sequence that is not log, once sealed or closed; 0: not yet
 	AttrEpoch     = "epoch"      // number: slot epoch
 	AttrFormat    = "format"     // number: version of the whole layout

@@ -33,7 +33,7 @@ var kinds = []struct {
 	{"version", []interface{ Item() metastore.Item }{Version{Map: 3, Topic: math.MaxInt64}, Version{}}, decoder(DecodeVersion)},
 	{"ids", []interface{ Item() metastore.Item }{IDs{Node: 1, Producer: 2, Start: 3}, IDs{}}, decoder(DecodeIDs)},
 	{"agent", []interface{ Item() metastore.Item }{
-		Agent{Name: "a-1", NodeID: 7, Zone: "eu-1a", Host: "h", Port: 9092, HTTP: "h:8080", Peer: "h:9093", Session: u(2), Started: 5, Lived: u(3)},
+		Agent{Name: "a-1", NodeID: 7, Zone: "eu-1a", Host: "h", Port: 9092, HTTP: "h:8080", Peer: "h:9093", Session: u(2), Started: 5, Lived: u(3), Drain: u(2)},
 		Agent{},
 	}, decoder(DecodeAgent)},
 	{"live", []interface{ Item() metastore.Item }{Live{Agent: "a"}, Live{}}, decoder(DecodeLive)},
@@ -111,7 +111,7 @@ func TestHostileItems(t *testing.T) {
 			_, isStr := v.Str()
 			_, isNum := v.Num()
 			b, isBytes := v.Bytes()
-			try("absent", metastore.Value{}, !counters[k.name] && attr != AttrLived)
+			try("absent", metastore.Value{}, !counters[k.name] && attr != AttrLived && attr != AttrDrain)
 			try("string", metastore.S("\xff\x00"), !isStr)
 			try("number", metastore.N(1), !isNum)
 			try("bytes", metastore.B([]byte{0xff}), true)
