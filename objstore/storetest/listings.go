@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/varvelog/varve/objstore"
 )
@@ -16,15 +17,18 @@ var ordered = []string{"A", "a", "a!", "a-b", "a.b", "a/b/c", "a/b1", "a/b2", "a
 func (s *suite) putOrdered() {
 	// "a" and "a/b" cannot both exist on a file system, nor in MinIO.
 	for _, k := range slices.Backward(ordered) {
-		if k != "a" {
+		if k != "a" && !s.skips(k) {
 			s.put(k, []byte(k))
 		}
 	}
 }
 
+// skips tells whether a key of ordered is beyond ASCII, in a run without such keys.
+func (s *suite) skips(key string) bool { return s.ascii && key[0] >= utf8.RuneSelf }
+
 // orderedFrom returns the keys of putOrdered for which keep holds.
-func orderedFrom(keep func(string) bool) []string {
-	return slices.DeleteFunc(slices.Clone(ordered), func(k string) bool { return k == "a" || !keep(k) })
+func (s *suite) orderedFrom(keep func(string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(ordered), func(k string) bool { return k == "a" || s.skips(k) || !keep(k) })
 }
 
 func (s *suite) wantKeys(what string, got, want []string) {
@@ -37,13 +41,16 @@ func (s *suite) wantKeys(what string, got, want []string) {
 func listOrder(s *suite) {
 	s.wantKeys("nothing", s.list("", "", 0), []string{})
 	s.putOrdered()
-	s.wantKeys("all", s.list("", "", 0), orderedFrom(func(string) bool { return true }))
+	s.wantKeys("all", s.list("", "", 0), s.orderedFrom(func(string) bool { return true }))
 }
 
 func listAfter(s *suite) {
 	s.putOrdered()
 	for _, after := range append([]string{"0", "a/", "a/b", "a/b/", "a/b/c0", "zz", "ê"}, ordered...) {
-		s.wantKeys("after "+after, s.list("", after, 0), orderedFrom(func(k string) bool { return k > after }))
+		if s.skips(after) {
+			continue
+		}
+		s.wantKeys("after "+after, s.list("", after, 0), s.orderedFrom(func(k string) bool { return k > after }))
 	}
 	s.wantKeys("below a/, after a/b1", s.list("a/", "a/b1", 0), []string{"a/b2", "a/b2x"})
 	s.wantKeys("below a/, after something before it", s.list("a/", "A", 0), []string{"a/b/c", "a/b1", "a/b2", "a/b2x"})
@@ -52,7 +59,7 @@ func listAfter(s *suite) {
 
 func listLimit(s *suite) {
 	s.putOrdered()
-	all := orderedFrom(func(string) bool { return true })
+	all := s.orderedFrom(func(string) bool { return true })
 	for limit := 1; limit <= len(all)+1; limit++ {
 		s.wantKeys(fmt.Sprint("limit ", limit), s.list("", "", limit), all[:min(limit, len(all))])
 		var paged []string

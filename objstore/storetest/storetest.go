@@ -19,10 +19,17 @@ import (
 
 // Run checks every rule. open is called once per rule and returns a store that holds no objects whose keys start with
 // "storetest/"; a rule uses keys of its own, so that a remote store may be the same each time.
-func Run(t *testing.T, open func(t *testing.T) objstore.Store) {
+func Run(t *testing.T, open func(t *testing.T) objstore.Store) { run(t, open, false) }
+
+// RunASCII is Run for a store that lists keys beyond ASCII in a wrong order; Varve names none.
+func RunASCII(t *testing.T, open func(t *testing.T) objstore.Store) { run(t, open, true) }
+
+func run(t *testing.T, open func(t *testing.T) objstore.Store, ascii bool) {
 	for _, rule := range rules {
 		t.Run(rule.name, func(t *testing.T) {
-			rule.check(newSuite(t, open(t)))
+			s := newSuite(t, open(t))
+			s.ascii = ascii
+			rule.check(s)
 		})
 	}
 }
@@ -74,6 +81,7 @@ type suite struct {
 	reporter
 	objstore.Store
 	prefix string
+	ascii  bool // list no keys beyond ASCII
 }
 
 func newSuite(r reporter, s objstore.Store) *suite {
