@@ -13,10 +13,13 @@ RUN ?= .
 # Packages that meet the real servers in their conformance suites; everything else is unit tests.
 CONFORMANCE = ./objstore/... ./metastore/... ./localstack/...
 
+# Those of them that have tests with the build tag e2e.
+E2E_STORES = ./objstore/s3 ./objstore/minio ./objstore/s3test ./metastore/dynamo
+
 # stage: $(call stage,NAME,COMMAND) runs a command and says how long it took, also when it failed.
 stage = @t=$$(date +%s); echo "--- $(1)"; rc=0; { $(2); } || rc=$$?; echo "--- $(1): $$(($$(date +%s) - t)) s"; exit $$rc
 
-.PHONY: help build clean demo test install tidy unit conformance lint race model fuzz fuzz-changed mutants stress up down e2e bench
+.PHONY: help build clean demo test install tidy unit conformance lint race model sim fuzz fuzz-changed mutants stress up down e2e compat bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +42,7 @@ test: ## all tests: tidy, unit, race, conformance, e2e; installs and starts what
 	@$(MAKE) --no-print-directory conformance
 	@$(MAKE) --no-print-directory e2e
 
-install: ## MinIO and DynamoDB Local into .local/
+install: ## MinIO, versitygw, DynamoDB Local and LocalStack into .local/
 	$(call stage,install,$(LOCAL) install)
 
 tidy: ## the house rules
@@ -49,19 +52,24 @@ unit: ## tests that need no server
 	$(call stage,unit,$(GO) test $$($(GO) list ./agent/... ./client/... ./cli/...))
 
 conformance: ## the stores' suites, on real servers too
-	$(call stage,conformance,$(GO) test -tags e2e $(CONFORMANCE))
+	$(call stage,conformance,$(GO) test -tags e2e -timeout 20m $(CONFORMANCE))
 
-e2e: ## real clients, real servers; RUN=REGEXP some, FULL=1 also versitygw and LocalStack, 100 kills instead of 15
+e2e: ## real clients, real servers; RUN=REGEXP some, FULL=1 every client, every test on every pair of stores, 100 kills instead of 15
 	@for c in kcat mvn; do command -v $$c >/dev/null || echo "LEFT OUT: the tests of a client, because $$c is not installed"; done
 	$(if $(FULL),cli/varve/e2e/clients.sh)
-	$(if $(FULL),$(call stage,full conformance,VARVE_FULL=1 $(GO) test -tags e2e -count=1 -timeout 30m -run '$(RUN)' ./localstack/servers ./objstore/s3 ./metastore/dynamo))
 	$(call stage,e2e,$(if $(FULL),VARVE_FULL=1 VARVE_KILL_ROUNDS=100 )$(GO) test -tags e2e -count=1 -timeout $(if $(FULL),120m,30m) -run '$(RUN)' ./cli/varve/e2e)
+
+compat: ## write the README's compatibility table from a run of the whole matrix
+	cli/varve/e2e/clients.sh
+	$(call stage,compat,VARVE_FULL=1 VARVE_COMPAT=write $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestMatrix$$' ./cli/varve/e2e)
 
 lint: ## vet, staticcheck, tidy
 	$(GO) vet ./...
-	$(GO) vet -tags e2e ./cli/varve/e2e ./objstore/s3 ./metastore/dynamo
+	$(GO) vet -tags e2e ./cli/varve/e2e $(E2E_STORES)
+	cd cli/varve/e2e/goclients && $(GO) vet .
 	$(GO) run $(STATICCHECK) ./...
-	$(GO) run $(STATICCHECK) -tags e2e ./cli/varve/e2e
+	$(GO) run $(STATICCHECK) -tags e2e ./cli/varve/e2e $(E2E_STORES)
+	bin=$$(mktemp -d) && GOBIN=$$bin $(GO) install $(STATICCHECK) && cd cli/varve/e2e/goclients && $$bin/staticcheck . && rm -r $$bin
 	$(GO) test -count=1 ./cli/varve
 
 race: ## unit and conformance tests with the race detector; PKG=./agent/wal one package
@@ -69,6 +77,9 @@ race: ## unit and conformance tests with the race detector; PKG=./agent/wal one 
 
 model: ## the fail-over protocol as an explicit-state model: every configuration whole, then random walks (an hour)
 	$(GO) run ./agent/simtest/model -all
+
+sim: ## whole clusters under random faults on virtual time: N seeds from SEED on (default 500 from 1); SEED=n alone replays one
+	VARVE_SIM_SEED=$(or $(SEED),1) VARVE_SIM_N=$(or $(N),$(if $(SEED),1,500)) $(GO) test -count=1 -timeout 0 -run '^TestClusterSim$$' ./agent/simtest
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@grep -rl --include='*_test.go' '^func Fuzz' agent objstore metastore client cli | while read -r f; do \

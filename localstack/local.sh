@@ -2,7 +2,8 @@
 # A real object store and a real metastore on this machine, without Docker: MinIO and DynamoDB Local, each on a free
 # loopback port, with one bucket and one table, both named "varve" (with other servers: another name, which env knows).
 #
-#   local.sh install   installs the two servers, nothing else; "install NAME": one of minio, dynamodb, versitygw, localstack
+#   local.sh install   installs all four servers side by side, nothing else; "install NAME": one of minio, dynamodb,
+#                      versitygw, localstack
 #   local.sh up        installs, starts, waits for health, creates bucket and table; again: does nothing
 #     --with versitygw    the bucket on versitygw instead of MinIO
 #     --with localstack   the table on LocalStack instead of DynamoDB Local; both may be given
@@ -58,25 +59,25 @@ need_java() {
 
 # --- install -----------------------------------------------------------------------------------------------------
 
-# lock, unlock: one installer at a time. flock(1) frees itself when its holder dies; without it (macOS) a directory
-# with the holder's pid does, taken over once that process is gone.
+# lock NAME, unlock NAME: one installer of a part at a time. flock(1) frees itself when its holder dies; without it
+# (macOS) a directory with the holder's pid does, taken over once that process is gone.
 lock() {
   mkdir -p "$dir"
   if command -v flock >/dev/null 2>&1; then
-    exec 9>"$dir/install.lock"
+    exec 9>"$dir/install-$1.lock"
     flock 9
     return
   fi
-  until mkdir "$dir/install.lock.d" 2>/dev/null; do
+  until mkdir "$dir/install-$1.lock.d" 2>/dev/null; do
     local holder
-    holder=$(cat "$dir/install.lock.d/pid" 2>/dev/null) || holder=
+    holder=$(cat "$dir/install-$1.lock.d/pid" 2>/dev/null) || holder=
     if [[ -n $holder ]] && ! kill -0 "$holder" 2>/dev/null; then
-      rm -rf "$dir/install.lock.d"
+      rm -rf "$dir/install-$1.lock.d"
       continue
     fi
     sleep 0.3
   done
-  echo $$ >"$dir/install.lock.d/pid"
+  sh -c 'echo $PPID' >"$dir/install-$1.lock.d/pid" # not $$: several run in subshells of one process
 }
 
 unlock() {
@@ -84,7 +85,7 @@ unlock() {
     exec 9>&-
     return
   fi
-  rm -rf "$dir/install.lock.d"
+  rm -rf "$dir/install-$1.lock.d"
 }
 
 minio_bin=$dir/bin/minio
@@ -202,32 +203,48 @@ END
 
 install_minio_locked() {
   need_go
-  lock
+  lock minio
   install_binary minio "$minio_module" "$minio_version" "3 to 6 minutes"
-  unlock
+  unlock minio
 }
 
 install_versitygw_locked() {
   need_go
-  lock
+  lock versitygw
   install_binary versitygw "$versitygw_module" "$versitygw_version" "1 to 2 minutes"
-  unlock
+  unlock versitygw
 }
 
 install_localstack_locked() {
-  need_java
   need javac "LocalStack needs a JDK 17 or newer (Debian: apt-get install openjdk-17-jdk-headless)"
-  lock
-  install_dynamo
+  install_dynamo_locked
+  lock localstack
   install_localstack
-  unlock
+  unlock localstack
 }
 
 install_dynamo_locked() {
   need_java
-  lock
+  lock dynamodb
   install_dynamo
-  unlock
+  unlock dynamodb
+}
+
+# install_all: side by side, for most of it waits for the network; each says how long it took.
+install_all() {
+  local part pids=() rc=0
+  for part in minio versitygw dynamo localstack; do
+    (
+      SECONDS=0
+      "install_${part}_locked"
+      say "$part is there after $SECONDS s"
+    ) &
+    pids+=($!)
+  done
+  for part in "${pids[@]}"; do
+    wait "$part" || rc=1
+  done
+  return $rc
 }
 
 # --- run ---------------------------------------------------------------------------------------------------------
@@ -352,7 +369,7 @@ readonly servers=(minio versitygw dynamodb localstack)
 
 cmd_install() {
   case ${1:-all} in
-  all) install_minio_locked && install_dynamo_locked ;;
+  all) install_all ;;
   minio) install_minio_locked ;;
   dynamodb) install_dynamo_locked ;;
   versitygw) install_versitygw_locked ;;

@@ -48,10 +48,11 @@ func (e Endpoint) Setenv(t testing.TB) {
 	t.Setenv("AWS_REGION", Region)
 }
 
-// FullEnv is the environment variable that, when it is 1, lets tests also run on versitygw and LocalStack (make e2e FULL=1).
+// FullEnv is the environment variable that, when it is 1, has the end-to-end tests run with every client, and all of them
+// on every pair of stores (make e2e FULL=1).
 const FullEnv = "VARVE_FULL"
 
-// Full reports whether tests shall run on all servers.
+// Full reports whether it is 1.
 func Full() bool { return os.Getenv(FullEnv) == "1" }
 
 // names numbers buckets and tables within this process; each process has servers of its own.

@@ -3,7 +3,6 @@ package servers
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -30,17 +29,9 @@ func TestMain(m *testing.M) {
 }
 
 func TestGivesAnEmptyBucket(t *testing.T) {
-	for name, open := range full(map[string]func(testing.TB) Endpoint{"minio": MinIO}, map[string]func(testing.TB) Endpoint{"versitygw": VersityGW, "localstack": LocalStack}) {
+	for name, open := range map[string]func(testing.TB) Endpoint{"minio": MinIO, "versitygw": VersityGW, "localstack": LocalStack} {
 		t.Run(name, func(t *testing.T) { givesAnEmptyBucket(t, open) })
 	}
-}
-
-// full is always, and more too if tests shall run on all servers.
-func full(always, more map[string]func(testing.TB) Endpoint) map[string]func(testing.TB) Endpoint {
-	if Full() {
-		maps.Copy(always, more)
-	}
-	return always
 }
 
 func givesAnEmptyBucket(t *testing.T, open func(testing.TB) Endpoint) {
@@ -65,7 +56,7 @@ func givesAnEmptyBucket(t *testing.T, open func(testing.TB) Endpoint) {
 }
 
 func TestGivesAnEmptyTable(t *testing.T) {
-	for name, open := range full(map[string]func(testing.TB) Endpoint{"dynamodb": DynamoDB}, map[string]func(testing.TB) Endpoint{"localstack": LocalStack}) {
+	for name, open := range map[string]func(testing.TB) Endpoint{"dynamodb": DynamoDB, "localstack": LocalStack} {
 		t.Run(name, func(t *testing.T) { givesAnEmptyTable(t, open) })
 	}
 }
@@ -134,11 +125,7 @@ func waitGone(t *testing.T, addr string) {
 
 // crashers starts the servers whose process dies in a test.
 func crashers() []func() (*server, error) {
-	all := []func() (*server, error){minio, dynamoDB}
-	if Full() {
-		all = append(all, versityGW, localStack)
-	}
-	return all
+	return []func() (*server, error){minio, dynamoDB, versityGW, localStack}
 }
 
 // crash starts the servers, prints their addresses and kills its own process.
