@@ -80,7 +80,7 @@ func (a *Agent) session(ctx context.Context, on listeners, lived uuid.UUID) erro
 	})
 	a.state.Store(nil)
 	a.once.Do(func() { close(a.ready) })
-	a.log.Info("serving", "kafka", a.bound.Kafka, "http", a.bound.HTTP, "node", s.member.NodeID(), "session", s.member.Session())
+	a.log.Info("serving", "kafka", a.bound.Kafka, "http", a.bound.HTTP, "peer", a.bound.Peer, "node", s.member.NodeID(), "session", s.member.Session())
 	select {
 	case err := <-fate:
 		return err

@@ -107,7 +107,7 @@ func TestPlayHandOverGivenUp(t *testing.T) {
 	n := p.mine(b)
 	sent := false
 	b.fate = func(f Effect) whatNext {
-		if jobOf(f).Kind != jobHand {
+		if k := jobOf(f).Kind; k != jobHand && k != jobGiveUp {
 			return goesWell
 		}
 		if sent {
@@ -116,13 +116,27 @@ func TestPlayHandOverGivenUp(t *testing.T) {
 		sent = true
 		return underWay
 	}
+	a.fate = func(f Effect) whatNext {
+		if jobOf(f).Kind == jobWant {
+			return isLost // it would raise v too
+		}
+		return goesWell
+	}
 	p.wants(n, "c")
 	p.pass(4 * time.Second)
-	if _, yes := b.draws[n]; !yes {
-		t.Errorf("it does not drain: %v", b.draws)
-	}
 	c.dead = true
 	p.gone(a, c)
+	p.pass(4 * time.Second)
+	if _, yes := b.draws[n]; !yes {
+		t.Errorf("it serves before v was raised: %v", b.draws)
+	}
+	giveUp := b.fate
+	b.fate = func(f Effect) whatNext {
+		if jobOf(f).Kind == jobGiveUp {
+			return goesWell
+		}
+		return giveUp(f)
+	}
 	p.pass(4 * time.Second)
 	if _, still := b.draws[n]; still {
 		t.Error("it drains for ever")

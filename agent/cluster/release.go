@@ -48,11 +48,9 @@ func (c *Core) sources(a Answer) {
 			h.sources = s
 		}
 	}
-	for id, epochs := range c.needless() {
-		if len(epochs) > 0 {
-			j := about(jobOwed, id)
-			c.begin(j, ReadEnd{j, id, false})
-		}
+	for _, id := range sortedIDs(c.needless()) {
+		j := about(jobOwed, id)
+		c.begin(j, ReadEnd{j, id, false})
 	}
 }
 
