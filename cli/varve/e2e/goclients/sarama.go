@@ -56,14 +56,17 @@ func (l saramaLibrary) describe(addr, topic string) (n int, err error) {
 
 func (l saramaLibrary) config(addr, topic, name string) (value string, err error) {
 	err = l.admin(addr, func(a sarama.ClusterAdmin) error {
-		entries, err := a.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{name}})
+		found, err := a.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{name}}},
+			sarama.DescribeConfigsOptions{})
 		if err != nil {
 			return err
 		}
-		for _, e := range entries {
-			if e.Name == name {
-				value = e.Value
-				return nil
+		for _, r := range found {
+			for _, e := range r.Configs {
+				if e.Name == name {
+					value = e.Value
+					return nil
+				}
 			}
 		}
 		return fmt.Errorf("no config %s", name)
