@@ -89,12 +89,16 @@ func (h *slotsHere) taken() map[uint16]Taken {
 }
 
 // runs runs a member until the test ends or stop is called, and returns once it is settled.
-func runs(t *testing.T, m *Member) (here *slotsHere, stop func()) {
+func runs(t *testing.T, m *Member, links ...Links) (here *slotsHere, stop func()) {
 	t.Helper()
 	here = &slotsHere{open: map[uint16]Taken{}, left: map[uint16]int32{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { m.Run(ctx, Plugs{Slots: here}) })
+	plugs := Plugs{Slots: here}
+	if len(links) > 0 {
+		plugs.Links = links[0]
+	}
+	wg.Go(func() { m.Run(ctx, plugs) })
 	stop = func() { cancel(); wg.Wait() }
 	t.Cleanup(stop)
 	select {

@@ -52,16 +52,36 @@ func (c *Core) hasEnded(id uuid.UUID) bool {
 	return w != nil && ended(w.item.State)
 }
 
-// candidates are the agents that may be given slots: this one, and those that gave a sign of life not long ago and mean to stay.
+// candidates are the agents that may be given slots: this one, and those that gave a sign of life not long ago and mean to stay;
+// of these, those that are not drained, if there is one.
 func (c *Core) candidates() []Node {
-	var all []Node
+	var all, staying []Node
 	for _, n := range c.nodes() {
 		w := c.sessions[n.Session]
 		if n.Session == c.cfg.Session || w != nil && !w.gone && !w.closing && c.now.Sub(w.alive) < c.cfg.TTL {
 			all = append(all, n)
+			if !c.draining(n) {
+				staying = append(staying, n)
+			}
 		}
 	}
+	if len(staying) > 0 {
+		return staying
+	}
 	return all
+}
+
+// learned takes in what was written for an operator. An agent item has no version: it is read again, lest an older read be
+// under way.
+func (c *Core) learned(e Learned) {
+	for _, s := range e.Slots {
+		c.learnSlot(s)
+	}
+	for _, a := range e.Agents {
+		c.agents[a.Name] = a
+		c.stale = true
+	}
+	c.changed = true
 }
 
 // assign gives slots without a leader to those who live.
@@ -177,19 +197,11 @@ func (c *Core) balance() {
 	if members != b.members {
 		b.members, b.steady, b.planned, b.moves = members, c.now, time.Time{}, nil
 	}
-	if !c.due(b.steady.Add(settleFor)) {
-		return
+	if len(b.moves) == 0 {
+		b.moves = c.evacuation(nodes)
 	}
-	fresh := b.planned.IsZero() || c.due(b.planned.Add(balanceEvery))
-	if moving == 0 && len(b.moves) == 0 && len(nodes) > 1 && (fresh || b.again) {
-		if fresh {
-			b.planned, b.budget = c.now, newcomers(c.ledBy(), nodes)*(len(c.slots)/len(nodes)+1)
-		}
-		b.moves = plan(c.ledBy(), nodes, c.weights(), b.budget)
-		b.budget -= len(b.moves)
-		if b.again = len(b.moves) > 0; b.again {
-			c.say(slog.LevelInfo, "slots are to move, so that each agent leads its share", "slots", len(b.moves), "agents", len(nodes))
-		}
+	if len(b.moves) == 0 && c.due(b.steady.Add(settleFor)) {
+		c.even(nodes, moving)
 	}
 	for len(b.moves) > 0 && moving < wantsAtOnce && c.count(jobWant) < writesAtOnce {
 		m := b.moves[0]
@@ -198,6 +210,55 @@ func (c *Core) balance() {
 		if s.there && s.item.Leader == m.from {
 			c.want(m.slot, m.to.Name)
 			moving++
+		}
+	}
+}
+
+// evacuation returns the moves that relieve the agents that are to lead nothing, slot 0 last, so that the controller stays where
+// it is meanwhile.
+func (c *Core) evacuation(nodes []Node) []move {
+	relieved := map[uuid.UUID]bool{}
+	for _, n := range c.nodes() {
+		if c.draining(n) {
+			relieved[n.Session] = true
+		}
+	}
+	for _, n := range nodes {
+		delete(relieved, n.Session) // nobody else is there
+	}
+	if len(relieved) == 0 {
+		return nil
+	}
+	led := c.ledBy()
+	var free []uint16
+	for _, n := range sorted(led) {
+		s := &c.slots[n]
+		if relieved[led[n]] && s.item.Want == "" && !c.running(Job{Kind: jobWant, Slot: int32(n)}) {
+			free = append([]uint16{n}, free...)
+		}
+	}
+	var moves []move
+	targets := place(free, led, nodes, c.weights())
+	for _, n := range free {
+		if to, ok := targets[n]; ok {
+			moves = append(moves, move{n, led[n], to})
+		}
+	}
+	return moves
+}
+
+// even plans the moves that even out what the agents lead.
+func (c *Core) even(nodes []Node, moving int) {
+	b := &c.control
+	fresh := b.planned.IsZero() || c.due(b.planned.Add(balanceEvery))
+	if moving == 0 && len(nodes) > 1 && (fresh || b.again) {
+		if fresh {
+			b.planned, b.budget = c.now, newcomers(c.ledBy(), nodes)*(len(c.slots)/len(nodes)+1)
+		}
+		b.moves = plan(c.ledBy(), nodes, c.weights(), b.budget)
+		b.budget -= len(b.moves)
+		if b.again = len(b.moves) > 0; b.again {
+			c.say(slog.LevelInfo, "slots are to move, so that each agent leads its share", "slots", len(b.moves), "agents", len(nodes))
 		}
 	}
 }

@@ -139,6 +139,8 @@ func (c *Core) Step(now time.Time, e Event) []Effect {
 		c.rates(e.Loads)
 	case Recount:
 		c.recount = true
+	case Learned:
+		c.learned(e)
 	case Stop:
 		if !c.over {
 			c.over = true

@@ -36,6 +36,12 @@ type Rates struct{ Loads []peer.Load }
 // Recount: somebody here raised the version of map or topics; it is read, and the peers are told.
 type Recount struct{}
 
+// Learned: somebody here wrote these items for an operator. The map has changed.
+type Learned struct {
+	Slots  []records.Slot
+	Agents []records.Agent
+}
+
 // Stop: the session is about to end itself. Nothing new is begun.
 type Stop struct{}
 
@@ -88,7 +94,10 @@ func (e Gone) String() string {
 
 func (e Rates) String() string { return fmt.Sprintf("loads of %d slots", len(e.Loads)) }
 func (Recount) String() string { return "versions changed here" }
-func (Stop) String() string    { return "stop" }
+func (e Learned) String() string {
+	return fmt.Sprintf("written here: %d slots, %d agents", len(e.Slots), len(e.Agents))
+}
+func (Stop) String() string { return "stop" }
 
 func (e Answer) String() string {
 	switch old, failed := old(e.Err); {

@@ -164,6 +164,9 @@ func (m *Member) register(ctx context.Context, before *records.Agent) error {
 		Name: c.Name, NodeID: m.node, Zone: c.Zone, Host: c.Host, Port: c.Port, HTTP: c.HTTP, Peer: c.Peer,
 		Session: m.session, Started: m.begun.UnixMilli(), Lived: c.Lived,
 	}
+	if before != nil && before.Drain == before.Session && c.Lived == before.Session {
+		a.Drain = m.session // it was not started anew: who drained it still means it
+	}
 	s := records.Session{Agent: c.Name, NodeID: m.node, State: records.Active, HB: 1}
 	err := retry(ctx, m.logger, func() error {
 		return m.facts.Transact(ctx, []metastore.Op{

@@ -27,8 +27,8 @@ const (
 type held struct {
 	state   local
 	epoch   int32
-	opened  uint64 // committed when it was open: its slot-open lies at or below
-	at      time.Time
+	opened  uint64    // committed when it was open: its slot-open lies at or below
+	at      time.Time // in this state since, while it is opening or open
 	sources []Source
 	free    map[uuid.UUID]bool // sessions of from[] that keep nothing for the slot; what an earlier lead found out does not count
 
@@ -69,7 +69,7 @@ func (c *Core) open() {
 			continue
 		}
 		if h == nil || h.epoch < s.item.Epoch {
-			h = &held{state: opening, epoch: s.item.Epoch}
+			h = &held{state: opening, epoch: s.item.Epoch, at: c.now}
 		}
 		t := Taken{uint16(n), s.item.Epoch, s.item.From}
 		switch {

@@ -68,17 +68,19 @@ const (
 // shell runs a Core: it feeds it events, one after the other, and does what it wants.
 type shell struct {
 	*Member
-	core    *Core
-	plugs   Plugs
-	metrics *Metrics
-	signal  chan struct{}
-	wg      sync.WaitGroup // effects under way
-	settled chan struct{}  // closed when every slot of this session is open for the first time
-	failed  chan error     // an opening that failed before; room for one
-	loads   map[uint16]Load
-	loadsAt time.Time
-	trimmed atomic.Uint64
-	mu      struct {
+	core      *Core
+	plugs     Plugs
+	metrics   *Metrics
+	signal    chan struct{}
+	wg        sync.WaitGroup // effects under way
+	settled   chan struct{}  // closed when every slot of this session is open for the first time
+	failed    chan error     // an opening that failed before; room for one
+	questions chan chan<- Report
+	ended     chan struct{} // closed when Run is about to return
+	loads     map[uint16]Load
+	loadsAt   time.Time
+	trimmed   atomic.Uint64
+	mu        struct {
 		sync.Mutex
 		queue []Event
 	}
@@ -87,6 +89,7 @@ type shell struct {
 func newShell(m *Member) *shell {
 	return &shell{
 		Member: m, metrics: newMetrics(), signal: make(chan struct{}, 1), settled: make(chan struct{}), failed: make(chan error, 1),
+		questions: make(chan chan<- Report), ended: make(chan struct{}),
 		core: NewCore(CoreConfig{
 			Cluster: m.cfg.Cluster, ClusterID: m.cluster.Cluster, Session: m.session, Agent: m.cfg.Name, Node: m.node, Slots: m.cluster.Slots,
 			Heartbeat: m.cfg.Heartbeat, TTL: m.cfg.TTL, Poll: m.cfg.Poll, Exclusive: m.cfg.Exclusive,
@@ -101,6 +104,7 @@ func (m *Member) Run(ctx context.Context, plugs Plugs) {
 	s.plugs = plugs
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer s.wg.Wait()
+	defer close(s.ended)
 	defer cancel()
 	timer, rates := time.NewTimer(time.Hour), time.NewTicker(tellEvery)
 	defer timer.Stop()
@@ -122,6 +126,8 @@ func (m *Member) Run(ctx context.Context, plugs Plugs) {
 			}
 		case <-timer.C:
 			s.step(work, Tick{})
+		case q := <-s.questions:
+			q <- s.core.Report(time.Now())
 		case <-rates.C:
 			s.step(work, s.rates())
 		}
