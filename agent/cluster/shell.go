@@ -77,7 +77,7 @@ type shell struct {
 	failed    chan error     // an opening that failed before; room for one
 	questions chan chan<- Report
 	ended     chan struct{} // closed when Run is about to return
-	loads     map[uint16]Load
+	loads     map[uint16]*rate
 	loadsAt   time.Time
 	trimmed   atomic.Uint64
 	mu        struct {
@@ -296,20 +296,38 @@ func (s *shell) trim(ctx context.Context, j Job, seq uint64) Answer {
 	return Answer{Job: j, Err: err}
 }
 
-// rates measures what the led slots cost, since the last time.
+// rates measures what the led slots cost: bytes a second, smoothed over about half a minute. A slot that this agent did not lead for
+// so long is left out: what its last leader told of it is better.
 func (s *shell) rates() Rates {
 	now := time.Now()
 	took := now.Sub(s.loadsAt).Seconds()
-	next := map[uint16]Load{}
+	next := map[uint16]*rate{}
 	var r Rates
 	for _, l := range s.plugs.Slots.Loads() {
-		next[l.Slot] = l
-		rate := 0.0
-		if was, led := s.loads[l.Slot]; led && l.Bytes >= was.Bytes && took > 0 {
-			rate = float64(l.Bytes-was.Bytes) / took
+		m := s.loads[l.Slot]
+		if m == nil || l.Bytes < m.bytes {
+			m = &rate{since: now, bytes: l.Bytes}
+		} else if took > 0 {
+			m.perSecond += (float64(l.Bytes-m.bytes)/took - m.perSecond) * min(1, took/smoothOver.Seconds())
+			m.bytes = l.Bytes
 		}
-		r.Loads = append(r.Loads, peer.Load{Slot: l.Slot, Partitions: uint16(min(l.Partitions, 1<<16-1)), Bytes: uint32(min(rate, 1<<32-1))})
+		next[l.Slot] = m
+		if now.Sub(m.since) >= smoothOver {
+			r.Loads = append(r.Loads, peer.Load{
+				Slot: l.Slot, Partitions: uint16(min(l.Partitions, 1<<16-1)), Bytes: uint32(min(m.perSecond, 1<<32-1)),
+			})
+		}
 	}
 	s.loads, s.loadsAt = next, now
 	return r
+}
+
+// smoothOver is the time constant of rates.
+const smoothOver = 30 * time.Second
+
+// rate is the measure of one slot.
+type rate struct {
+	since     time.Time // led since
+	bytes     uint64    // appended, at the last look
+	perSecond float64
 }
