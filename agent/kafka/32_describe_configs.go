@@ -14,13 +14,14 @@ import (
 //	v1: synonyms. v3: types and documentation.
 //
 // Differs from Kafka: any agent answers for any node id, with its own settings, since agents of a cluster are started
-// alike; the broker config varve.slots tells who leads which slot; an agent has one logger, root; there are no client
-// metrics. Documentation of what does not act begins with "Not yet:", "No effect:" or "Fixed:" and the reason.
+// alike; the broker configs varve.slots and varve.agents, of the agent that answers, tell who leads which slot and who is
+// there; an agent has one logger, root; there are no client metrics. Documentation of what does not act begins with "Not
+// yet:", "No effect:" or "Fixed:" and the reason.
 func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
 	ctx, cancel := withTimeout(ctx, 0)
 	defer cancel()
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
-	told, free := map[resourceKey]bool{}, 0
+	told, free, known := map[resourceKey]bool{}, 0, &known{s: s, ctx: ctx}
 	for i := range req.Resources {
 		r := &req.Resources[i]
 		key := resourceKey{r.ResourceType, r.ResourceName}
@@ -35,7 +36,7 @@ func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsR
 		if extra && free > maxFree {
 			rr.ErrorCode, rr.ErrorMessage = refuse(codeInvalidRequest, "at most %d brokers, loggers and groups at once, and each topic once", maxFree)
 		} else {
-			entries, rr.ErrorCode, rr.ErrorMessage = s.entries(ctx, r)
+			entries, rr.ErrorCode, rr.ErrorMessage = s.entries(ctx, r, known)
 		}
 		for j := range entries {
 			if len(r.ConfigNames) == 0 || slices.Contains(r.ConfigNames, entries[j].Name) {
@@ -52,7 +53,7 @@ func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsR
 const maxFree = 1000
 
 // entries are the configs of a resource, or the reason why there are none.
-func (s *Server) entries(ctx context.Context, r *kmsg.DescribeConfigsRequestResource) ([]topic.Entry, int16, *string) {
+func (s *Server) entries(ctx context.Context, r *kmsg.DescribeConfigsRequestResource, k *known) ([]topic.Entry, int16, *string) {
 	switch r.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
 		t, err := s.deps.Topics.Find(ctx, r.ResourceName)
@@ -70,7 +71,7 @@ func (s *Server) entries(ctx context.Context, r *kmsg.DescribeConfigsRequestReso
 			code, msg := refuse(codeInvalidRequest, "%v", err)
 			return nil, code, msg
 		}
-		return s.brokerEntries(id), codeNone, nil
+		return s.brokerEntries(id, k), codeNone, nil
 	case kmsg.ConfigResourceTypeBrokerLogger:
 		if _, err := brokerID(r.ResourceName); err != nil {
 			code, msg := refuse(codeInvalidRequest, "%v", err)

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -62,35 +61,21 @@ func repeated[T any, K comparable](list []T, name func(*T) K) map[K]bool {
 
 // brokerEntries are the configs of the agent with the given node id, sorted by name: what it was started with, as far as
 // this agent knows, and what follows from what it is.
-func (s *Server) brokerEntries(id int32) []topic.Entry {
+func (s *Server) brokerEntries(id int32, k *known) []topic.Entry {
 	node := strconv.Itoa(int(id))
 	facts := map[string]string{
-		"broker.id": node, "node.id": node, "log.dirs": logDir, "process.roles": "broker,controller", "varve.slots": s.slots(),
+		"broker.id": node, "node.id": node, "log.dirs": logDir, "process.roles": "broker,controller",
 	}
+	k.facts(id, facts)
 	if n, ok := s.deps.Cluster.View().Node(id); ok {
 		at := "PLAINTEXT://" + net.JoinHostPort(n.Host, strconv.Itoa(int(n.Port)))
 		facts["listeners"], facts["advertised.listeners"], facts["broker.rack"] = at, at, n.Zone
 	}
-	return s.deps.Topics.Settings().Broker(facts)
-}
-
-// slots is the value of varve.slots.
-func (s *Server) slots() string {
-	type leader struct {
-		Slot   int   `json:"slot"`
-		Leader int32 `json:"leader"`
-		Epoch  int32 `json:"epoch"`
+	entries := s.deps.Topics.Settings().Broker(facts)
+	for i := range entries {
+		entries[i].ReadOnly = !operatorConfig(entries[i].Name)
 	}
-	view := s.deps.Cluster.View()
-	list := make([]leader, len(view.Slots))
-	for i, l := range view.Slots {
-		list[i] = leader{i, l.Node, l.Epoch}
-	}
-	b, err := json.Marshal(list)
-	if err != nil { // of numbers: cannot be
-		return "[]"
-	}
-	return string(b)
+	return entries
 }
 
 // resourceKey is what a resource is told apart by.
@@ -120,8 +105,8 @@ func alterEach[T any](list []T, key func(*T) resourceKey, alter func(*T) (int16,
 	}
 }
 
-// alter changes configs of a resource. Only topics have configs that can be changed: those of agents are given at their
-// start, and there is nothing yet that those of groups would act on.
+// alter changes configs of a resource. Topics have configs that can be changed, and agents a few, see alterBroker; there is
+// nothing yet that those of groups would act on.
 func (s *Server) alter(ctx context.Context, r resourceKey, changes []topic.Change, validateOnly bool) (int16, *string) {
 	seen := map[string]bool{}
 	for _, c := range changes {
@@ -130,7 +115,6 @@ func (s *Server) alter(ctx context.Context, r resourceKey, changes []topic.Chang
 		}
 		seen[c.Name] = seen[c.Name] || c.Op != topic.OpClear
 	}
-	check := topic.CheckBroker
 	switch r.kind {
 	case kmsg.ConfigResourceTypeTopic:
 		if err := topic.CheckName(r.name); err != nil {
@@ -139,11 +123,8 @@ func (s *Server) alter(ctx context.Context, r resourceKey, changes []topic.Chang
 		_, err := s.deps.Topics.Alter(ctx, r.name, changes, validateOnly)
 		return failure(err)
 	case kmsg.ConfigResourceTypeBroker:
-		if _, err := brokerID(r.name); r.name != "" && err != nil {
-			return refuse(codeInvalidRequest, "%v", err)
-		}
+		return s.alterBroker(ctx, r.name, changes, validateOnly)
 	case kmsg.ConfigResourceTypeGroupConfig:
-		check = topic.CheckGroup
 	case kmsg.ConfigResourceTypeBrokerLogger:
 		return refuse(codeInvalidRequest, "the log level of an agent is given when it starts: --log-level LEVEL")
 	default:
@@ -151,7 +132,7 @@ func (s *Server) alter(ctx context.Context, r resourceKey, changes []topic.Chang
 	}
 	for _, c := range changes {
 		if c.Op != topic.OpClear {
-			return failure(check(c.Name))
+			return failure(topic.CheckGroup(c.Name))
 		}
 	}
 	return codeNone, nil

@@ -351,7 +351,7 @@ func TestDescribeBrokerConfigs(t *testing.T) {
 	if e, ok := got["log.retention.ms"]; !ok || e.Value != nil {
 		t.Errorf("log.retention.ms is %+v", e)
 	}
-	var slots []struct{ Slot, Leader, Epoch int }
+	var slots []slotJSON
 	if err := json.Unmarshal([]byte(*got["varve.slots"].Value), &slots); err != nil || len(slots) != testSlots {
 		t.Fatalf("varve.slots: %v, %v", slots, err)
 	}

@@ -30,9 +30,8 @@ type conn struct {
 	shut   context.CancelFunc
 	ring   ring
 
-	// Of the writer, and of serve after it.
-	out      net.Buffers
-	answered bool // something was written
+	out      net.Buffers // of the writer
+	answered atomic.Bool // something was written
 
 	draining atomic.Bool
 	held     atomic.Int64 // bytes of records in answers that are not written yet
@@ -122,7 +121,7 @@ const (
 // it, and answers that are still on their way would be lost with it.
 func (c *conn) linger() {
 	w, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || !c.answered || w.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	if !ok || !c.answered.Load() || w.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
 	_, _ = io.CopyN(io.Discard, c.nc, lingerBytes)
@@ -137,8 +136,12 @@ func (c *conn) rescue() {
 	}
 }
 
-// kill ends the connection at once.
+// kill ends the connection at once. A server that goes away resets those that it never answered: a connection that just ends before
+// the first answer is, for some clients, a sign of TLS, and they give up instead of asking another agent.
 func (c *conn) kill() {
+	if tcp, ok := c.nc.(interface{ SetLinger(int) error }); ok && !c.answered.Load() && (c.draining.Load() || c.ctx.Err() != nil) {
+		_ = tcp.SetLinger(0)
+	}
 	c.cancel()
 	c.ring.kill()
 	_ = c.nc.Close()
@@ -332,7 +335,7 @@ func (c *conn) writeSlots(first, n uint64) bool {
 		c.out = all
 		err := c.nc.SetWriteDeadline(time.Now().Add(c.writeTime(size)))
 		if err == nil {
-			c.answered = true
+			c.answered.Store(true)
 			_, err = c.out.WriteTo(c.nc) // consumes c.out
 		}
 		ok = ok && err == nil

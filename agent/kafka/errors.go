@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/varvelog/varve/agent/cluster"
 	"github.com/varvelog/varve/agent/fetch"
 	"github.com/varvelog/varve/agent/partition"
 	"github.com/varvelog/varve/agent/topic"
@@ -101,6 +102,8 @@ var codes = []struct {
 	{topic.ErrConfig, codeInvalidConfig},
 	{topic.ErrReadOnly, codeInvalidRequest},
 	{topic.ErrUnavailable, codeRequestTimedOut},
+
+	{cluster.ErrRefused, codeInvalidRequest},
 
 	{txn.ErrUnavailable, codeCoordinatorLoadInProgress}, // Java looks for a coordinator on 15, which an idempotent producer has none of
 

@@ -72,6 +72,12 @@ type Cluster interface {
 	View() *cluster.View
 	// NodeID is this agent's node id.
 	NodeID() int32
+	// Report tells what this agent knows of the cluster, for operators.
+	Report(ctx context.Context) (cluster.Report, error)
+	// Move has an agent lead a slot soon. Error: cluster.ErrRefused says why it can't be; others are those of the metastore.
+	Move(ctx context.Context, slot int, agent string) error
+	// Drain says whether an agent shall lead nothing. Errors as of Move.
+	Drain(ctx context.Context, node int32, drain bool) error
 	// Confirm returns nil if this agent's session was active at some moment after the call, as a consistent read says.
 	Confirm(ctx context.Context) error
 }

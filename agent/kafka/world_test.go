@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -300,8 +301,12 @@ type fakeCluster struct {
 	view     *cluster.View
 	confirm  error
 	confirms int
-	pid      int64
-	pidErr   error
+
+	operations []string
+	refuse     error
+
+	pid    int64
+	pidErr error
 }
 
 func newFakeCluster() *fakeCluster {
@@ -343,6 +348,33 @@ func (f *fakeCluster) Confirm(context.Context) error {
 	defer f.mu.Unlock()
 	f.confirms++
 	return f.confirm
+}
+
+func (f *fakeCluster) Report(context.Context) (r cluster.Report, err error) {
+	v := f.View()
+	for _, n := range v.Nodes {
+		r.Agents = append(r.Agents, cluster.AgentReport{Node: n, Slots: testSlots, Quiet: -1})
+	}
+	for i, l := range v.Slots {
+		r.Slots = append(r.Slots, cluster.SlotReport{Slot: i, Node: l.Node, Agent: "a", Epoch: l.Epoch, Partitions: -1, Bytes: -1, State: "open"})
+	}
+	return r, f.asked("report")
+}
+
+func (f *fakeCluster) Move(_ context.Context, slot int, agent string) error {
+	return f.asked(fmt.Sprintf("move %d to %s", slot, agent))
+}
+
+func (f *fakeCluster) Drain(_ context.Context, node int32, drain bool) error {
+	return f.asked(fmt.Sprintf("drain %d %v", node, drain))
+}
+
+// asked notes what an operator asked for; refuse is the answer.
+func (f *fakeCluster) asked(what string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.operations = append(f.operations, what)
+	return f.refuse
 }
 
 func (f *fakeCluster) confirmed() int {
