@@ -42,8 +42,17 @@ func (w *workload) goes(f func()) {
 
 // producerClient is idempotent and never gives up: every record is acked once the cluster is well.
 func (s *clusterSim) producerClient(name string) *kgo.Client {
-	return s.client(name, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(0), kgo.ProduceRequestTimeout(5*time.Second), kgo.MaxBufferedRecords(500))
+	s.t.Helper()
+	c := s.client(name, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerLinger(0), kgo.ProduceRequestTimeout(5*time.Second), kgo.MaxBufferedRecords(5000))
+	// The client asks for its id with a lock held that every broker's goroutine wants: with two of them the bubble's clock would
+	// stand still for ever. So it is asked for while there is nothing to send.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if _, _, err := c.ProducerID(ctx); err != nil {
+		s.t.Fatalf("%s gets no producer id: %v\n%s", name, err, s.seen.play())
+	}
+	return c
 }
 
 // produce starts a producer that writes a few records at a time to random partitions.

@@ -46,6 +46,7 @@ type clusterSim struct {
 	seen    *history
 	clients []*kgo.Client
 	loads   []*workload
+	extra   []tp // partitions that a script made
 	begun   time.Time
 }
 

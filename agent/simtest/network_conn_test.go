@@ -22,6 +22,7 @@ type end struct {
 	in          []packet // on their way to here or here and unread, in order
 	queued      int      // bytes of in
 	closed      bool     // by this side
+	abrupt      bool     // Close is to reset
 	broken      bool     // reset in the middle: for both sides at once
 	readBy      time.Time
 	writeBy     time.Time
@@ -185,9 +186,12 @@ func (e *end) Close() error {
 	if e.closed {
 		return &net.OpError{Op: "close", Net: "tcp", Err: net.ErrClosed}
 	}
-	e.closeLocked(len(e.in) > 0 && e.in[0].err == nil) // unread bytes make a reset of it
+	e.closeLocked(e.abrupt || len(e.in) > 0 && e.in[0].err == nil) // unread bytes make a reset of it
 	return nil
 }
+
+// SetLinger is net.TCPConn's: 0 makes Close a reset.
+func (e *end) SetLinger(sec int) error { return e.set(func() { e.abrupt = sec == 0 }) }
 
 func (e *end) closeLocked(reset bool) {
 	if e.closed {
