@@ -32,6 +32,10 @@ type spanKey struct {
 	partition int32
 }
 
+// maxUnfolded bounds what one batch may be when decompressed, in bytes, of which kgo takes four times as much: servers pass bombs
+// through as they are.
+const maxUnfolded = 64 << 20
+
 // NewReader resolves the positions of cfg and starts to read. Errors: ErrUnknownTopic, or what the server answers.
 func (c *Client) NewReader(ctx context.Context, cfg ReadConfig) (*Reader, error) {
 	r := &Reader{left: map[spanKey]int64{}}
@@ -60,6 +64,7 @@ func (c *Client) NewReader(ctx context.Context, cfg ReadConfig) (*Reader, error)
 		kgo.ConsumePartitions(assigned),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // an offset that vanished is an error, never a silent jump
 		kgo.KeepControlRecords(),                    // a partition may end with one: see Next
+		kgo.MaxDecompressBatchBytes(maxUnfolded),
 		kgo.FetchIsolationLevel(isolation(cfg.Committed)))
 	var err error
 	if r.kafka, err = kgo.NewClient(opts...); err != nil {

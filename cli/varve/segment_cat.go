@@ -14,8 +14,9 @@ import (
 	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
-// maxRecords bounds the bytes of one batch when decompressed, far above what any sane producer sends.
-const maxRecords = 256 << 20
+// maxRecords bounds the bytes of one batch when decompressed, far above what any sane producer sends: what is printed of a record
+// takes many times its size.
+const maxRecords = 64 << 20
 
 func segmentCatCommand() *command {
 	var b bucket
