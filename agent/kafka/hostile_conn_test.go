@@ -153,3 +153,55 @@ func TestWaitingForTheBudgetEndsWithTheClient(t *testing.T) {
 	w.wal.commit()
 	receive[*kmsg.ProduceResponse](first, one, id)
 }
+
+// TestClientThatStopsReadingIsCutOff: an answer that its client does not take ends the connection when its time is over.
+func TestClientThatStopsReadingIsCutOff(t *testing.T) {
+	w := newWorld(t, option{auto: true, cache: 64 << 20, cfg: Config{FrameTime: 300 * time.Millisecond}})
+	w.topic("t", 1)
+	call[*kmsg.ProduceResponse](w.dial(), producing(9, "t", batch(t, 1, 200_000)))
+	near, far := socketpair(t) // its buffers are small
+	defer func() { _ = far.Close() }()
+	w.s.accept(t.Context(), near)
+	deaf := &client{t: t, nc: far}
+	for range 4 {
+		deaf.send(fetching(11, "t", 0))
+	}
+	eventually(t, "answers wait", func() bool { return w.s.unread.Load() > 0 })
+	eventually(t, "cut off", func() bool { return len(w.s.conns()) == 1 && w.s.held.Load() == 0 && w.s.unread.Load() == 0 })
+}
+
+// TestLargeRequestsCountUntilTheyAreAnswered: what a large request was decoded to stays charged while it waits for the store.
+func TestLargeRequestsCountUntilTheyAreAnswered(t *testing.T) {
+	gate := make(chan struct{})
+	w := newWorld(t, option{auto: true, gate: gate, cfg: Config{ReserveBytes: 2 << 20}})
+	w.topic("t", 1)
+	w.wal.mu.Lock()
+	w.wal.uncache = true
+	w.wal.mu.Unlock()
+	call[*kmsg.ProduceResponse](w.dial(), producing(9, "t", batch(t, 1, 10)))
+	list := kmsg.NewPtrListOffsetsRequest()
+	list.Version = 7
+	rt := kmsg.NewListOffsetsRequestTopic()
+	rt.Topic = "t"
+	for range 10_000 {
+		rt.Partitions = append(rt.Partitions, kmsg.NewListOffsetsRequestTopicPartition())
+	}
+	list.Topics = append(list.Topics, rt)
+	size := int64(len(list.AppendTo(nil)))
+	c := w.dial()
+	id := c.send(list)
+	eventually(t, "the first waits for the store", func() bool { return w.s.reserve.Used() >= decodeFactor*size })
+	others := []*client{w.dial(), w.dial()}
+	for _, o := range others {
+		o.send(list)
+	}
+	eventually(t, "others wait for the reserve", w.s.reserve.Contended)
+	if used := w.s.reserve.Used(); used > 2<<20 {
+		t.Errorf("%d bytes of the reserve taken", used)
+	}
+	close(gate)
+	receive[*kmsg.ListOffsetsResponse](c, list, id)
+	for _, o := range others {
+		receive[*kmsg.ListOffsetsResponse](o, list, 1)
+	}
+}
