@@ -271,9 +271,9 @@ func TestUnansweredIsReset(t *testing.T) {
 	script(t, func(s *clusterSim) {
 		var conns []net.Conn
 		for _, name := range s.names {
-			c, err := s.net.host("raw").Dial(t.Context(), name+":9092")
+			c, err := s.net.host("raw").Dial(s.t.Context(), name+":9092")
 			if err != nil {
-				t.Fatal(err)
+				s.t.Fatal(err)
 			}
 			conns = append(conns, c)
 		}
