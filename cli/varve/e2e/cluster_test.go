@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +42,31 @@ func (f *fleet) seeds() []string {
 		all = append(all, a.addr)
 	}
 	return all
+}
+
+// story prints what the agents' logs say of a fail-over since begun: detect, fence, seal, assign, open.
+func (f *fleet) story(t *testing.T, begun time.Time) {
+	t.Helper()
+	for _, a := range f.agents {
+		log, err := os.ReadFile(a.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(log)) {
+			var at time.Time
+			for field := range strings.FieldsSeq(line) {
+				if text, ok := strings.CutPrefix(field, "time="); ok {
+					at, _ = time.Parse(time.RFC3339Nano, text)
+				}
+			}
+			for _, step := range []string{"seems to be dead", "fenced a session", "sealed a session", "every slot has a leader", "opened slots"} {
+				if strings.Contains(line, step) && at.After(begun) {
+					_, rest, _ := strings.Cut(line, "msg=")
+					t.Logf("%8v %s %s", at.Sub(begun).Round(time.Millisecond), a.name(), strings.TrimSpace(rest))
+				}
+			}
+		}
+	}
 }
 
 // outage waits until every partition has acked a record that was produced after the call, and returns how long the last
