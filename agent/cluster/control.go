@@ -108,11 +108,11 @@ func (c *Core) assign() {
 	if c.control.assigning.IsZero() {
 		c.control.assigning = c.now
 	}
-	targets := place(free, c.ledBy(), c.candidates(), c.weights())
+	// Only for those that can be written now: this comes again with each answer, and there may be thousands of slots.
+	w := c.weights()
+	free = heaviest(free, w, writesAtOnce-c.count(jobTake))
+	targets := place(free, c.ledBy(), c.candidates(), w)
 	for _, n := range free {
-		if c.count(jobTake) >= writesAtOnce {
-			return
-		}
 		if to, ok := targets[n]; ok {
 			c.take(n, to)
 		}

@@ -59,9 +59,7 @@ func place(free []uint16, led map[uint16]uuid.UUID, nodes []Node, weights []floa
 			zones[n] = s.node.Zone
 		}
 	}
-	order := slices.Clone(free)
-	slices.SortStableFunc(order, func(a, b uint16) int { return cmp.Compare(weights[b], weights[a]) })
-	for _, n := range order {
+	for _, n := range heaviest(free, weights, len(free)) {
 		best := slices.MinFunc(all, func(a, b *share) int {
 			return cmp.Or(cmp.Compare(a.load, b.load), cmp.Compare(a.near(n, zones), b.near(n, zones)), cmp.Compare(a.node.ID, b.node.ID))
 		})
@@ -71,6 +69,13 @@ func place(free []uint16, led map[uint16]uuid.UUID, nodes []Node, weights []floa
 		chosen[n] = best.node
 	}
 	return chosen
+}
+
+// heaviest returns at most most slots in the order in which place gives them away: by weight, the largest first.
+func heaviest(free []uint16, weights []float64, most int) []uint16 {
+	order := slices.Clone(free)
+	slices.SortStableFunc(order, func(a, b uint16) int { return cmp.Compare(weights[b], weights[a]) })
+	return order[:min(most, len(order))]
 }
 
 // near says how much an agent has to do with the neighbours of a slot: 2 for each that it leads, 1 for each in its zone.

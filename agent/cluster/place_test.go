@@ -4,8 +4,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/agent/peer"
+	"github.com/varvelog/varve/metastore/records"
 )
 
 func nodesOf(n int) []Node {
@@ -128,5 +132,34 @@ func TestWatchedBy(t *testing.T) {
 				t.Errorf("%d sessions: one is watched by %d, want %d", n, seen[id], want)
 			}
 		}
+	}
+}
+
+// A controller that finds many slots without a leader gives those away first that have the most to do, and no more than it may
+// write at once; it does not choose for the others yet.
+func TestAssignHeaviestFirst(t *testing.T) {
+	const slots = 100
+	me := uuid.New()
+	c := NewCore(CoreConfig{Cluster: "c", Session: me, Agent: "a", Node: 1, Slots: slots, Heartbeat: 3 * time.Second, TTL: 9 * time.Second, Poll: 3 * time.Second})
+	now := time.Unix(1e9, 0)
+	var busy []peer.Load
+	for n := slots - writesAtOnce; n < slots; n++ {
+		busy = append(busy, peer.Load{Slot: uint16(n), Partitions: 1, Bytes: 1 << 20})
+	}
+	c.Step(now, Rates{busy})
+	m := &Map{
+		Live: map[uuid.UUID]string{me: "a"}, Past: map[uuid.UUID]records.Session{},
+		Agents: []records.Agent{{Name: "a", NodeID: 1, Host: "a", Port: 1, Session: me}},
+	}
+	taken := 0
+	for _, f := range c.Step(now, Answer{Job: about(jobMap, uuid.Nil), Version: records.Version{Map: 1}, Map: m}) {
+		if w, ok := f.(Write); ok && w.Job.Kind == jobTake {
+			if taken++; w.Job.Slot < slots-writesAtOnce {
+				t.Errorf("slot %d, which is idle, before busy ones", w.Job.Slot)
+			}
+		}
+	}
+	if taken != writesAtOnce {
+		t.Errorf("%d slots given away at once, want %d", taken, writesAtOnce)
 	}
 }
