@@ -3,8 +3,10 @@ package client
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -67,4 +69,58 @@ func (c *Client) APIs(ctx context.Context, agent int32) ([]API, error) {
 	}
 	slices.SortFunc(apis, func(a, b API) int { return cmp.Compare(a.Key, b.Key) })
 	return apis, nil
+}
+
+// AgentConfigs returns the values of some configs of an agent, as that agent itself tells them; one that it has no value for is
+// left out.
+func (c *Client) AgentConfigs(ctx context.Context, agent int32, names ...string) (map[string]string, error) {
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	rr := kmsg.NewDescribeConfigsRequestResource()
+	rr.ResourceType, rr.ResourceName, rr.ConfigNames = kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(agent)), names
+	req.Resources = append(req.Resources, rr)
+	answer, err := req.RequestWith(ctx, c.kafka.Broker(int(agent)))
+	if err == nil && len(answer.Resources) != 1 {
+		err = fmt.Errorf("it tells about %d resources instead of 1", len(answer.Resources))
+	}
+	if err == nil {
+		err = kerr.ErrorForCode(answer.Resources[0].ErrorCode)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe configs of agent %d: %w", agent, err)
+	}
+	values := map[string]string{}
+	for _, v := range answer.Resources[0].Configs {
+		if v.Value != nil {
+			values[v.Name] = *v.Value
+		}
+	}
+	return values, nil
+}
+
+// SetAgentConfig has agent ask set a config of an agent, -1: of the cluster, while it runs.
+func (c *Client) SetAgentConfig(ctx context.Context, ask, agent int32, name, value string) error {
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	rr := kmsg.NewIncrementalAlterConfigsRequestResource()
+	rr.ResourceType = kmsg.ConfigResourceTypeBroker
+	if agent >= 0 {
+		rr.ResourceName = strconv.Itoa(int(agent))
+	}
+	rc := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+	rc.Name, rc.Op, rc.Value = name, kmsg.IncrementalAlterConfigOpSet, &value
+	rr.Configs = append(rr.Configs, rc)
+	req.Resources = append(req.Resources, rr)
+	answer, err := req.RequestWith(ctx, c.kafka.Broker(int(ask)))
+	if err == nil && len(answer.Resources) != 1 {
+		err = fmt.Errorf("it tells about %d resources instead of 1", len(answer.Resources))
+	}
+	if err == nil {
+		err = kerr.ErrorForCode(answer.Resources[0].ErrorCode)
+		if said := deref(answer.Resources[0].ErrorMessage); err != nil && said != "" {
+			err = errors.New(said) // says more than the code does
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("set %s: %w", name, err)
+	}
+	return nil
 }

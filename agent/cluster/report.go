@@ -20,7 +20,8 @@ type AgentReport struct {
 	Slots    int           // that it leads
 	Draining bool          // it shall lead nothing
 	Closing  bool          // it ends itself
-	Quiet    time.Duration // since its last sign of life that reached this agent; -1: none did yet
+	Quiet    time.Duration // its heartbeat stands still for so long; -1: this agent does not watch it
+	Silent   bool          // that is longer than it takes to write and to see a heartbeat
 }
 
 // SlotReport is a slot. What only its leader knows is there if the agent that reports leads it.
@@ -68,8 +69,9 @@ func (c *Core) Report(now time.Time) Report {
 		switch {
 		case n.Session == c.cfg.Session:
 			a.Quiet = 0
-		case !w.alive.IsZero():
-			a.Quiet = now.Sub(w.alive)
+		case !w.since.IsZero():
+			a.Quiet = now.Sub(w.since)
+			a.Silent = a.Quiet > 2*c.cfg.Heartbeat+c.cfg.Heartbeat/2
 		}
 		r.Agents = append(r.Agents, a)
 	}

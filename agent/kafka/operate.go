@@ -53,7 +53,7 @@ type agentJSON struct {
 	State      string    `json:"state"`
 	Session    uuid.UUID `json:"session"`
 	Since      time.Time `json:"since"`
-	QuietMS    *int64    `json:"quiet_ms"` // since the last sign of life that reached the agent that answers
+	QuietMS    *int64    `json:"quiet_ms"` // its heartbeat stands still for so long; null: the agent that answers does not watch it
 	Controller bool      `json:"controller"`
 }
 
@@ -119,6 +119,8 @@ func agentsJSON(r cluster.Report) string {
 			all[i].QuietMS = &ms
 		}
 		switch {
+		case a.Silent:
+			all[i].State = "silent"
 		case a.Closing:
 			all[i].State = "stopping"
 		case a.Draining && a.Slots == 0:

@@ -93,20 +93,24 @@ func TestClusterCommands(t *testing.T) {
 }
 
 func TestSlotsListing(t *testing.T) {
-	l, err := slotsListing(`[{"leader":"a1","slot":0,"epoch":3},{"slot":1,"leader":null,"epoch":12345678901234567,"new":[1]}]`)
+	slots := `[{"slot":0,"agent":"a1","epoch":3},{"slot":1,"agent":null,"epoch":12345678901234567,"per_new":[1]}]`
+	rows, _, err := parseSight(map[string]string{"varve.slots": slots, "varve.agents": "[]"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
+	l := listingOf("slots", []object{rows[0].fields, rows[1].fields})
 	if err := (document{listings: []listing{l}}).print(&b, "table"); err != nil {
 		t.Fatal(err)
 	}
-	want := "SLOT  EPOCH              LEADER  NEW\n0     3                  a1      -\n1     12345678901234567  -       [1]\n"
+	want := "SLOT  AGENT  EPOCH              PER-NEW\n0     a1     3                  -\n1     -      12345678901234567  [1]\n"
 	if b.String() != want {
 		t.Errorf("%s\nwant\n%s", b.String(), want)
 	}
-	if _, err := slotsListing("{}"); err == nil {
-		t.Error("an object is taken for a list")
+	for _, bad := range []string{"{}", "[1]", "[", ""} {
+		if _, _, err := parseSight(map[string]string{"varve.slots": bad, "varve.agents": "[]"}); err == nil {
+			t.Errorf("%q is taken for a list of slots", bad)
+		}
 	}
 }
 

@@ -9,9 +9,10 @@ import (
 func clusterCommand() *command {
 	return &command{
 		name:  "cluster",
-		short: "show a cluster, its agents, slots and configs",
+		short: "show a cluster, its agents, slots and configs; move slots",
 		sub: []*command{
-			clusterInfoCommand(), clusterAgentsCommand(), clusterSlotsCommand(), clusterConfigCommand(), clusterAPIVersionsCommand(),
+			clusterInfoCommand(), clusterAgentsCommand(), clusterSlotsCommand(), clusterHealthCommand(), clusterDrainCommand(), clusterMoveCommand(),
+			clusterConfigCommand(), clusterAPIVersionsCommand(),
 		},
 		examples: []string{"varve cluster info", "varve cluster agents --output json"},
 	}
@@ -43,32 +44,6 @@ func clusterInfoCommand() *command {
 					{"cluster", cluster.ID}, {"controller", cluster.Controller}, {"agents", len(cluster.Agents)},
 					{"topics", len(topics)}, {"partitions", partitions},
 				}}.print(w.out, format)
-			})
-		},
-	}
-}
-
-func clusterAgentsCommand() *command {
-	var conn connection
-	var format string
-	return &command{
-		name:     "agents",
-		short:    "list the agents that serve",
-		options:  []*option{conn.option(), outputOption(&format)},
-		examples: []string{"varve cluster agents", "varve cluster agents --output jsonl"},
-		run: func(ctx context.Context, w *world, _ []string) error {
-			return conn.with(ctx, func(c *client.Client) error {
-				cluster, err := c.Cluster(ctx)
-				if err != nil {
-					return err
-				}
-				l := listing{name: "agents", columns: []column{
-					{"ID", "id"}, {"HOST", "host"}, {"PORT", "port"}, {"ZONE", "zone"}, {"CONTROLLER", "controller"},
-				}}
-				for _, a := range cluster.Agents {
-					l.rows = append(l.rows, []any{a.ID, a.Host, a.Port, a.Zone, a.ID == cluster.Controller})
-				}
-				return document{listings: []listing{l}}.print(w.out, format)
 			})
 		},
 	}

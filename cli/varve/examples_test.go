@@ -20,6 +20,8 @@ type exampleCase struct {
 	until  string // it runs until it is interrupted, once it has printed this
 }
 
+const twoAgents = "needs a second agent"
+
 const onAWS = "needs a bucket and a table on AWS"
 
 // exampleCases are the examples that need something; all others are run as they are.
@@ -31,6 +33,7 @@ var exampleCases = map[string]exampleCase{
 	"varve segment list --store 's3://varve/prod?region=eu-central-1' --meta 'dynamodb://varve?region=eu-central-1' --output jsonl":                                           {why: onAWS},
 	"varve segment verify orders --store 's3://varve/prod?region=eu-central-1' --output jsonl":                                                                                {why: onAWS},
 	`varve consume orders --from -1h --grep error -f '%d{go#15:04:05#} %k %v\n'`:                                                                                              {until: "an error"},
+	"varve cluster drain a2": {why: twoAgents}, "varve cluster move 0 a2 --bootstrap 10.0.0.1:9092": {why: twoAgents},
 	"varve topic delete scratch":                   {before: "varve topic create scratch", types: "y\r"},
 	"varve topic delete scratch-1 scratch-2 --yes": {before: "varve topic create scratch-1; varve topic create scratch-2"},
 	"varve completion fish | source":               {why: "is typed into fish: see TestCompletionInFish"},

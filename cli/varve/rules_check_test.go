@@ -83,8 +83,8 @@ func wellFormed(output, text string) error {
 // stableFields are names that programs rely on: a field may come, but none goes.
 var stableFields = map[string]string{
 	"topic list": "topics topic partitions id", "topic describe": "topic id partitions partition leader leader_epoch start end offsets configs",
-	"cluster info": "cluster controller agents topics partitions", "cluster agents": "agents id host port zone controller",
-	"cluster slots": "slots slot leader epoch", "cluster config": "configs config source value", "cluster api-versions": "apis key api min max",
+	"cluster info": "cluster controller agents topics partitions", "cluster agents": "agents id agent host port zone peer http slots state session since quiet_ms controller",
+	"cluster slots": "slots slot leader agent epoch session want from state partitions bytes_per_sec", "cluster health": "well agents slots troubles", "cluster config": "configs config source value", "cluster api-versions": "apis key api min max",
 	"segment list":    "runs partition base next leader_epoch batches bytes key",
 	"segment inspect": "key bytes kind cluster session seq footer_pos sections topics slots runs batches ops", "segment verify": "objects result kind runs batches bytes_read key error",
 	"profile list": "profiles profile current", "profile show": "profile settings setting value", "version": "version go os arch",

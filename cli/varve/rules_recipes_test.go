@@ -44,7 +44,8 @@ func recipes(l *live) map[string]recipe {
 		"produce": {args: []string{"t2"}, in: "a\nb\n", silent: true},
 		"consume": {args: []string{"t", "--exit-at-end"}},
 
-		"cluster info": {}, "cluster agents": {}, "cluster slots": {}, "cluster config": {}, "cluster api-versions": {},
+		"cluster info": {}, "cluster agents": {}, "cluster slots": {}, "cluster health": {}, "cluster drain": {args: []string{"dev", "--undo"}, silent: true},
+		"cluster move": {args: []string{"3", "dev"}, silent: true}, "cluster config": {}, "cluster api-versions": {},
 
 		"segment list": {args: []string{"t"}}, "segment inspect": {args: []string{l.key, "--batches"}},
 		"segment verify": {args: []string{"t", "--deep"}}, "segment cat": {args: []string{l.key}},
