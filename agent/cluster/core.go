@@ -283,7 +283,7 @@ func (c *Core) answer(a Answer) {
 	case jobGiveUp:
 		c.gaveUp(a)
 	case jobLook:
-		c.sources(a)
+		c.sources(a, w)
 	case jobOwed:
 		c.owed(a, w.begun)
 	case jobUnpin:

@@ -68,8 +68,12 @@ type (
 		Job   Job
 		Slots []uint16
 	}
-	// Look looks where data of the slots that are led lies.
-	Look struct{ Job Job }
+	// Look looks where data of the slots that are led lies. Epochs says under which epoch each is open now: of one that goes and
+	// comes back meanwhile the answer tells nothing.
+	Look struct {
+		Job    Job
+		Epochs map[uint16]int32
+	}
 	// Trim tells the WAL that nothing below Pinned is held by a pin; 0: no pins.
 	Trim struct {
 		Job    Job

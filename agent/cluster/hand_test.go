@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -283,5 +284,45 @@ func (p *play) settleOne(a *actor) {
 		f := a.todo[0]
 		a.todo = a.todo[1:]
 		p.perform(a, f)
+	}
+}
+
+// A look at where data lies takes long: meanwhile the slot goes to another agent, which writes to it, and comes back. What the look
+// saw is no reason to take the slot out of what the other one keeps.
+func TestLateLook(t *testing.T) {
+	p, _, b, c := three(t)
+	n := p.mine(b)
+	p.commits(b, 9)
+	b.sources[n], c.sources[n] = []Source{{b.id, 4}}, []Source{{b.id, 4}, {c.id, 3}}
+	b.core.looked = time.Time{}
+	p.step(b, Tick{})
+	var late *Answer
+	b.todo = slices.DeleteFunc(b.todo, func(f Effect) bool {
+		if e, ok := f.(Look); ok {
+			late = &Answer{Job: e.Job, Sources: p.where(b)}
+		}
+		return late != nil && f.String() == Look{}.String()
+	})
+	if late == nil {
+		t.Fatal("it does not look")
+	}
+	p.wants(n, "c")
+	p.pass(4 * time.Second)
+	p.commits(c, 5)
+	b.sources[n] = c.sources[n]
+	p.wants(n, "b")
+	p.pass(4 * time.Second)
+	if p.slot(n).Leader != b.id {
+		t.Fatalf("%+v", p.slot(n))
+	}
+	p.step(b, *late)
+	p.settle()
+	pins, err := getPins(t.Context(), p.facts, "c", c.id)
+	if pin, there := pins.Slots[n]; err != nil || !there || pin.Seq != 3 {
+		t.Errorf("pins %+v of the session that holds data of slot %d; %v", pins, n, err)
+	}
+	p.pass(2 * time.Minute)
+	if s := p.slot(n); len(s.From) == 0 {
+		t.Errorf("nobody is named any more: %+v", s)
 	}
 }

@@ -16,7 +16,7 @@ import (
 func (c *Core) release() {
 	if c.due(c.looked.Add(lookEvery)) {
 		c.looked = c.now
-		c.begin(about(jobLook, uuid.Nil), Look{about(jobLook, uuid.Nil)})
+		c.begin(about(jobLook, uuid.Nil), Look{about(jobLook, uuid.Nil), c.epochs()})
 		if len(c.frozen) > 0 && !c.running(about(jobPin, uuid.Nil)) {
 			c.readPins()
 		}
@@ -39,12 +39,14 @@ func (c *Core) release() {
 }
 
 // sources takes in where data of the slots lies, and asks the sessions that keep a WAL for nothing.
-func (c *Core) sources(a Answer) {
+func (c *Core) sources(a Answer, began *job) {
 	if a.Err != nil {
 		return
 	}
+	then := began.effect.(Look).Epochs
 	for n, s := range a.Sources {
-		if h := c.held[n]; h != nil && h.state == isOpen {
+		epoch, open := then[n]
+		if h := c.held[n]; h != nil && h.state == isOpen && open && epoch == h.epoch {
 			h.sources = s
 		}
 	}
@@ -52,6 +54,17 @@ func (c *Core) sources(a Answer) {
 		j := about(jobOwed, id)
 		c.begin(j, ReadEnd{j, id, false})
 	}
+}
+
+// epochs returns the open slots with their epochs.
+func (c *Core) epochs() map[uint16]int32 {
+	all := map[uint16]int32{}
+	for n, h := range c.held {
+		if h.state == isOpen {
+			all[n] = h.epoch
+		}
+	}
+	return all
 }
 
 // needless returns, by session, the open slots that it is named for and that have no data in its WAL, with their epochs.
