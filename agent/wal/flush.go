@@ -96,9 +96,7 @@ func (l *Log) cut(now time.Time) (*flush, time.Duration) {
 // build lays the entries out by slot, topic and partition, keeping the order of each partition, and copies them into one
 // object.
 func (l *Log) build(f *flush, entries []Entry, size int) {
-	slices.SortStableFunc(entries, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(a.Slot, b.Slot), bytes.Compare(a.Topic[:], b.Topic[:]), cmp.Compare(a.Partition, b.Partition))
-	})
+	sortEntries(entries)
 	f.footer = layOut(entries)
 	for _, c := range f.ops {
 		addOp(f.footer, c.Control)
@@ -127,6 +125,13 @@ func (l *Log) build(f *flush, entries []Entry, size int) {
 	f.flaw = f.footer.Check(bundle.WAL, int64(len(out)))
 	f.body.SetBytes(bundle.AppendFooter(out, bundle.WAL, f.footer))
 	l.metrics.cut(f)
+}
+
+// sortEntries sorts by slot, topic and partition; the order of each partition stays.
+func sortEntries(entries []Entry) {
+	slices.SortStableFunc(entries, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(a.Slot, b.Slot), bytes.Compare(a.Topic[:], b.Topic[:]), cmp.Compare(a.Partition, b.Partition))
+	})
 }
 
 // layOut returns the footer of sorted entries.
