@@ -95,13 +95,14 @@ func (w *workload) consume(name string, parts []tp) {
 	c := w.s.client(name, kgo.ConsumePartitions(at), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(500*time.Millisecond))
 	w.goes(func() {
 		for w.ctx.Err() == nil {
-			w.s.take(name, c.PollFetches(w.ctx))
+			asked := time.Since(w.s.begun)
+			w.s.take(name, asked, c.PollFetches(w.ctx))
 		}
 	})
 }
 
 // take gives what was fetched to the history.
-func (s *clusterSim) take(reader string, fs kgo.Fetches) {
+func (s *clusterSim) take(reader string, asked time.Duration, fs kgo.Fetches) {
 	fs.EachError(func(topic string, partition int32, err error) {
 		if ctxOver(err) || kgo.IsRetryableBrokerErr(err) {
 			return
@@ -112,6 +113,10 @@ func (s *clusterSim) take(reader string, fs kgo.Fetches) {
 		at := tp{p.Topic, p.Partition}
 		for _, r := range p.Records {
 			s.seen.read(reader, at, seenRecord{r.Offset, r.LeaderEpoch, string(r.Value)}, p.HighWatermark)
+		}
+		if n := len(p.Records); n > 0 {
+			last := p.Records[n-1]
+			s.seen.look(look{at, len(reader), asked, time.Since(s.begun), last.Offset, string(last.Value)})
 		}
 		if p.Err == nil && p.HighWatermark > 0 {
 			s.seen.watermark(reader, at, p.HighWatermark)

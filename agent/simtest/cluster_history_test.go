@@ -17,6 +17,7 @@ type history struct {
 	sends []*send
 	reads map[string]map[tp]*readState // by reader
 	final map[tp][]seenRecord          // the whole log, read at the end
+	looks []look
 	lines []string
 }
 
@@ -128,6 +129,15 @@ func (h *history) state(reader string, p tp) *readState {
 	return all[p]
 }
 
+// look takes in when something was seen.
+func (h *history) look(l look) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.looks) < 10_000 {
+		h.looks = append(h.looks, l)
+	}
+}
+
 // open returns how many sends have no answer.
 func (h *history) open() (n int) {
 	h.mu.Lock()
@@ -166,6 +176,7 @@ func (h *history) check() {
 	h.checkReads()
 	h.checkOrder(at)
 	h.checkTime()
+	h.checkLinear()
 }
 
 // checkReads: what anybody ever read is in the log (V2, V8, V13), and no high watermark was beyond its end.
