@@ -461,3 +461,36 @@ func TestBarrierComesAfterTheAcks(t *testing.T) {
 		r.end(context.Canceled)
 	})
 }
+
+// The item names a snapshot, but no try to say so was answered: the next one finds that out, and a log that is idle is not
+// written again and again.
+func TestSnapshotNamedWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.facts.hook(func(_ context.Context, op metastore.Op, pass func() (metastore.Item, error)) (metastore.Item, error) {
+			item, err := pass()
+			if _, snap := op.Set[records.AttrSnap]; snap {
+				return nil, metastore.ErrUnknown
+			}
+			return item, err
+		})
+		r.append(1, 0, 10)
+		time.Sleep(time.Second) // it is committed
+		if err := r.log.Snapshot(t.Context()); !errors.Is(err, metastore.ErrUnknown) {
+			t.Fatalf("no try was answered: %v", err)
+		}
+		r.facts.hook(nil)
+		if s := r.session(); s.Snap != 1 {
+			t.Fatalf("the item names %d", s.Snap)
+		}
+		if err := r.log.Snapshot(t.Context()); err != nil {
+			t.Errorf("a session that is ACTIVE, with a snapshot of all there is: %v", err)
+		}
+		puts := r.objects.count("s")
+		time.Sleep(time.Hour)
+		if n := r.objects.count("s") - puts; n != 0 || r.log.Snapped() != 1 {
+			t.Errorf("%d snapshots of an idle log in an hour; it knows of one up to %d", n, r.log.Snapped())
+		}
+		r.end(context.Canceled)
+	})
+}

@@ -4,6 +4,7 @@ package wal
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/google/uuid"
 
@@ -137,7 +138,18 @@ func snapOp(key metastore.Key, seq uint64, id [16]byte) metastore.Op {
 	}
 }
 
-// judgeSnap interprets the answer to snapOp: nil if the item names the snapshot.
+// otherSnapshot: the item names another snapshot, one that covers as much. This session wrote it, in an earlier try whose answer
+// never came.
+type otherSnapshot struct {
+	seq uint64
+	id  uuid.UUID
+}
+
+func (o *otherSnapshot) Error() string {
+	return fmt.Sprintf("the session item names snapshot %s up to %d", o.id, o.seq)
+}
+
+// judgeSnap interprets the answer to snapOp: nil if the item names the snapshot; *otherSnapshot; records.ErrFenced; else unknown.
 func judgeSnap(err error, id uuid.UUID) error {
 	var cond *metastore.ConditionError
 	if !errors.As(err, &cond) {
@@ -152,6 +164,8 @@ func judgeSnap(err error, id uuid.UUID) error {
 		return err
 	case old.SnapID == id:
 		return nil // our own earlier try
+	case old.State == records.Active:
+		return &otherSnapshot{uint64(old.Snap), old.SnapID}
 	}
-	return records.ErrFenced // one session is one writer: nobody else records a newer one while it is ACTIVE
+	return records.ErrFenced
 }

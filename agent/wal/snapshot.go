@@ -151,9 +151,10 @@ func (c *committer) forgetOld(ctx context.Context, key string) {
 	})
 }
 
-// recordSnapshot makes a snapshot durable and names it in the session item. It returns its key.
+// recordSnapshot makes a snapshot durable and names it in the session item. It returns the key of the one that the item names
+// then.
 func (l *Log) recordSnapshot(ctx context.Context, seq uint64, f *bundle.Footer) (string, error) {
-	id, key, err := l.WriteSnapshot(ctx, seq, f)
+	id, _, err := l.WriteSnapshot(ctx, seq, f)
 	if err != nil {
 		return "", err
 	}
@@ -161,7 +162,12 @@ func (l *Log) recordSnapshot(ctx context.Context, seq uint64, f *bundle.Footer) 
 		wctx, cancel := context.WithTimeout(metastore.WithPurpose(ctx, metastore.PurposeSlot), l.cfg.Timeout)
 		defer cancel()
 		_, err := l.facts.Write(wctx, snapOp(l.key, seq, id))
-		return judgeSnap(err, id)
+		err = judgeSnap(err, id)
+		var other *otherSnapshot
+		if errors.As(err, &other) {
+			seq, id, err = other.seq, other.id, nil
+		}
+		return err
 	})
 	if err != nil {
 		return "", fmt.Errorf("record snapshot: %w", err)
@@ -169,7 +175,7 @@ func (l *Log) recordSnapshot(ctx context.Context, seq uint64, f *bundle.Footer) 
 	l.mu.Lock()
 	l.mu.snap = max(l.mu.snap, seq)
 	l.mu.Unlock()
-	return key, nil
+	return l.cfg.Keys.Snapshot(l.cfg.Session, seq, id), nil
 }
 
 // WriteSnapshot PUTs a snapshot of the state after bundle seq and returns its id and key.
