@@ -219,10 +219,10 @@ func TestNamesThatAreNoText(t *testing.T) {
 	w.topic("t", 1)
 	stop := w.meanwhile("t")
 	defer stop()
-	long := string(make([]byte, 32_000))
+	noNames := []string{"\xff\xfe\xc0\x80", "\x00", "\x1b[2J\x1b]0;owned\x07", "\xed\xa0\x80\u202e", string(make([]byte, 32_000))}
 	answered := 0
 	each(func(a *api, version int16) {
-		for n, name := range []string{"\xff\xfe\xc0\x80", "\x00", "\x1b[2J\x1b]0;owned\x07", "\xed\xa0\x80\u202e", long} {
+		for n, name := range noNames {
 			r := rand.New(rand.NewPCG(uint64(a.key), uint64(n)))
 			req := kmsg.RequestForKey(a.key)
 			plausible(r, reflect.ValueOf(req).Elem(), [][16]byte{{1}})
@@ -249,6 +249,20 @@ func TestNamesThatAreNoText(t *testing.T) {
 		}
 	})
 	t.Logf("%d answered", answered)
+	c := w.dial()
+	for _, name := range noNames {
+		create, rt := kmsg.NewPtrCreateTopicsRequest(), kmsg.NewCreateTopicsRequestTopic()
+		create.Version, rt.Topic, rt.NumPartitions, rt.ReplicationFactor = 4, name, 1, -1
+		create.Topics = append(create.Topics, rt)
+		if got := call[*kmsg.CreateTopicsResponse](c, create).Topics[0].ErrorCode; got == 0 {
+			t.Errorf("create %.10q: taken", name)
+		}
+		metadata := kmsg.NewPtrMetadataRequest()
+		metadata.Version, metadata.AllowAutoTopicCreation, metadata.Topics = 4, true, []kmsg.MetadataRequestTopic{{Topic: &name}}
+		if got := call[*kmsg.MetadataResponse](c, metadata).Topics[0].ErrorCode; got == 0 {
+			t.Errorf("metadata of %.10q: made", name)
+		}
+	}
 	for _, top := range w.topics.List() {
 		if top.Name != "t" {
 			t.Errorf("topic %q was made", top.Name)
