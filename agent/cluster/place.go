@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 
 	"github.com/google/uuid"
@@ -45,8 +46,8 @@ func shares(led map[uint16]uuid.UUID, nodes []Node, weights []float64) []*share 
 	return all
 }
 
-// place chooses a leader for each free slot: the agent with the least to do, of equals one that does not lead a neighbour, of
-// those one in another zone than the neighbours' leaders. Nothing, if there is nobody.
+// place chooses a leader for each free slot: the agent with the least to do, of equals the one that has least to do
+// with the slots around. Nothing, if there is nobody.
 func place(free []uint16, led map[uint16]uuid.UUID, nodes []Node, weights []float64) map[uint16]Node {
 	all := shares(led, nodes, weights)
 	chosen := map[uint16]Node{}
@@ -61,7 +62,7 @@ func place(free []uint16, led map[uint16]uuid.UUID, nodes []Node, weights []floa
 	}
 	for _, n := range heaviest(free, weights, len(free)) {
 		best := slices.MinFunc(all, func(a, b *share) int {
-			return cmp.Or(cmp.Compare(a.load, b.load), cmp.Compare(a.near(n, zones), b.near(n, zones)), cmp.Compare(a.node.ID, b.node.ID))
+			return cmp.Or(cmp.Compare(a.load, b.load), cmp.Compare(a.near(n, zones, len(weights), len(all)), b.near(n, zones, len(weights), len(all))), cmp.Compare(a.node.ID, b.node.ID))
 		})
 		best.load += weights[n]
 		best.slots[n] = true
@@ -78,13 +79,16 @@ func heaviest(free []uint16, weights []float64, most int) []uint16 {
 	return order[:min(most, len(order))]
 }
 
-// near says how much an agent has to do with the neighbours of a slot: 2 for each that it leads, 1 for each in its zone.
-func (s *share) near(n uint16, zones map[uint16]string) (points int) {
-	for _, m := range []uint16{n - 1, n + 1} {
-		if s.slots[m] {
-			points += 2
-		} else if z, ok := zones[m]; ok && z == s.node.Zone && z != "" {
-			points++
+// near says how much an agent has to do with the slots around one, those closest counting most: the slots of a topic lie side by
+// side, and each stretch of them is to be led by all agents. Slots that it leads count double, those in its zone once.
+func (s *share) near(n uint16, zones map[uint16]string, slots, window int) (points int) {
+	for d := 1; d <= window; d++ {
+		for _, m := range []int{int(n) + d, int(n) - d + slots} {
+			if m := uint16(m % slots); s.slots[m] {
+				points += 2 * (window + 1 - d)
+			} else if z, ok := zones[m]; ok && z == s.node.Zone && z != "" {
+				points += window + 1 - d
+			}
 		}
 	}
 	return points
@@ -115,7 +119,7 @@ func plan(led map[uint16]uuid.UUID, nodes []Node, weights []float64, most int) [
 		if hi.load <= mean*even && len(lo.slots) > 0 {
 			break
 		}
-		n, ok := hi.pick(lo, weights, zones)
+		n, ok := hi.pick(lo, weights, zones, len(all))
 		if !ok {
 			break
 		}
@@ -130,8 +134,8 @@ func plan(led map[uint16]uuid.UUID, nodes []Node, weights []float64, most int) [
 }
 
 // pick chooses the slot whose move from s to lo evens out most: the one closest to half of the difference, and below all of it; of
-// equals not slot 0, so that the controller stays where it is.
-func (s *share) pick(lo *share, weights []float64, zones map[uint16]string) (uint16, bool) {
+// equals not slot 0, so that the controller stays where it is, and where s leads most and lo least.
+func (s *share) pick(lo *share, weights []float64, zones map[uint16]string, agents int) (uint16, bool) {
 	gap := s.load - lo.load
 	var fit []uint16
 	for _, n := range sorted(s.slots) {
@@ -142,9 +146,24 @@ func (s *share) pick(lo *share, weights []float64, zones map[uint16]string) (uin
 	if len(fit) == 0 {
 		return 0, false
 	}
+	crowded := map[uint16]int{} // how much more lo has to do with the slots around than s
+	for _, n := range fit {
+		crowded[n] = lo.near(n, zones, len(weights), agents) - s.near(n, zones, len(weights), agents)
+	}
 	return slices.MinFunc(fit, func(a, b uint16) int {
-		return cmp.Or(cmp.Compare(off(weights[a], gap), off(weights[b], gap)), cmp.Compare(lo.near(a, zones), lo.near(b, zones)), -cmp.Compare(a, b))
+		return cmp.Or(
+			cmp.Compare(off(weights[a], gap), off(weights[b], gap)), first(a)-first(b), cmp.Compare(crowded[a], crowded[b]),
+			cmp.Compare(bits.Reverse16(b), bits.Reverse16(a)), // the first few far apart, should there be no more
+		)
 	}), true
+}
+
+// first is 1 for slot 0.
+func first(n uint16) int {
+	if n == 0 {
+		return 1
+	}
+	return 0
 }
 
 func off(w, gap float64) float64 {

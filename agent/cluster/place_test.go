@@ -68,6 +68,30 @@ func TestPlanAfterAJoin(t *testing.T) {
 	}
 }
 
+// After joins each stretch of slots is led by all agents: the partitions of a topic lie side by side.
+func TestPlanSpreadsStretches(t *testing.T) {
+	const slots, stretch = 256, 32
+	w, led := even1(slots), map[uint16]uuid.UUID{}
+	for n := range slots {
+		led[uint16(n)] = nodesOf(1)[0].Session
+	}
+	for agents := 2; agents <= 4; agents++ {
+		nodes := nodesOf(agents)
+		apply(led, plan(led, nodes, w, slots))
+		for from := range slots {
+			count := map[uuid.UUID]int{}
+			for n := range stretch {
+				count[led[uint16((from+n)%slots)]]++
+			}
+			for _, node := range nodes {
+				if n := count[node.Session]; n*agents > 2*stretch || n*agents*2 < stretch {
+					t.Fatalf("%d agents: of %d slots from %d on %s leads %d", agents, stretch, from, node.Name, n)
+				}
+			}
+		}
+	}
+}
+
 // Uneven loads are evened out as far as single slots let them; slots that do no good stay.
 func TestPlanByLoad(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
