@@ -81,9 +81,12 @@ func TestSlotGoesToAndFro(t *testing.T) {
 // gone on. What its clients sent it is acked by others; nothing of its late writes counts.
 func TestR4Zombie(t *testing.T) {
 	script(t, func(s *clusterSim) {
+		w := s.workload()
+		p := &producer{name: "q", client: s.producerClient("q"), n: map[tp]int{}}
+		w.producers = append(w.producers, p)
 		for _, name := range s.names {
 			for i := range 1000 { // its share of them is in its sockets when it stands still
-				s.send(s.t.Context(), s.loads[0].producers[0], tp{"t", int32(i % 6)})
+				s.send(s.t.Context(), p, tp{"t", int32(i % 6)})
 			}
 			s.net.freeze(name)
 			time.Sleep(13500 * time.Millisecond)
@@ -93,6 +96,7 @@ func TestR4Zombie(t *testing.T) {
 			time.Sleep(20 * time.Second)
 		}
 		s.expectSessions(6, 3)
+		w.stop(time.Minute)
 	})
 }
 
