@@ -235,6 +235,7 @@ type coreSession struct {
 	dead     bool
 	doomed   bool // crashes at the end of this step
 	stopping bool
+	dones    []coreAnswer
 }
 
 func (s *coreSession) String() string { return s.n.name + "/" + s.id.String()[:4] }
@@ -349,6 +350,7 @@ func (s *coreSession) do(f cluster.Effect) {
 	case cluster.Leave:
 		s.w.some("slot handed over")
 		s.set.Leave(e.Slot, e.Epoch)
+		s.answer()
 	case cluster.Forget:
 		s.w.some("frozen log forgotten")
 		s.set.Forget(e.Slot, e.Epoch)

@@ -1,6 +1,7 @@
 package simtest
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -185,6 +186,25 @@ type coreDone func(err error)
 // Appended implements Done.
 func (f coreDone) Appended(_ int, err error) { f(err) }
 
+// coreAnswer is one that a Set gave.
+type coreAnswer struct {
+	producer int64
+	seq      int32
+	f        func()
+}
+
+// answer passes on what the Set answered meanwhile, in an order of its own: that of a Set is the order of a map.
+func (s *coreSession) answer() {
+	all := s.dones
+	s.dones = nil
+	slices.SortStableFunc(all, func(a, b coreAnswer) int {
+		return cmp.Or(cmp.Compare(a.producer, b.producer), cmp.Compare(a.seq, b.seq))
+	})
+	for _, a := range all {
+		a.f()
+	}
+}
+
 // arrived is the request at an agent.
 func (p *coreProducer) arrived(s *coreSession, b *coreBatch, answer func(int64, error)) {
 	if s.stopping {
@@ -198,7 +218,9 @@ func (p *coreProducer) arrived(s *coreSession, b *coreBatch, answer func(int64, 
 	}
 	base := int64(0)
 	got, err := part.Append(partition.Append{
-		Batch: slices.Clone(b.bytes), Now: 1, LogAppendTime: true, Done: coreDone(func(err error) { answer(base, err) }),
+		Batch: slices.Clone(b.bytes), Now: 1, LogAppendTime: true, Done: coreDone(func(err error) {
+			s.dones = append(s.dones, coreAnswer{p.id, b.seq, func() { answer(base, err) }})
+		}),
 	})
 	base = got.Base
 	if err != nil || !got.Pending {

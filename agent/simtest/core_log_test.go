@@ -298,6 +298,7 @@ func (l *coreLog) settle(f *coreFlush, err error) {
 			e.Done.Appended(e.Tag, err)
 		}
 	}
+	l.s.answer()
 	for _, c := range f.ops {
 		if c.done != nil {
 			c.done(err)
@@ -317,6 +318,7 @@ func (l *coreLog) end() {
 			e.Done.Appended(e.Tag, records.ErrFenced)
 		}
 	}
+	l.s.answer()
 }
 
 // dropped is the end of the process: nobody hears anything.

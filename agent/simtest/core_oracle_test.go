@@ -493,7 +493,7 @@ func (o *coreOracle) replayed(s *coreSession, slots []cluster.Taken, f *bundle.F
 				o.w.some("DRAINED skipped")
 			}
 		}
-		if it := o.slots[t.Slot]; it.Leader != s.id || it.Epoch != t.Epoch {
+		if it := o.slots[t.Slot]; it.Leader != s.id || it.Epoch != t.Epoch || o.sessions[s.id].State != records.Active {
 			o.w.some("opened for somebody else")
 			continue // it was fenced meanwhile
 		}
