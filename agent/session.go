@@ -136,7 +136,7 @@ func (s *session) build() {
 	s.wal = wal.New(wal.Config{
 		Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster, Session: s.member.Session(), Keys: s.keys,
 		Interval: s.cfg.Flush, FlushBytes: s.cfg.FlushBytes, Heartbeat: s.cfg.Heartbeat,
-		SnapshotInterval: s.cfg.SnapshotInterval, SnapshotFlushes: s.cfg.SnapshotFlushes,
+		SnapshotInterval: s.cfg.SnapshotInterval, SnapshotFlushes: s.cfg.SnapshotFlushes, Beaten: s.member.Beaten,
 	}, s.stores.Objects, s.stores.Facts, &s.pool, s.budget, sink{s}, s.log)
 	metrics := &collectorSet{}
 	metrics.MustRegister(s.wal.Metrics(), s.member.Metrics(), newGauges(s))

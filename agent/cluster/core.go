@@ -73,6 +73,7 @@ type Core struct {
 	stale     bool  // the map has to be read again
 	topics    int64
 	recount   bool      // the version has to be read now, consistently
+	beaten    time.Time // last heartbeat of this session that was confirmed; zero: nobody tells
 	asked     time.Time // when the map was read
 	polled    time.Time // when the version was read
 	changed   bool      // slots were written and the version was not raised since
@@ -166,6 +167,9 @@ func (c *Core) Step(now time.Time, e Event) []Effect {
 	}
 	return c.out
 }
+
+// Beaten says when a heartbeat of this session was confirmed last. Call it before Step.
+func (c *Core) Beaten(at time.Time) { c.beaten = at }
 
 // Next returns when Step wants a Tick at the latest; zero: at the next event.
 func (c *Core) Next() time.Time { return c.next }

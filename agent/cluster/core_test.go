@@ -254,3 +254,46 @@ func TestPlayDrained(t *testing.T) {
 	}
 	p.curtain()
 }
+
+// Who cannot write its own heartbeat does not judge who stands still. Once it can, the other has the whole TTL again.
+func TestOwnHeartStandsStill(t *testing.T) {
+	p, a, b, c := three(t)
+	b.dead, c.frozen = true, true
+	a.core.Beaten(p.now.Add(-3 * time.Second))
+	p.pass(time.Minute)
+	if s := p.session(b); s.State != records.Active {
+		t.Errorf("fenced by one who stood still: %+v", s)
+	}
+	for s := range 24 {
+		a.core.Beaten(p.now)
+		p.pass(500 * time.Millisecond)
+		if s < 16 && p.session(b).State != records.Active {
+			t.Fatalf("fenced %d half seconds after the heart moved again", s+1)
+		}
+	}
+	if s := p.session(b); s.State == records.Active {
+		t.Error("never fenced")
+	}
+}
+
+// A fence that the metastore does not take is given up when the own heartbeat does not go through either.
+func TestFenceGivenUp(t *testing.T) {
+	p, a, b, c := three(t)
+	b.dead, c.frozen = true, true
+	a.core.Beaten(p.now)
+	a.fate = func(f Effect) whatNext {
+		if jobOf(f).Kind == jobFence {
+			return isLost
+		}
+		return goesWell
+	}
+	p.gone(a, b) // the write is lost, again and again
+	a.core.sessions[b.id].gone = false
+	p.pass(10 * time.Second)
+	a.fate = nil
+	a.core.Beaten(p.now)
+	p.pass(5 * time.Second)
+	if s := p.session(b); s.State != records.Active {
+		t.Errorf("an old decision was carried out: %+v", s)
+	}
+}

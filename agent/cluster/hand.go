@@ -253,8 +253,13 @@ func (c *Core) gaveUp(a Answer) {
 	}
 }
 
-// pointless reports whether a job need not go on: a hand-over that can't happen any more.
+// pointless reports whether a job need not go on: a hand-over that can't happen any more; a fence of one who may be no more silent
+// than this session is.
 func (c *Core) pointless(j Job) bool {
+	if j.Kind == jobFence {
+		w := c.sessions[j.Session]
+		return c.standsStill() && (w == nil || !w.gone)
+	}
 	if j.Kind != jobHand {
 		return false
 	}

@@ -80,6 +80,7 @@ type shell struct {
 	loads     map[uint16]*rate
 	loadsAt   time.Time
 	trimmed   atomic.Uint64
+	beaten    atomic.Int64 // last confirmed heartbeat of this session, in ns since it began; 0: none
 	mu        struct {
 		sync.Mutex
 		queue []Event
@@ -154,6 +155,9 @@ func (m *Member) Gone(p peer.Peer, _ peer.Why, other uuid.UUID) {
 // TopicsChanged says that this agent changed topics: the others hear of it at once. It never blocks.
 func (m *Member) TopicsChanged() { m.shell.post(Recount{}, true) }
 
+// Beaten says that the metastore has just taken a heartbeat or a commit of this session. It never blocks.
+func (m *Member) Beaten() { m.shell.beaten.Store(int64(max(1, time.Since(m.begun)))) }
+
 // bye tells the peers that the map changed for the last time by this session.
 func (s *shell) bye(version int64) {
 	if s.plugs.Links != nil {
@@ -184,6 +188,9 @@ func (s *shell) take() []Event {
 func (s *shell) step(ctx context.Context, e Event) {
 	if s.logger.Enabled(ctx, slog.LevelDebug-4) {
 		s.logger.Log(ctx, slog.LevelDebug-4, "event", "is", e.String())
+	}
+	if d := s.beaten.Load(); d > 0 {
+		s.core.Beaten(s.begun.Add(time.Duration(d)))
 	}
 	for _, f := range s.core.Step(time.Now(), e) {
 		s.do(ctx, f)

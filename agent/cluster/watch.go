@@ -123,14 +123,20 @@ func (c *Core) watch() {
 		if w.since.IsZero() {
 			continue
 		}
-		if c.now.Sub(w.read) > 2*c.cfg.Heartbeat+c.cfg.Heartbeat/2 {
-			w.since = c.now // this agent did not look for too long: it may have stood still itself
+		if c.now.Sub(w.read) > c.tooLong() || c.standsStill() {
+			w.since = c.now // this agent did not look for too long, or its own heart stands still: so may everybody's
 		}
 		if c.due(w.since.Add(c.cfg.TTL)) {
 			c.suspect(id, w, w.since, "its heartbeat stands still")
 		}
 	}
 }
+
+func (c *Core) tooLong() time.Duration { return 2*c.cfg.Heartbeat + c.cfg.Heartbeat/2 }
+
+// standsStill reports whether this session could not write its own heartbeat for too long. Who can't must not judge who does not:
+// the metastore may take nobody's writes, and when it does again everybody would fence everybody.
+func (c *Core) standsStill() bool { return !c.beaten.IsZero() && c.now.Sub(c.beaten) > c.tooLong() }
 
 // suspect looks at a session consistently, to fence it. since is when it gave the last sign of life.
 func (c *Core) suspect(id uuid.UUID, w *seen, since time.Time, why string) {
@@ -205,6 +211,10 @@ func (c *Core) fenced(a Answer, began *job) {
 	id := a.Job.Session
 	w := c.session(id)
 	item, failed := old(a.Err)
+	if a.Err != nil && !failed {
+		w.since, w.suspected = time.Time{}, time.Time{} // pointless: watch anew; if it was done after all, that is seen
+		return
+	}
 	if !failed {
 		item = a.Item
 	}

@@ -119,6 +119,9 @@ func (c *committer) write(ctx context.Context) error {
 func (c *committer) settle(ctx context.Context, v verdict, committed uint64) error {
 	if v == success {
 		c.lastWrite = time.Now()
+		if c.cfg.Beaten != nil {
+			c.cfg.Beaten()
+		}
 	}
 	if err := c.advance(committed); err != nil {
 		c.logger.Error("the session ends: the log does not fit together", "err", err)

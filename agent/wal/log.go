@@ -31,6 +31,8 @@ type Config struct {
 	Timeout    time.Duration // of one try to write to the metastore; 0: 5 s
 	PutTimeout time.Duration // of one try to PUT; 0: 60 s, far below the grace of deletion
 
+	Beaten func() // called after each confirmed write of the session item, and must not block; nil: nobody wants to know
+
 	SnapshotInterval time.Duration // time between two snapshots, while something was committed
 	SnapshotFlushes  int           // also after so many commits; 0: never
 }

@@ -544,3 +544,25 @@ func TestRunsAreInOrder(t *testing.T) {
 		r.end(context.Canceled)
 	})
 }
+
+// Beaten is called for every confirmed write of the session item, and for none that was not.
+func TestBeaten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		beats := make(chan time.Time, 100)
+		r := newRig(t, func(c *Config) { c.Beaten = func() { beats <- time.Now() } })
+		r.append(1, 0, 10)
+		time.Sleep(10 * time.Second)
+		if n := len(beats); n != 4 { // a commit, and a heartbeat each 3 s
+			t.Errorf("%d beats", n)
+		}
+		r.facts.hook(func(context.Context, metastore.Op, func() (metastore.Item, error)) (metastore.Item, error) {
+			return nil, metastore.ErrThrottled
+		})
+		time.Sleep(30 * time.Second)
+		if n := len(beats); n != 4 {
+			t.Errorf("%d beats while nothing was written", n-4)
+		}
+		r.facts.hook(nil)
+		r.end(context.Canceled)
+	})
+}
