@@ -62,7 +62,7 @@ eval "$(go env | grep -E '^(GOPATH|GOCACHE|GOMODCACHE)=')"
 export GOPATH GOCACHE GOMODCACHE HOME=$work # profiles are written there
 cd "$work/varve"
 mkdir .local
-for part in bin dynamodb; do # what is installed already need not be once more
+for part in bin dynamodb localstack; do # what is installed already need not be once more
   if [[ -e $root/.local/$part ]]; then ln -s "$root/.local/$part" .local/; fi
 done
 make -s install
