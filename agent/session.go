@@ -11,6 +11,7 @@ import (
 
 	"github.com/varvelog/varve/agent/cluster"
 	"github.com/varvelog/varve/agent/fetch"
+	"github.com/varvelog/varve/agent/group"
 	"github.com/varvelog/varve/agent/kafka"
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/agent/partition"
@@ -40,6 +41,7 @@ type session struct {
 	parts  *partition.Set
 	reader *fetch.Reader
 	wal    *wal.Log
+	groups *group.Coordinator
 	server *kafka.Server
 	mesh   *peer.Mesh     // nil: no other agent can be there
 	bg     sync.WaitGroup // runs until stop
@@ -103,6 +105,7 @@ func (s *session) end(cancel context.CancelFunc) {
 	}
 	over, now := context.WithCancel(context.Background())
 	now()
+	s.groups.Close()
 	_ = s.server.Shutdown(over) // cuts off who is left after a fence, and waits for them
 	s.reader.Close()
 }
@@ -138,6 +141,7 @@ func (s *session) build() {
 		Interval: s.cfg.Flush, FlushBytes: s.cfg.FlushBytes, Heartbeat: s.cfg.Heartbeat,
 		SnapshotInterval: s.cfg.SnapshotInterval, SnapshotFlushes: s.cfg.SnapshotFlushes, Beaten: s.member.Beaten,
 	}, s.stores.Objects, s.stores.Facts, &s.pool, s.budget, sink{s}, s.log)
+	s.groups = group.New(s.groupConfig(), s.stores.Facts, s.log)
 	metrics := &collectorSet{}
 	metrics.MustRegister(s.wal.Metrics(), s.member.Metrics(), newGauges(s))
 	s.server = kafka.New(kafka.Config{
@@ -146,7 +150,7 @@ func (s *session) build() {
 		Idle: s.settings.Millis("connections.max.idle.ms"), MaxConnections: int(min(10_000, s.settings.Int("max.connections"))),
 	}, kafka.Deps{
 		Topics: s.topics, Partitions: s.parts, Reader: s.reader, Cluster: s.member,
-		Producers: txn.NewIDs(s.stores.Facts, s.cluster), Budget: s.budget, Pool: &s.pool, Log: s.log, Registry: metrics,
+		Producers: txn.NewIDs(s.stores.Facts, s.cluster), Groups: s.groups, Budget: s.budget, Pool: &s.pool, Log: s.log, Registry: metrics,
 		MoveLogStart: s.moveLogStart,
 	})
 	s.metrics.Store(metrics)
@@ -217,7 +221,8 @@ func (s *session) unlead() {
 func (s *session) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.StopTime)
 	defer cancel()
-	s.unlead() // tells the peers
+	s.unlead()      // tells the peers
+	s.groups.Stop() // whoever waits for a rebalance is answered, so that the server can drain
 	drain, done := context.WithTimeout(ctx, s.cfg.StopTime/2)
 	err := s.server.Shutdown(drain)
 	done()
@@ -283,4 +288,7 @@ func (s *session) withTopics(f *bundle.Footer) *bundle.Footer {
 	return f
 }
 
-func (k sink) Ended() { k.s.parts.End() }
+func (k sink) Ended() {
+	k.s.parts.End()
+	k.s.groups.Stop()
+}

@@ -45,6 +45,7 @@ func (p slots) Open(ctx context.Context, taken []cluster.Taken) (uint64, error) 
 	if err := s.declareOpen(ctx, epochs); err != nil {
 		return 0, fmt.Errorf("open slots: %w", err)
 	}
+	s.groups.Lead(epochs)
 	s.log.Info("opened slots", "slots", len(taken), "sessions", stats.Sessions, "snapshots", stats.Snapshots,
 		"footers", stats.Footers, "in", time.Since(begun).Round(time.Millisecond))
 	return s.wal.Committed(), nil
@@ -116,7 +117,10 @@ func (p slots) Drain(slot uint16, epoch int32) {
 func (p slots) Resume(slot uint16, epoch int32) { p.s.parts.Resume(slot, epoch) }
 
 // Leave gives up a slot that another session leads now.
-func (p slots) Leave(slot uint16, epoch int32) { p.s.parts.Leave(slot, epoch) }
+func (p slots) Leave(slot uint16, epoch int32) {
+	p.s.parts.Leave(slot, epoch)
+	p.s.groups.Lose(slot, epoch)
+}
 
 // Forget drops what is left of it.
 func (p slots) Forget(slot uint16, epoch int32) { p.s.parts.Forget(slot, epoch) }

@@ -2,11 +2,11 @@ package kafka
 
 import (
 	"context"
-	"hash/fnv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/varvelog/varve/agent/cluster"
+	"github.com/varvelog/varve/agent/group"
 )
 
 // FindCoordinator (key 10): v0-6.
@@ -49,18 +49,10 @@ func coordinator(v *cluster.View, kind int8, key string) kmsg.FindCoordinatorRes
 	default:
 		return fail(codeInvalidRequest, "There is no coordinator of this type.")
 	}
-	n, ok := v.Node(leaderOf(v, groupSlot(key, len(v.Slots))).Node)
+	n, ok := v.Node(leaderOf(v, group.Slot(key, len(v.Slots))).Node)
 	if !ok {
 		return fail(codeCoordinatorNotAvailable, "The group's slot has no leader at the moment.")
 	}
 	c.NodeID, c.Host, c.Port = n.ID, n.Host, n.Port
 	return c
-}
-
-// groupSlot is the slot whose leader coordinates a group: FNV-1a of its name modulo the slots. It is a format: a group's
-// items are found by it.
-func groupSlot(group string, slots int) uint16 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(group))
-	return uint16(h.Sum32() % uint32(max(slots, 1)))
 }

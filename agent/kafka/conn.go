@@ -38,6 +38,7 @@ type conn struct {
 
 	// Of the reader alone.
 	produce produceRequest
+	client  []byte // client id of the request that is being admitted; of its frame
 	refused bool // a transactional id was refused, and logged
 	skipped bool // the last Fetch was answered without what is not in memory
 
@@ -278,7 +279,7 @@ func (c *conn) refuse(h preamble, a *api) error {
 
 // dispatch admits a request whose frame was read. It owns buf. On an error the slot is still the caller's.
 func (c *conn) dispatch(sl *slot, buf *memory.Buf) error {
-	cur, _, err := body(buf.Bytes(), sl.hdr.version >= sl.api.flexible)
+	cur, client, err := body(buf.Bytes(), sl.hdr.version >= sl.api.flexible)
 	if err != nil {
 		buf.Release()
 		return fmt.Errorf("%w: header of key %d, version %d", err, sl.hdr.key, sl.hdr.version)
@@ -297,6 +298,7 @@ func (c *conn) dispatch(sl *slot, buf *memory.Buf) error {
 	if err != nil {
 		return fmt.Errorf("%w: key %d, version %d", err, sl.hdr.key, sl.hdr.version)
 	}
+	c.client = client
 	sl.api.admit(c, sl, req)
 	return nil
 }

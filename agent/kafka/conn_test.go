@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/agent/group"
 )
 
 func apiVersions(version int16) *kmsg.ApiVersionsRequest {
@@ -358,7 +360,7 @@ func TestFindCoordinator(t *testing.T) {
 			}
 		}
 	}
-	w.node.change(func(v *fakeView) { v.Slots[groupSlot("g", testSlots)].Node = -1 })
+	w.node.change(func(v *fakeView) { v.Slots[group.Slot("g", testSlots)].Node = -1 })
 	if got := findGroup(w.dial(), 4, 0, "g"); got.ErrorCode != codeCoordinatorNotAvailable {
 		t.Errorf("without a leader: %+v", got)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/varvelog/varve/agent/cluster"
 	"github.com/varvelog/varve/agent/fetch"
+	"github.com/varvelog/varve/agent/group"
 	"github.com/varvelog/varve/agent/partition"
 	"github.com/varvelog/varve/agent/topic"
 	"github.com/varvelog/varve/agent/txn"
@@ -24,10 +25,18 @@ const (
 	codeNotLeaderOrFollower       int16 = 6
 	codeRequestTimedOut           int16 = 7
 	codeMessageTooLarge           int16 = 10
+	codeOffsetMetadataTooLarge    int16 = 12
 	codeCoordinatorLoadInProgress int16 = 14
 	codeCoordinatorNotAvailable   int16 = 15
+	codeNotCoordinator            int16 = 16
 	codeInvalidTopic              int16 = 17
 	codeInvalidRequiredAcks       int16 = 21
+	codeIllegalGeneration         int16 = 22
+	codeInconsistentGroupProtocol int16 = 23
+	codeInvalidGroupID            int16 = 24
+	codeUnknownMemberID           int16 = 25
+	codeInvalidSessionTimeout     int16 = 26
+	codeRebalanceInProgress       int16 = 27
 	codeInvalidTimestamp          int16 = 32
 	codeUnsupportedVersion        int16 = 35
 	codeTopicAlreadyExists        int16 = 36
@@ -42,16 +51,22 @@ const (
 	codeTransactionalIDAuthFailed int16 = 53
 	codeSecurityDisabled          int16 = 54
 	codeStorage                   int16 = 56
+	codeNonEmptyGroup             int16 = 68
+	codeGroupIDNotFound           int16 = 69
 	codeFetchSessionIDNotFound    int16 = 70
 	codeInvalidFetchSessionEpoch  int16 = 71
 	codeFencedLeaderEpoch         int16 = 74
 	codeUnknownLeaderEpoch        int16 = 75
 	codeUnsupportedCompression    int16 = 76
 	codeOffsetNotAvailable        int16 = 78
+	codeMemberIDRequired          int16 = 79
 	codeNoPreferredLeader         int16 = 80
+	codeGroupMaxSizeReached       int16 = 81
+	codeFencedInstanceID          int16 = 82
 	codeNoEligibleLeaders         int16 = 83
 	codeElectionNotNeeded         int16 = 84
 	codeNoReassignmentInProgress  int16 = 85
+	codeGroupSubscribedToTopic    int16 = 86
 	codeInvalidRecord             int16 = 87
 	codeResourceNotFound          int16 = 91
 	codeDuplicateResource         int16 = 92
@@ -106,6 +121,23 @@ var codes = []struct {
 	{cluster.ErrRefused, codeInvalidRequest},
 
 	{txn.ErrUnavailable, codeCoordinatorLoadInProgress}, // Java looks for a coordinator on 15, which an idempotent producer has none of
+
+	{group.ErrNotCoordinator, codeNotCoordinator},
+	{group.ErrLoading, codeCoordinatorLoadInProgress},
+	{group.ErrUnavailable, codeCoordinatorNotAvailable},
+	{group.ErrUnknownMember, codeUnknownMemberID},
+	{group.ErrGeneration, codeIllegalGeneration},
+	{group.ErrRebalance, codeRebalanceInProgress},
+	{group.ErrFenced, codeFencedInstanceID},
+	{group.ErrProtocol, codeInconsistentGroupProtocol},
+	{group.ErrOtherType, codeInconsistentGroupProtocol},
+	{group.ErrMemberIDRequired, codeMemberIDRequired},
+	{group.ErrSessionTimeout, codeInvalidSessionTimeout},
+	{group.ErrFull, codeGroupMaxSizeReached},
+	{group.ErrGroupID, codeInvalidGroupID},
+	{group.ErrUnknownGroup, codeGroupIDNotFound},
+	{group.ErrNotEmpty, codeNonEmptyGroup},
+	{group.ErrSubscribed, codeGroupSubscribedToTopic},
 
 	{context.DeadlineExceeded, codeRequestTimedOut},
 	{context.Canceled, codeRequestTimedOut},

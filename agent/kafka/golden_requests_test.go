@@ -15,7 +15,7 @@ func goldenRequest(t *testing.T, key, version int16, f goldenFacts) kmsg.Request
 	t.Helper()
 	req := kmsg.RequestForKey(key)
 	req.SetVersion(version)
-	if !goldenData(t, req, version, f) && !goldenTopics(req, version, f) && !goldenConfigs(req, version, f) && !goldenTools(req) {
+	if !goldenData(t, req, version, f) && !goldenTopics(req, version, f) && !goldenConfigs(req, version, f) && !goldenGroups(req, version, f) && !goldenTools(req) {
 		t.Fatalf("%s has no golden request: write one beside its handler's row in dispatch", kmsg.NameForKey(key))
 	}
 	return req

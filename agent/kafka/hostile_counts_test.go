@@ -45,6 +45,9 @@ func (w *crafter) fields(fields []field) {
 			w.b = append(w.b, 0, 1, 't')
 		case f.kind == perhaps:
 			w.b = append(w.b, 0xff)
+		case f.kind == blob:
+			w.number(1)
+			w.b = append(w.b, 't')
 		default:
 			w.array(f)
 		}

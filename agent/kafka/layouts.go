@@ -38,7 +38,40 @@ func layout(key int16) []field {
 	case 60: // DescribeCluster
 		return []field{num(1), num(1).since(1), num(1).since(2)}
 	}
+	if of := layoutGroup(key); of != nil {
+		return of
+	}
 	return layoutAdmin(key)
+}
+
+// layoutGroup is layout for what members of groups ask, and those who administer them.
+func layoutGroup(key int16) []field {
+	partitions := arrayOf(text(), vectorOf(num(4))) // of topics
+	switch key {
+	case 8: // OffsetCommit
+		partition := arrayOf(num(4), num(8), num(4).since(6), text())
+		return []field{text(), num(4), text(), text().since(7), num(8).until(4), arrayOf(text().until(9), num(16).since(10), partition)}
+	case 9: // OffsetFetch
+		topics := arrayOf(text().until(9), num(16).since(10), vectorOf(num(4)))
+		return []field{text().until(7), partitions.until(7), arrayOf(text(), text().since(9), num(4).since(9), topics).since(8), num(1).since(7)}
+	case 11: // JoinGroup
+		return []field{text(), num(4), num(4).since(1), text(), text().since(5), text(), arrayOf(text(), data()), text().since(8)}
+	case 12: // Heartbeat
+		return []field{text(), num(4), text(), text().since(3)}
+	case 13: // LeaveGroup
+		return []field{text(), text().until(2), arrayOf(text(), text(), text().since(5)).since(3)}
+	case 14: // SyncGroup
+		return []field{text(), num(4), text(), text().since(3), text().since(5), text().since(5), arrayOf(text(), data())}
+	case 15: // DescribeGroups
+		return []field{vectorOf(text()), num(1).since(3)}
+	case 16: // ListGroups
+		return []field{vectorOf(text()).since(4), vectorOf(text()).since(5)}
+	case 42: // DeleteGroups
+		return []field{vectorOf(text())}
+	case 47: // OffsetDelete
+		return []field{text(), arrayOf(text(), arrayOf(num(4)))}
+	}
+	return nil
 }
 
 // layoutAdmin is layout for what administrators' tools ask.

@@ -12,6 +12,7 @@ type kind uint8
 const (
 	fixed   kind = iota // size bytes
 	str                 // string, or null
+	blob                // bytes, or null: where lengths are no varints theirs have four bytes
 	array               // of a structure, or of one plain field
 	vector              // array whose elements end without tagged fields
 	perhaps             // structure, or null: -1 in a byte before it
@@ -29,6 +30,7 @@ const anyVersion = 1<<15 - 1
 
 func num(size int) field            { return field{kind: fixed, size: size, to: anyVersion} }
 func text() field                   { return field{kind: str, to: anyVersion} }
+func data() field                   { return field{kind: blob, to: anyVersion} }
 func arrayOf(of ...field) field     { return field{kind: array, of: of, to: anyVersion} }
 func vectorOf(of field) field       { return field{kind: vector, of: []field{of}, to: anyVersion} }
 func maybe(of ...field) field       { return field{kind: perhaps, of: of, to: anyVersion} }
@@ -92,6 +94,8 @@ func (w *walker) fields(fields []field) {
 			w.span(f.size)
 		case str:
 			w.str()
+		case blob:
+			w.bytes()
 		case perhaps:
 			w.perhaps(f)
 		default:

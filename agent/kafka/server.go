@@ -94,6 +94,7 @@ type Deps struct {
 	Reader     *fetch.Reader
 	Cluster    Cluster
 	Producers  ProducerIDs
+	Groups     Groups
 	Budget     *memory.Budget // bytes of Produce requests, until their batches are in a bundle
 	Pool       *memory.Pool   // of frames
 	Log        *slog.Logger

@@ -18,6 +18,7 @@ import (
 
 	"github.com/varvelog/varve/agent/cluster"
 	"github.com/varvelog/varve/agent/fetch"
+	"github.com/varvelog/varve/agent/group"
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/agent/partition"
 	"github.com/varvelog/varve/agent/topic"
@@ -48,6 +49,7 @@ type world struct {
 	budget *memory.Budget
 	pool   *memory.Pool
 	node   *fakeCluster
+	groups *group.Coordinator
 	addr   string
 	panics int
 }
@@ -83,7 +85,7 @@ func newWorld(t testing.TB, o option) *world {
 	w.wal.keys = objstore.Keys{Cluster: "c"}
 	w.wal.reader = fetch.New(w.wal.store, w.wal.keys, w.pool, fetch.Config{CacheBytes: o.cache})
 	w.s = New(o.cfg, Deps{
-		Topics: w.topics, Partitions: w.set, Reader: w.wal.reader, Cluster: w.node, Producers: w.node,
+		Topics: w.topics, Partitions: w.set, Reader: w.wal.reader, Cluster: w.node, Producers: w.node, Groups: w.newGroups(settings),
 		Budget: w.budget, Pool: w.pool, Log: logger,
 	})
 	if o.before != nil {
@@ -99,6 +101,20 @@ func newWorld(t testing.TB, o option) *world {
 	}
 	w.listen()
 	return w
+}
+
+// newGroups returns the groups of all slots.
+func (w *world) newGroups(settings *topic.Settings) *group.Coordinator {
+	w.groups = group.New(group.Config{
+		Cluster: "c", Slots: testSlots, Retention: time.Hour, Check: time.Hour,
+		Bounds: group.Bounds{MinSession: 6 * time.Second, MaxSession: 30 * time.Minute, MaxMembers: int(settings.Int("group.max.size")), MaxBytes: 8 << 20},
+	}, w.facts, slog.New(slog.DiscardHandler))
+	epochs := map[uint16]int32{}
+	for slot := range uint16(testSlots) {
+		epochs[slot] = testEpoch
+	}
+	w.groups.Lead(epochs)
+	return w.groups
 }
 
 // lead opens all slots under an epoch.
@@ -126,6 +142,7 @@ func (w *world) listen() {
 	w.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
+		w.groups.Close()
 		_ = w.s.Shutdown(ctx)
 		wg.Wait()
 		w.wal.abandon()

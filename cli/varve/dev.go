@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,6 +69,7 @@ serves, first "kafka HOST:PORT", and what to type. Topics are created when they 
 		if err := d.settle(w, c.options); err != nil {
 			return err
 		}
+		d.cfg.Settings = withDefault(d.cfg.Settings, "group.initial.rebalance.delay.ms", "0") // who tries something out waits for nothing
 		if d.memory && (d.reset || c.option("data").from == "--data") {
 			return usagef("--memory keeps nothing: leave out --data and --reset")
 		}
@@ -77,6 +79,13 @@ serves, first "kafka HOST:PORT", and what to type. Topics are created when they 
 		return d.run(ctx, w)
 	}
 	return c
+}
+
+// withDefault returns settings with name set to value, unless it is set already.
+func withDefault(settings map[string]string, name, value string) map[string]string {
+	all := map[string]string{name: value}
+	maps.Copy(all, settings)
+	return all
 }
 
 func (d *dev) run(ctx context.Context, w *world) error {

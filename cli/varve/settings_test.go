@@ -49,7 +49,7 @@ func TestConfigsTellWhatTheyDo(t *testing.T) {
 		s.fails(exitFailed, want, strings.Fields(args)...)
 	}
 	got = s.ok("", "cluster", "config", "--changed")
-	for _, want := range []string{"num.io.threads        agent   none    8        3\n", "num.partitions        agent   acts    1        2\n"} {
+	for _, want := range []string{"num.io.threads                    agent   none    8        3\n", "num.partitions                    agent   acts    1        2\n"} {
 		if !strings.Contains(got, want) || strings.Contains(got, "  default  ") {
 			t.Errorf("cluster config --changed:\n%s\nwant %s", got, want)
 		}

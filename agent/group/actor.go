@@ -1,0 +1,317 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/varvelog/varve/metastore/records"
+)
+
+// The bounds of an actor.
+const (
+	maxQueue = 20_000          // requests that wait for a group; more are told ErrLoading
+	idleTime = 5 * time.Second // a group without members that nobody asks for leaves memory after it
+)
+
+// message is what an actor is told: a request, or the end of a write.
+type message struct {
+	needs do                            // of a request
+	serve func(a *actor, now time.Time) // does it, once the group is loaded
+	fail  func(err error)               // answers it with an error
+	gone  func()                        // answers it if there is no such group; nil: it makes one
+	wrote []pageWrite                   // no request, but a write that ended
+	err   error                         // of the write
+}
+
+// do says what a request needs besides a loaded group.
+type do uint8
+
+const (
+	inMemory  do = iota // nothing
+	confirmed           // that the claim still stands
+)
+
+// actor owns one group.
+type actor struct {
+	c     *Coordinator
+	name  string
+	ctx   context.Context
+	stop  context.CancelCauseFunc
+	kick  chan struct{} // holds one
+	store *store
+
+	state atomic.Pointer[State] // as List tells it; nil: not loaded
+
+	mu struct {
+		sync.Mutex
+		queue []message
+	}
+
+	// Of the goroutine.
+	loaded  bool
+	core    *Classic
+	pages   map[pageKey]*page
+	dirty   map[pageKey]bool // pages to be written
+	ready   map[pageKey]bool // pages whose write is due
+	flushed time.Time
+	flushAt time.Time
+	tickAt  time.Time
+	touched time.Time // when somebody asked last
+	writers int
+	beside  sync.WaitGroup
+	failure error // why the group must be dropped
+}
+
+// put adds a message; it reports false if too many wait.
+func (a *actor) put(m message) bool {
+	a.mu.Lock()
+	full := len(a.mu.queue) >= maxQueue && m.wrote == nil
+	if !full {
+		a.mu.queue = append(a.mu.queue, m)
+	}
+	a.mu.Unlock()
+	select {
+	case a.kick <- struct{}{}:
+	default:
+	}
+	return !full
+}
+
+func (a *actor) take() []message {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := a.mu.queue
+	a.mu.queue = nil
+	return all
+}
+
+// run serves the group until it is idle, dropped, or stopped.
+func (a *actor) run() {
+	err := a.live()
+	a.stop(err)
+	a.c.forget(a)
+	a.beside.Wait()
+	a.end(err)
+}
+
+// live returns why it ended; nil: nobody needs the group in memory, and nothing waits.
+func (a *actor) live() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			a.c.log.Error("panic in a group", "group", a.name, "panic", v, "stack", string(debug.Stack()))
+			err = ErrUnavailable
+		}
+	}()
+	for {
+		for _, m := range a.take() {
+			a.handle(m)
+		}
+		now := time.Now()
+		if a.failure == nil && a.loaded {
+			a.due(now)
+		}
+		if a.failure != nil {
+			return a.failure
+		}
+		if a.idle(now) && a.c.retire(a) {
+			return nil
+		}
+		if err := a.wait(now); err != nil {
+			return err
+		}
+	}
+}
+
+// due does what time brings.
+func (a *actor) due(now time.Time) {
+	if !a.tickAt.IsZero() && !now.Before(a.tickAt) {
+		a.step(Tick{}, now)
+		a.tickAt = a.core.Next()
+	}
+	a.flush(now)
+}
+
+// wait for a message, for the next thing that is due, or for the end.
+func (a *actor) wait(now time.Time) error {
+	var next time.Time
+	for _, t := range []time.Time{a.tickAt, a.flushAt, a.idleAt()} {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	var due <-chan time.Time
+	if !next.IsZero() {
+		timer := time.NewTimer(max(next.Sub(now), time.Millisecond))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-a.kick:
+	case <-due:
+	case <-a.ctx.Done():
+		return context.Cause(a.ctx)
+	}
+	return nil
+}
+
+// idleAt is when the group may leave memory; zero: not while nothing happens.
+func (a *actor) idleAt() time.Time {
+	if a.loaded && (!a.core.Idle() || a.writers > 0 || len(a.dirty) > 0 || len(a.ready) > 0) {
+		return time.Time{}
+	}
+	return a.touched.Add(idleTime)
+}
+
+// idle reports that the group may leave memory.
+func (a *actor) idle(now time.Time) bool {
+	at := a.idleAt()
+	return !a.loaded || !at.IsZero() && !now.Before(at)
+}
+
+// handle does one message.
+func (a *actor) handle(m message) {
+	if m.wrote != nil {
+		a.wrote(m.wrote, m.err)
+		return
+	}
+	if a.failure == nil && !a.loaded {
+		a.failure = a.load(m.gone == nil)
+	}
+	if a.failure == nil && a.loaded && m.needs == confirmed {
+		a.failure = a.store.confirm(a.ctx)
+	}
+	now := time.Now()
+	a.touched = now
+	switch {
+	case a.failure != nil:
+		m.fail(a.failure)
+	case !a.loaded:
+		m.gone()
+	default:
+		m.serve(a, now)
+	}
+}
+
+// load claims the group and reads it. One that is not there is made if create is set, else it stays unloaded: that is never remembered.
+func (a *actor) load(create bool) error {
+	if !create { // to look costs less than a claim that fails
+		if there, err := a.store.exists(a.ctx); err != nil || !there {
+			return err
+		}
+	}
+	there, err := a.store.claim(a.ctx)
+	if err != nil {
+		return err
+	}
+	if there && a.store.item.State == records.GroupRemoved {
+		if err := a.store.remove(a.ctx); err != nil { // somebody began to delete it
+			return err
+		}
+		there = false
+	}
+	if !there && !create {
+		return nil
+	}
+	if !there {
+		if err := a.store.create(a.ctx); err != nil {
+			return err
+		}
+	}
+	if a.store.item.Type != records.ClassicGroup {
+		return fmt.Errorf("%w: %q", ErrOtherType, a.store.item.Type)
+	}
+	blob, pages, err := a.store.pages(a.ctx)
+	if err != nil {
+		return err
+	}
+	var members []records.GroupMember
+	if len(blob) > 0 {
+		if members, err = records.ParseGroupMembers(blob); err != nil {
+			return fmt.Errorf("%w: %w", ErrBad, err)
+		}
+	}
+	a.core = Restore(a.c.cfg.Bounds, a.store.item, members, time.Now())
+	a.pages, a.dirty, a.ready = pages, map[pageKey]bool{}, map[pageKey]bool{}
+	a.loaded, a.tickAt = true, a.core.Next()
+	a.show()
+	return nil
+}
+
+// show has List tell the state.
+func (a *actor) show() {
+	if s := a.core.state; a.state.Load() == nil || *a.state.Load() != s {
+		a.state.Store(&s)
+	}
+}
+
+// step gives the core an event, and answers when what came of it is stored.
+func (a *actor) step(e Event, now time.Time) {
+	out := a.core.Step(e, now)
+	if out.Save {
+		a.failure = a.saveCore()
+	}
+	a.show()
+	if _, alive := e.(Heartbeat); !alive || out.Save { // a sign of life only moves what is due further away
+		a.tickAt = a.core.Next()
+	}
+	for _, r := range out.Replies {
+		if a.failure != nil {
+			r = refused(r, a.failure)
+		}
+		r.To.(func(any))(r.Msg)
+	}
+}
+
+func (a *actor) saveCore() error {
+	g, members := a.core.Record()
+	return a.store.save(a.ctx, g, members)
+}
+
+// refused is a reply that tells why nothing came of it.
+func refused(r Reply, err error) Reply {
+	switch r.Msg.(type) {
+	case Joined:
+		r.Msg = refusal(err, "")
+	case Synced:
+		r.Msg = Synced{Err: err}
+	case Left:
+		r.Msg = Left{Err: err}
+	case Beaten:
+		r.Msg = Beaten{Err: err}
+	}
+	return r
+}
+
+// end answers whoever still waits.
+func (a *actor) end(err error) {
+	if err == nil {
+		return
+	}
+	if !errors.Is(err, ErrNotCoordinator) {
+		a.c.log.Warn("a group leaves memory; it is read again when somebody asks", "group", a.name, "err", err)
+	}
+	for _, m := range a.take() {
+		if m.wrote != nil {
+			a.wrote(m.wrote, m.err)
+		} else {
+			m.fail(err)
+		}
+	}
+	if a.core == nil {
+		return
+	}
+	for _, p := range a.pages {
+		for _, c := range p.waiting {
+			c.settle(err)
+		}
+		p.waiting = nil
+	}
+	for _, r := range a.core.Abort(err).Replies {
+		r.To.(func(any))(r.Msg)
+	}
+}

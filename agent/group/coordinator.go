@@ -1,0 +1,177 @@
+package group
+
+import (
+	"context"
+	"hash/fnv"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
+)
+
+// Config of a Coordinator. All must be set.
+type Config struct {
+	Cluster records.Cluster
+	Slots   int // of the cluster
+	Bounds  Bounds
+	// Retention is how long the offsets of a group without members are kept (offsets.retention.minutes); Check is the pause between
+	// searches for those that expired.
+	Retention time.Duration
+	Check     time.Duration
+}
+
+// Coordinator is the groups of the slots that this agent leads. All methods may be called from many goroutines; those that take a
+// done call it once, from any goroutine, also before they return, and never block on a store.
+type Coordinator struct {
+	cfg   Config
+	facts metastore.Store
+	log   *slog.Logger
+	wg    sync.WaitGroup
+	life  context.Context // ends with Stop
+	over  context.CancelFunc
+
+	mu struct {
+		sync.Mutex
+		slots  map[uint16]int32 // led and open, with their epochs
+		groups map[string]*actor
+		closed bool
+	}
+}
+
+// New returns a Coordinator that leads nothing.
+func New(cfg Config, facts metastore.Store, log *slog.Logger) *Coordinator {
+	c := &Coordinator{cfg: cfg, facts: facts, log: log}
+	c.life, c.over = context.WithCancel(context.Background())
+	c.mu.slots, c.mu.groups = map[uint16]int32{}, map[string]*actor{}
+	return c
+}
+
+// Slot is the slot whose leader coordinates a group: FNV-1a of its name modulo the slots. It is a format: a group's items are
+// found by it.
+func Slot(group string, slots int) uint16 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(group))
+	return uint16(h.Sum32() % uint32(max(slots, 1)))
+}
+
+// Lead coordinates the groups of slots from now on, each under the epoch that this agent leads it with.
+func (c *Coordinator) Lead(epochs map[uint16]int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.closed {
+		return
+	}
+	for slot, epoch := range epochs {
+		c.mu.slots[slot] = epoch
+	}
+	c.wg.Go(func() {
+		for slot := range epochs {
+			c.wake(slot)
+		}
+	})
+}
+
+// Lose gives up the groups of a slot that another agent leads now. Whoever waits is told to look for it.
+func (c *Coordinator) Lose(slot uint16, epoch int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.slots[slot] <= epoch {
+		delete(c.mu.slots, slot)
+	}
+	c.dropLocked(func(a *actor) bool { return a.store.slot == slot && a.store.epoch <= epoch })
+}
+
+// dropLocked stops actors. They are not waited for.
+func (c *Coordinator) dropLocked(which func(*actor) bool) {
+	for name, a := range c.mu.groups {
+		if which(a) {
+			delete(c.mu.groups, name)
+			a.stop(ErrNotCoordinator)
+		}
+	}
+}
+
+// Stop gives up all groups, for good, and returns at once. Every request is told to look for another agent from now on.
+func (c *Coordinator) Stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.closed = true
+	c.over()
+	c.mu.slots = map[uint16]int32{}
+	c.dropLocked(func(*actor) bool { return true })
+}
+
+// Close is Stop, and waits until everybody has been answered.
+func (c *Coordinator) Close() {
+	c.Stop()
+	c.wg.Wait()
+}
+
+// send gives a request to the group's actor, which it starts if need be.
+func (c *Coordinator) send(group string, m message) {
+	if !validName(group) {
+		m.fail(ErrGroupID)
+		return
+	}
+	slot := Slot(group, c.cfg.Slots)
+	c.mu.Lock()
+	epoch, led := c.mu.slots[slot]
+	if !led {
+		c.mu.Unlock()
+		m.fail(ErrNotCoordinator)
+		return
+	}
+	a := c.mu.groups[group]
+	if a == nil {
+		a = c.startLocked(group, slot, epoch)
+	}
+	taken := a.put(m)
+	c.mu.Unlock()
+	if !taken {
+		m.fail(ErrLoading)
+	}
+}
+
+// maxName is the longest name of a group, in bytes: escaped it still is a sort key.
+const maxName = 300
+
+func validName(group string) bool { return len(group) <= maxName }
+
+func (c *Coordinator) startLocked(group string, slot uint16, epoch int32) *actor {
+	a := &actor{
+		c: c, name: group, kick: make(chan struct{}, 1), touched: time.Now(),
+		store: &store{facts: c.facts, cluster: c.cfg.Cluster, slot: slot, group: group, epoch: epoch},
+	}
+	a.ctx, a.stop = context.WithCancelCause(context.Background())
+	c.mu.groups[group] = a
+	c.wg.Go(a.run)
+	return a
+}
+
+// retire takes an idle actor off the list, unless something waits for it.
+func (c *Coordinator) retire(a *actor) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.mu.queue) > 0 {
+		return false
+	}
+	c.forgetLocked(a)
+	return true
+}
+
+// forget takes an actor off the list: nothing is put to it any more.
+func (c *Coordinator) forget(a *actor) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgetLocked(a)
+}
+
+func (c *Coordinator) forgetLocked(a *actor) {
+	if c.mu.groups[a.name] == a {
+		delete(c.mu.groups, a.name)
+	}
+}

@@ -1,0 +1,90 @@
+package kafka
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/agent/group"
+	"github.com/varvelog/varve/agent/topic"
+	"github.com/varvelog/varve/metastore/records"
+)
+
+// OffsetCommit (key 8): v2-10.
+//
+//	v2-4: a retention time of its own. v6: leader epochs. v7: static members. v8: flexible. v9: KIP-848. v10: topics by id.
+//
+// Differs from Kafka: what a commit names is checked before who commits; partitions that are not there answer
+// UNKNOWN_TOPIC_OR_PARTITION, as in Kafka, and the others are committed.
+func offsetCommit(c *conn, req *kmsg.OffsetCommitRequest, done func(*kmsg.OffsetCommitResponse)) {
+	resp := kmsg.NewPtrOffsetCommitResponse()
+	r := group.Commit{Member: req.MemberID, Instance: req.InstanceID, Generation: req.Generation, Offsets: map[group.Partition]records.GroupOffset{}}
+	now := time.Now()
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		rt := kmsg.NewOffsetCommitResponseTopic()
+		rt.Topic, rt.TopicID = t.Topic, t.TopicID
+		top, code := c.s.commitTopic(c.ctx, req.Version, t)
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			rp := kmsg.NewOffsetCommitResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = p.Partition, c.s.checkOffset(top, code, p)
+			if rp.ErrorCode == codeNone {
+				r.Offsets[group.Partition{Topic: top.ID, Index: p.Partition}] = offsetOf(req, p, now)
+			}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	c.s.deps.Groups.Commit(req.Group, r, func(err error) {
+		for i := range resp.Topics {
+			for j := range resp.Topics[i].Partitions {
+				if p := &resp.Topics[i].Partitions[j]; p.ErrorCode == codeNone {
+					p.ErrorCode = groupCode(err)
+				}
+			}
+		}
+		done(resp)
+	})
+}
+
+func (s *Server) commitTopic(ctx context.Context, version int16, t *kmsg.OffsetCommitRequestTopic) (*topic.Topic, int16) {
+	if version >= 10 {
+		return s.findID(ctx, t.TopicID), codeUnknownTopicID
+	}
+	return s.find(ctx, t.Topic), codeUnknownTopicOrPartition
+}
+
+// checkOffset says whether an offset can be committed for a partition; absent is the code for a topic that is not there.
+func (s *Server) checkOffset(top *topic.Topic, absent int16, p *kmsg.OffsetCommitRequestTopicPartition) int16 {
+	switch {
+	case top == nil:
+		return absent
+	case p.Partition < 0 || p.Partition >= top.Partitions():
+		return codeUnknownTopicOrPartition
+	case p.Metadata != nil && int64(len(*p.Metadata)) > s.deps.Topics.Settings().Int("offset.metadata.max.bytes"):
+		return codeOffsetMetadataTooLarge
+	}
+	return codeNone
+}
+
+func offsetOf(req *kmsg.OffsetCommitRequest, p *kmsg.OffsetCommitRequestTopicPartition, now time.Time) records.GroupOffset {
+	o := records.GroupOffset{Offset: p.Offset, Epoch: max(p.LeaderEpoch, -1), At: now.Unix()}
+	if p.Metadata != nil {
+		o.Metadata = *p.Metadata
+	}
+	if req.Version <= 4 && req.RetentionTimeMillis >= 0 {
+		o.Expires = max(1, min(now.Unix()+req.RetentionTimeMillis/1000, 1<<40))
+	}
+	return o
+}
+
+// topicID is the id of a topic that is known here, else nobody's.
+func topicID(t *topic.Topic) uuid.UUID {
+	if t == nil {
+		return uuid.Nil
+	}
+	return t.ID
+}

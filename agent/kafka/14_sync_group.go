@@ -1,0 +1,33 @@
+package kafka
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/agent/group"
+)
+
+// SyncGroup (key 14): v0-5.
+//
+//	v3: static members. v4: flexible. v5: protocol type and name, which must be the group's.
+//
+// Differs from Kafka: a member of type "consumer" that the leader left out gets a valid assignment of nothing instead of no bytes.
+func syncGroup(c *conn, req *kmsg.SyncGroupRequest, done func(*kmsg.SyncGroupResponse)) {
+	s := group.Sync{Member: req.MemberID, Instance: req.InstanceID, Generation: req.Generation}
+	if req.ProtocolType != nil {
+		s.Type = *req.ProtocolType
+	}
+	if req.Protocol != nil {
+		s.Assignor = *req.Protocol
+	}
+	for _, a := range req.GroupAssignment {
+		s.Assignments = append(s.Assignments, group.Assignment{Member: a.MemberID, Bytes: a.MemberAssignment})
+	}
+	c.s.deps.Groups.Sync(req.Group, s, func(r group.Synced) {
+		resp := kmsg.NewPtrSyncGroupResponse()
+		resp.ErrorCode, resp.MemberAssignment = groupCode(r.Err), r.Assignment
+		if r.Err == nil {
+			resp.ProtocolType, resp.Protocol = &r.Type, &r.Assignor
+		}
+		done(resp)
+	})
+}

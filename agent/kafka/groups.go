@@ -1,0 +1,63 @@
+package kafka
+
+import (
+	"net"
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/agent/group"
+)
+
+// What the APIs of groups have in common. Their requests are given to the group's actor in the reader, in the order in which they came,
+// so that commits of one connection apply in order (OF6), and are answered from there.
+
+// Groups is what the server asks of the group room: *group.Coordinator. Every done is called once.
+type Groups interface {
+	Join(id string, j group.Join, done func(group.Joined))
+	Sync(id string, s group.Sync, done func(group.Synced))
+	Heartbeat(id string, h group.Heartbeat, done func(error))
+	Leave(id string, l group.Leave, done func(group.Left))
+	Commit(id string, r group.Commit, done func(error))
+	Fetch(id string, done func(group.Offsets, error))
+	Describe(id string, done func(group.Description, error))
+	Delete(id string, done func(error))
+	DeleteOffsets(id string, parts []group.Partition, topics map[group.Partition]string, done func(map[group.Partition]error, error))
+	List(done func([]group.Listed, error))
+}
+
+// grouped admits a request whose handler calls done when there is an answer.
+func grouped[Q kmsg.Request, R kmsg.Response](h func(c *conn, req Q, done func(R))) func(*conn, *slot, kmsg.Request) {
+	return func(c *conn, sl *slot, req kmsg.Request) {
+		h(c, req.(Q), func(resp R) {
+			resp.SetVersion(req.GetVersion())
+			c.answer(sl, resp)
+		})
+	}
+}
+
+// gather returns what is to be called n times until done is called; at once if n is 0.
+func gather(n int, done func()) func() {
+	if n == 0 {
+		done()
+	}
+	left := atomic.Int64{}
+	left.Store(int64(n))
+	return func() {
+		if left.Add(-1) == 0 {
+			done()
+		}
+	}
+}
+
+// host is the client's address as Kafka's tools show it.
+func (c *conn) host() string {
+	host, _, err := net.SplitHostPort(c.nc.RemoteAddr().String())
+	if err != nil {
+		return "/" + c.nc.RemoteAddr().String()
+	}
+	return "/" + host
+}
+
+// groupCode is the code for an error of the group room.
+func groupCode(err error) int16 { return codeOf(err, codeUnknown) }
