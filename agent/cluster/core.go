@@ -39,6 +39,7 @@ const (
 	trustAfter     = 10 * time.Minute // a name that was fenced alive is not fenced on a refused redial before
 	lookEvery      = time.Minute      // is there a slot to take out of a session's pins
 	balanceEvery   = time.Minute
+	waitFor        = time.Second      // so long a write holds up what is better done after it
 	settleFor      = time.Second      // the agents have to be the same for so long before slots are moved
 	handTime       = 10 * time.Second // a hand-over that got no further is given up
 	wantTime       = 30 * time.Second // a wish that its leader does not follow is taken back
@@ -222,6 +223,17 @@ func (c *Core) count(k Kind) (n int) {
 		}
 	}
 	return n
+}
+
+// soon reports whether jobs of some kinds are under way that are worth waiting for. One write that never succeeds must not keep all
+// others from having an effect.
+func (c *Core) soon(kinds ...Kind) (yes bool) {
+	for j, w := range c.jobs {
+		if slices.Contains(kinds, j.Kind) && !c.due(w.begun.Add(waitFor)) {
+			yes = true
+		}
+	}
+	return yes
 }
 
 // repeat asks again for what has an unknown outcome.

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -295,5 +297,29 @@ func TestFenceGivenUp(t *testing.T) {
 	p.pass(5 * time.Second)
 	if s := p.session(b); s.State != records.Active {
 		t.Errorf("an old decision was carried out: %+v", s)
+	}
+}
+
+// The item of one slot cannot be written, for whatever reason: the others are given away, opened, and everybody hears of it.
+func TestOneSlotCannotBeTaken(t *testing.T) {
+	for i := range 2 {
+		p, a, b, c := three(t)
+		bad := slices.Sorted(maps.Keys(b.open))[i]
+		never := func(f Effect) whatNext {
+			if j := jobOf(f); j.Kind == jobTake && j.Slot == int32(bad) {
+				return isLost
+			}
+			return goesWell
+		}
+		a.fate, c.fate = never, never
+		b.dead = true
+		p.gone(a, b)
+		p.pass(1500 * time.Millisecond)
+		for n := range uint16(playSlots) {
+			s := p.slot(n)
+			if served := p.cast[s.Agent+"1"].open[n] == s.Epoch; n != bad && (s.Leader == b.id || !served) {
+				t.Errorf("without slot %d: slot %d: served %v: %+v", bad, n, served, s)
+			}
+		}
 	}
 }

@@ -47,7 +47,7 @@ func (c *Core) lives(id uuid.UUID) bool {
 // drain stops accepting for the slots that shall go, all at once.
 func (c *Core) drain() {
 	j := about(jobQuiesce, uuid.Nil)
-	if c.running(j) || c.running(about(jobPin, uuid.Nil)) || c.running(about(jobPins, uuid.Nil)) || c.count(jobWant) > 0 {
+	if c.running(j) || c.running(about(jobPin, uuid.Nil)) || c.running(about(jobPins, uuid.Nil)) || c.soon(jobWant) {
 		return
 	}
 	var going []uint16

@@ -55,7 +55,7 @@ type Taken struct {
 
 // open opens what was assigned to this session: all new slots together, those that failed each on its own.
 func (c *Core) open() {
-	if c.count(jobTake) > 0 {
+	if c.soon(jobTake) {
 		return // more may come
 	}
 	var batch []Taken

@@ -149,9 +149,9 @@ func (c *Core) trustLess(name string) {
 	c.say(slog.LevelWarn, "an agent was fenced while it lived: for a while only its heartbeat counts", "agent", name, "for", trustAfter)
 }
 
-// raise lets everybody know that the map changed, once all writes that are under way are done.
+// raise lets everybody know that the map changed, once all writes that are under way are done, or take too long.
 func (c *Core) raise() {
-	if c.changed && c.count(jobTake)+c.count(jobWant)+c.count(jobHand)+c.count(jobUnlist) == 0 {
+	if c.changed && !c.soon(jobTake, jobWant, jobHand, jobUnlist) {
 		j := about(jobRaise, uuid.Nil)
 		if !c.running(j) {
 			c.changed = false
