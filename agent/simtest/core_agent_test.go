@@ -267,6 +267,9 @@ func (s *coreSession) step(e cluster.Event) {
 	if w.trace != nil {
 		w.say("%s <- %s", s, e)
 	}
+	if s.log.confirmed {
+		s.core.Beaten(s.log.lastWrite)
+	}
 	effects := s.core.Step(s.n.clock(), e)
 	w.hash = (w.hash ^ uint64(len(effects))) * 1099511628211
 	for _, f := range effects {

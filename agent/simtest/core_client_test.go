@@ -22,7 +22,7 @@ func sortedSlots(m map[uint16]bool) []uint16 { return slices.Sorted(maps.Keys(m)
 func (w *coreWorld) slotOf(part int) uint16 { return uint16(part % w.plan.slots) }
 
 func (w *coreWorld) partition(s *coreSession, part int) (*partition.Partition, error) {
-	return s.set.Get(partition.ID{Topic: walkTopic, Index: int32(part)}, "t", w.slotOf(part))
+	return s.set.Get(partition.ID{Topic: coreTopic, Index: int32(part)}, "t", w.slotOf(part))
 }
 
 // coreProducer is an idempotent producer of one partition: five batches in flight at most; after an error it waits for what is

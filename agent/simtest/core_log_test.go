@@ -35,6 +35,7 @@ type coreLog struct {
 	barriers  []coreBarrier
 	writing   bool      // a commit or heartbeat is under way
 	lastWrite time.Time // of the session item, confirmed
+	confirmed bool      // there was one
 	tries     int
 	snap      struct {
 		running bool
@@ -236,6 +237,9 @@ func (l *coreLog) commit() {
 		if errors.As(err, &cond) && outcome == wal.Success {
 			l.s.w.some("own commit recognised")
 		}
+		if item := l.s.w.oracle.sessions[l.s.id]; outcome == wal.Fenced && item.State == records.Active {
+			l.s.w.fail("F3: %s takes itself for fenced, it is %s: %v", l.s, item.State, err)
+		}
 		if outcome == wal.Unknown {
 			l.tries++
 			l.s.after(l.pause(l.tries), l.commit)
@@ -243,7 +247,7 @@ func (l *coreLog) commit() {
 		}
 		l.tries = 0
 		if outcome == wal.Success {
-			l.lastWrite = l.s.n.clock()
+			l.lastWrite, l.confirmed = l.s.n.clock(), true
 		}
 		l.advance(committed, outcome)
 		if outcome == wal.Fenced {

@@ -46,6 +46,9 @@ type coreWorld struct {
 	sometimes map[string]int
 }
 
+// coreTopic has a partition for each slot.
+var coreTopic = uuid.MustParse("11111111-2222-4333-8444-555555555555")
+
 // coreBegan is when the clocks of a world begin.
 var coreBegan = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
