@@ -30,17 +30,18 @@ type conn struct {
 	shut   context.CancelFunc
 	ring   ring
 
-	out      net.Buffers // of the writer
-	answered atomic.Bool // something was written
+	out      net.Buffers  // of the writer
+	answered atomic.Int64 // how often something was written
 
 	draining atomic.Bool
 	held     atomic.Int64 // bytes of records in answers that are not written yet
 
 	// Of the reader alone.
 	produce produceRequest
-	client  []byte // client id of the request that is being admitted; of its frame
-	refused bool // a transactional id was refused, and logged
-	skipped bool // the last Fetch was answered without what is not in memory
+	client  []byte    // client id of the request that is being admitted; of its frame
+	refused bool      // a transactional id was refused, and logged
+	skipped bool      // the last Fetch was answered without what is not in memory
+	rushed  time.Time // a slot was waited for in vain: none is waited for before
 
 	mu struct {
 		sync.Mutex
@@ -122,7 +123,7 @@ const (
 // it, and answers that are still on their way would be lost with it.
 func (c *conn) linger() {
 	w, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || !c.answered.Load() || w.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	if !ok || c.answered.Load() == 0 || w.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
 	_, _ = io.CopyN(io.Discard, c.nc, lingerBytes)
@@ -137,10 +138,10 @@ func (c *conn) rescue() {
 	}
 }
 
-// kill ends the connection at once. A server that goes away resets those that it never answered: a connection that just ends before
-// the first answer is, for some clients, a sign of TLS, and they give up instead of asking another agent.
+// kill ends the connection at once. A server that goes away resets those that it hardly answered: kgo takes a connection that just ends
+// before the first answer for one that wants TLS, before the second for one that wants SASL, and gives up instead of asking another agent.
 func (c *conn) kill() {
-	if tcp, ok := c.nc.(interface{ SetLinger(int) error }); ok && !c.answered.Load() && (c.draining.Load() || c.ctx.Err() != nil) {
+	if tcp, ok := c.nc.(interface{ SetLinger(int) error }); ok && c.answered.Load() < 2 && (c.draining.Load() || c.ctx.Err() != nil) {
 		_ = tcp.SetLinger(0)
 	}
 	c.cancel()
@@ -337,7 +338,7 @@ func (c *conn) writeSlots(first, n uint64) bool {
 		c.out = all
 		err := c.nc.SetWriteDeadline(time.Now().Add(c.writeTime(size)))
 		if err == nil {
-			c.answered.Store(true)
+			c.answered.Add(1)
 			_, err = c.out.WriteTo(c.nc) // consumes c.out
 		}
 		ok = ok && err == nil
