@@ -127,6 +127,14 @@ func (w *watcher) session(id uuid.UUID, item metastore.Item) {
 	if !slices.Contains(mayFollow[old.State], now.State) {
 		w.bad("session %s: %s after %s", id, now.State, old.State)
 	}
+	if open := old.State == records.Active || old.State == records.Fenced; open && now.State != records.Active && now.State != records.Fenced {
+		w.ended(id, now)
+	}
+	for slot, epoch := range old.Pending {
+		if _, stays := now.Pending[slot]; !stays && w.slots[slot].Epoch <= epoch {
+			w.bad("session %s: slot %d epoch %d is not pending any more, and led under %d", id, slot, epoch, w.slots[slot].Epoch)
+		}
+	}
 	if now.State == records.Drained && old.State != records.Drained {
 		w.drained(id, now)
 	}
@@ -139,6 +147,20 @@ func (w *watcher) session(id uuid.UUID, item metastore.Item) {
 	for slot, epoch := range now.Pending {
 		if was, ok := old.Pending[slot]; old.State != records.Active && old.State != records.Fenced && (!ok || was != epoch) {
 			w.bad("session %s: slot %d epoch %d is pending after the seal", id, slot, epoch)
+		}
+	}
+}
+
+// ended checks that the end of a session names all that somebody may still need of it (R10).
+func (w *watcher) ended(id uuid.UUID, now records.Session) {
+	for n, pin := range w.pins[id].Slots {
+		if epoch, ok := now.Pending[n]; !ok || epoch < pin.Epoch {
+			w.bad("R10: session %s ends and forgets slot %d, pinned: %+v; pending %v", id, n, pin, now.Pending)
+		}
+	}
+	for n, slot := range w.slots {
+		if slot.Leader == id && now.Pending[n] != slot.Epoch {
+			w.bad("R10: session %s ends and forgets slot %d, led under %d; pending %v", id, n, slot.Epoch, now.Pending)
 		}
 	}
 }

@@ -1,3 +1,12 @@
-// Package simtest proves that the tests of the rooms have teeth: it plants faults that shipped systems lost data by, one at a
-// time, and demands that a named test fails. Tests only.
+// Package simtest runs agents as a whole. Tests only.
+//
+// cluster_*: three agents, real kgo clients, stores in memory behind faults and a network in memory, in a bubble of virtual time
+// (testing/synctest). Scripts are named by the race that they play (R1 to R27, Z1 to Z18); TestClusterSim draws faults from a seed:
+// `make sim`. Every write to the table is checked as it happens (watcher), every record at the end (history, porcupine), and
+// the bucket is walked without an agent (walk). network_*: the network.
+//
+// core_*: the pure cores under one seeded scheduler, replayed exactly. model: the protocol as an explicit-state model.
+//
+// mutants_*: the tests of the rooms have teeth: faults that shipped systems lost data by are planted, one at a time, and a named
+// test must fail.
 package simtest
