@@ -42,8 +42,8 @@ func (c *conn) admitProduce(sl *slot, cur cursor, buf *memory.Buf) error {
 	if p.transactional {
 		c.refuseTransaction(p.txnID)
 	}
-	w := appending{c: c, op: op, req: p, frame: buf, now: time.Now().UnixMilli(), found: func() {}}
-	defer func() { w.found() }()
+	w := appending{c: c, op: op, req: p, frame: buf, now: time.Now().UnixMilli(), found: func() {}, calm: func() {}}
+	defer func() { w.found(); w.calm() }()
 	if 4*p.recordBytes < int64(buf.Len()) && buf.Len() > sparseFrame {
 		w.copies = c.s.room(int(p.recordBytes))
 		defer w.copies.Release()
@@ -72,6 +72,9 @@ type appending struct {
 	now    int64       // ms
 	search context.Context
 	found  context.CancelFunc
+
+	patience context.Context // ends when slots are not waited for any more; nil: none was
+	calm     context.CancelFunc
 }
 
 // searching bounds the search for all topics of the request that are not known here: the reader waits for it, and with it
@@ -97,9 +100,6 @@ func (w *appending) topic(t produceTopic, parts []producePartition) {
 		r, err := w.partition(top, part, tag, r)
 		if err != nil {
 			r.code = codeOf(err, codeUnknown)
-			if r.code == codeNotLeaderOrFollower {
-				r.leader, r.node = w.c.s.hint(top, part.index)
-			}
 			w.c.s.byKey[keyProduce].m.fail(r.code)
 		}
 		op.settle(tag, r)
@@ -146,12 +146,8 @@ func (w *appending) partition(top *topic.Topic, part producePartition, tag int, 
 	case top == nil || part.index < 0 || part.index >= top.Partitions():
 		return r, topic.ErrUnknown
 	}
+	r.slot = top.Slots[part.index]
 	b, err := w.batch(top, part.records, &r)
-	if err != nil {
-		return r, err
-	}
-	id := partition.ID{Topic: top.ID, Index: part.index}
-	p, err := w.c.s.deps.Partitions.Get(id, top.Name, top.Slots[part.index])
 	if err != nil {
 		return r, err
 	}
@@ -167,7 +163,10 @@ func (w *appending) partition(top *topic.Topic, part producePartition, tag int, 
 		a.Done, a.Tag = w.op, tag
 		w.op.expect()
 	}
-	res, err := p.Append(a)
+	res, err := w.append(top, part.index, a)
+	for w.awaits(r.slot, err) {
+		res, err = w.append(top, part.index, a)
+	}
 	r.pending = err == nil && res.Pending && a.Done != nil
 	if a.Done != nil && !r.pending {
 		w.op.unexpect()
@@ -176,6 +175,15 @@ func (w *appending) partition(top *topic.Topic, part producePartition, tag int, 
 		r.base, r.appendTime, r.logStart = res.Base, res.LogAppendTime, res.LogStart
 	}
 	return r, err
+}
+
+// append hands a batch to its partition, if this agent leads it.
+func (w *appending) append(top *topic.Topic, index int32, a partition.Append) (partition.Result, error) {
+	p, err := w.c.s.deps.Partitions.Get(partition.ID{Topic: top.ID, Index: index}, top.Name, top.Slots[index])
+	if err != nil {
+		return partition.Result{}, err
+	}
+	return p.Append(a)
 }
 
 // batch returns the one batch that records hold, checked.
@@ -229,15 +237,11 @@ func (w *appending) copyOut(b recordbatch.Batch) recordbatch.Batch {
 	return recordbatch.Batch(to)
 }
 
-// hint returns the leader of a partition and its address, if the view knows one that is not this agent (ME8): whoever
-// leads a slot that this agent has lost does so at a higher epoch.
-func (s *Server) hint(top *topic.Topic, index int32) (toldLeader, *cluster.Node) {
-	if top == nil || int(index) >= len(top.Slots) {
-		return noLeader, nil
-	}
+// hint returns the leader of a slot and its address, if the view knows one that is not this agent (ME8): whoever leads a slot
+// that this agent has lost does so at a higher epoch.
+func (s *Server) hint(slot uint16) (toldLeader, *cluster.Node) {
 	v := s.deps.Cluster.View()
-	slot := int(top.Slots[index])
-	if slot >= len(v.Slots) || v.Slots[slot].Node < 0 || v.Slots[slot].Node == s.deps.Cluster.NodeID() {
+	if int(slot) >= len(v.Slots) || v.Slots[slot].Node < 0 || v.Slots[slot].Node == s.deps.Cluster.NodeID() {
 		return noLeader, nil
 	}
 	n, ok := v.Node(v.Slots[slot].Node)

@@ -14,6 +14,7 @@ import (
 type produceResult struct {
 	index      int32
 	code       int16
+	slot       uint16 // of the partition, if it is known
 	pending    bool // not decided yet
 	base       int64
 	appendTime int64

@@ -164,6 +164,11 @@ func (op *produceOp) expire() {
 
 // answer encodes the results, which nobody changes any more.
 func (op *produceOp) answer() {
+	for i := range op.results { // as late as can be: when a session ends, who leads next is known soon after
+		if r := &op.results[i]; r.code == codeNotLeaderOrFollower && op.version >= 10 {
+			r.leader, r.node = op.s.hint(r.slot)
+		}
+	}
 	b := op.s.getBuffer()
 	out := appendHeader((*b)[:0], op.sl, op.version >= 9)
 	out = appendProduce(out, op.version, op.topics, op.results)

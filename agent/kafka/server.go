@@ -125,6 +125,7 @@ type Server struct {
 	ids      idSearch
 	turns    chan struct{} // held by who decompresses a batch
 	known    *metadataCache
+	waits    slotWaits
 	wg       sync.WaitGroup // every goroutine but those in Serve
 	mu       struct {
 		sync.Mutex
@@ -138,6 +139,7 @@ type Server struct {
 func New(cfg Config, deps Deps) *Server {
 	s := &Server{cfg: cfg.withDefaults(), deps: deps, log: deps.Log, apis: dispatch(), known: newMetadataCache(maxMetadataCache)}
 	s.ids.turn = make(chan struct{}, 1)
+	s.waits.slots = map[uint16]*slotWait{}
 	s.turns = make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.reserve = memory.NewBudget(s.cfg.ReserveBytes)
 	for i := range s.apis {

@@ -75,6 +75,21 @@ func (s *Set) Get(id ID, topic string, slot uint16) (*Partition, error) {
 	return p, nil
 }
 
+// Serves returns nil if the partitions of a slot take appends here, else why not: ErrNotLeader, ErrLoading, ErrDraining.
+func (s *Set) Serves(slot uint16) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	switch l := s.mu.slots[slot]; {
+	case l == nil:
+		return ErrNotLeader
+	case !l.open:
+		return ErrLoading
+	case l.draining.Load():
+		return ErrDraining
+	}
+	return nil
+}
+
 func (s *Set) add(id ID, topic string, l *lead, c *log) *Partition {
 	p := &Partition{id: id, lead: l, topic: topic}
 	p.mu.log, p.mu.end = c, c.end
