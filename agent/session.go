@@ -217,26 +217,36 @@ func (s *session) unlead() {
 	}
 }
 
-// stop ends the session in order: no new requests, the last flush, the snapshot, the session item.
+// stop ends the session in order: the last flush, the snapshot, the session item; then whoever still asks is told who leads next, and
+// the server goes. Produce requests that come meanwhile wait for that word.
 func (s *session) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.StopTime)
 	defer cancel()
-	s.unlead()      // tells the peers
-	s.groups.Stop() // whoever waits for a rebalance is answered, so that the server can drain
-	drain, done := context.WithTimeout(ctx, s.cfg.StopTime/2)
-	err := s.server.Shutdown(drain)
-	done()
-	if err != nil {
-		s.log.Warn("some clients were cut off before their requests were answered", "err", err)
-	}
+	s.unlead() // tells the peers
+	s.drainAll()
 	if err := s.wal.Close(ctx); err != nil {
 		return fmt.Errorf("stop: the last flush: %w", err)
 	}
 	if err := s.member.Leave(ctx, s.wal.Committed()); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
+	s.member.Follow(ctx)
+	s.groups.Stop() // whoever waits for a rebalance is answered, so that the server can drain
+	if err := s.server.Shutdown(ctx); err != nil {
+		s.log.Warn("some clients were cut off before their requests were answered", "err", err)
+	}
 	s.log.Info("stopped: everything is flushed, the session is closed")
 	return nil
+}
+
+// drainAll makes every slot that is served take no more.
+func (s *session) drainAll() {
+	epochs, open := s.parts.Slots()
+	for n, epoch := range epochs {
+		if open[n] {
+			_ = s.parts.Drain(n, epoch) // it is led under this epoch: nobody else changes that now
+		}
+	}
 }
 
 // appender is the WAL as a partition sees it.

@@ -108,6 +108,9 @@ func pair(t *testing.T) (facts *mem.Store, a, b *Member, here *slotsHere, back *
 	here, _ = runs(t, a, there)
 	cfg.Name, cfg.Port = "b", 2
 	b = join(t, facts, cfg)
+	if n, err := b.Acquire(t.Context()); n != 0 || err != nil { // it lets the first one know
+		t.Fatal(n, err)
+	}
 	back.from = b.Session()
 	there.to.Store(b)
 	back.to.Store(a)
@@ -260,5 +263,42 @@ func TestReport(t *testing.T) {
 		if s.Unneeded != 0 || s.Node < 0 {
 			t.Errorf("%+v", s)
 		}
+	}
+}
+
+// Who has closed its session sees who leads its slots next; the last one of all sees that nobody does, and does not wait.
+func TestFollow(t *testing.T) {
+	_, a, b, _, back := pair(t)
+	second, stop := runs(t, b, back)
+	eventually(t, "the slot is there", func() bool { // the wish is taken back until the other one was heard of
+		_, there := second.taken()[3]
+		return there || a.Move(t.Context(), 3, "b") != nil
+	})
+	stop()
+	if err := b.Leave(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	b.Follow(t.Context())
+	if l := b.View().Slots[3]; l.Node != a.NodeID() || l.Session != a.Session() || l.Epoch != 2 {
+		t.Errorf("after it left: %+v", l)
+	}
+	if _, there := b.View().Node(b.NodeID()); there {
+		t.Error("it sees itself among those who live")
+	}
+}
+
+func TestFollowOfTheLast(t *testing.T) {
+	m := join(t, mem.New(), config("a"))
+	if _, err := m.Acquire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, stop := runs(t, m)
+	stop()
+	if err := m.Leave(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	m.Follow(t.Context())
+	if l := m.View().Slots[3]; l.Node != -1 {
+		t.Errorf("%+v", l)
 	}
 }
