@@ -13,6 +13,7 @@ import (
 const (
 	moveTime  = 45 * time.Second // a leader that can't hand a slot over says so after 10 s, the controller after 30
 	lookEvery = 100 * time.Millisecond
+	askEvery  = 5 * time.Second
 )
 
 func clusterMoveCommand() *command {
@@ -47,11 +48,14 @@ func move(ctx context.Context, w *world, c *client.Client, slot int, agent strin
 		return fmt.Errorf("there is no slot %d; they are 0 to %d", slot, len(all[0].slots)-1)
 	}
 	from := merged(all)[slot].Agent
-	if err := c.SetAgentConfig(ctx, all[0].of.ID, -1, moveConfig, fmt.Sprintf("%d:%s", slot, to.Agent)); err != nil {
-		return err
-	}
-	begun := time.Now()
+	begun, asked := time.Now(), time.Time{}
 	for {
+		if time.Since(asked) > askEvery { // it is taken back if the controller has not heard of the agent yet
+			if err := c.SetAgentConfig(ctx, all[0].of.ID, -1, moveConfig, fmt.Sprintf("%d:%s", slot, to.Agent)); err != nil {
+				return err
+			}
+			asked = time.Now()
+		}
 		s := look(ctx, c, client.Agent{ID: to.ID})
 		if s.err == nil && slot < len(s.slots) && s.slots[slot].Leader == to.ID && s.slots[slot].State == "open" {
 			return said(w, nil, false, "agent %q leads slot %d", to.Agent, slot)
