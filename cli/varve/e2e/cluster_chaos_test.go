@@ -110,8 +110,8 @@ func mishaps() []mishap {
 	return all
 }
 
-// TestClusterChaos: three agents behind proxies, to which things happen, while an idempotent producer and a reader go on. In the
-// end everything that was acked is there, once and in order, and the reader saw the log as it is.
+// TestClusterChaos: three agents behind proxies, to which things happen, while idempotent producers and readers of
+// franz-go and Java go on. In the end everything that was acked is there, once and in order, and the readers saw the log as it is.
 func TestClusterChaos(t *testing.T) {
 	seed := setting(t, "VARVE_SEED", uint64(time.Now().UnixNano()))
 	rounds := int(setting(t, "VARVE_CHAOS_ROUNDS", 2))
@@ -136,6 +136,8 @@ func chaos(t *testing.T, rnd *rand.Rand, length time.Duration) {
 	createTopic(t, seeds[0], "chaos", partitions)
 	l := startLoad(t, seeds[0], "chaos", partitions, kgo.SeedBrokers(seeds...), kgo.ProduceRequestTimeout(5*time.Second), kgo.RequestTimeoutOverhead(3*time.Second))
 	r := startReader(t, seeds, "chaos", partitions)
+	createTopic(t, seeds[0], "chaos-java", partitions)
+	j := startJavaLoad(t, seeds, "chaos-java", partitions, 1<<20, 1024)
 	for deadline := time.Now().Add(length); time.Now().Before(deadline); {
 		pauseBetween(rnd, 0, 3*time.Second)
 		all := mishaps()
@@ -148,7 +150,7 @@ func chaos(t *testing.T, rnd *rand.Rand, length time.Duration) {
 	l.finish(t)
 	l.check(t, seeds[0], "chaos")
 	r.finish(t, l)
-	t.Logf("%d records acked", l.count())
+	t.Logf("franz-go: %d records acked; Java: %d", l.count(), j.finish(t))
 }
 
 // reader follows a topic from its beginning, without a group.
