@@ -15,9 +15,7 @@ func (g *Classic) disturb(now time.Time) {
 		return
 	case Completing:
 		for _, id := range g.order {
-			m := g.members[id]
-			m.assignment = nil
-			if m.sync != nil {
+			if m := g.members[id]; m.sync != nil {
 				g.reply(m.sync, Synced{Err: ErrRebalance})
 				m.sync = nil
 				m.deadline = now.Add(m.session)

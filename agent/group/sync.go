@@ -78,8 +78,9 @@ func (g *Classic) assign(e Sync, now time.Time) {
 		n += len(a.Bytes)
 	}
 	if n > 2*g.bounds.MaxBytes {
-		g.reply(g.members[g.leader].sync, Synced{Err: ErrFull})
-		g.members[g.leader].sync = nil
+		l := g.members[g.leader]
+		g.reply(l.sync, Synced{Err: ErrFull})
+		l.sync, l.synced = nil, false
 		return
 	}
 	for _, a := range e.Assignments {
