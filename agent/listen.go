@@ -131,7 +131,7 @@ func (s *session) link(life context.Context, ln net.Listener) {
 		Dial:     s.net().Dial,
 	}, s.member, s.log, s.metrics.Load())
 	s.bg.Go(func() {
-		if err := s.mesh.Serve(life, ln); err != nil && life.Err() == nil {
+		if err := s.mesh.Serve(life, ln); err != nil && life.Err() == nil && !errors.Is(err, net.ErrClosed) {
 			s.log.Error("the listener for other agents stopped", "err", err)
 		}
 	})

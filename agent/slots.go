@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/varvelog/varve/agent/partition"
 	"github.com/varvelog/varve/agent/wal"
 	"github.com/varvelog/varve/metastore/records"
+	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
@@ -87,6 +89,9 @@ func (s *session) replay(ctx context.Context, taken []cluster.Taken) (*partition
 		Store: s.stores.Objects, Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster, Logger: s.log,
 	}
 	stats, err := r.Replay(ctx, all, fold)
+	if errors.Is(err, objstore.ErrNotFound) {
+		err = fmt.Errorf("%w: the table names an object that the bucket does not have: restore the bucket, or use another --cluster", err)
+	}
 	return fold, stats, err
 }
 

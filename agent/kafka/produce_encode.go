@@ -15,7 +15,7 @@ type produceResult struct {
 	index      int32
 	code       int16
 	slot       uint16 // of the partition, if it is known
-	pending    bool // not decided yet
+	pending    bool   // not decided yet
 	base       int64
 	appendTime int64
 	logStart   int64
