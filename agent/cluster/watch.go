@@ -28,6 +28,7 @@ type seen struct {
 	asked time.Time // last look
 	retry time.Time // a suspicion could not be looked into: not before
 	gone  bool      // a redial was refused, or answered by another
+	still time.Time // since, when it was last suspected
 
 	suspected, fenced, sealed time.Time // steps of its end, by this agent
 }
@@ -147,6 +148,7 @@ func (c *Core) suspect(id uuid.UUID, w *seen, since time.Time, why string) {
 		w.suspected = since
 		c.say(slog.LevelWarn, "an agent seems to be dead", "agent", w.agent, "session", id, "because", why)
 	}
+	w.still = w.since
 	j := about(jobSuspect, id)
 	c.begin(j, ReadSession{j, id, metastore.Consistent})
 }
@@ -192,7 +194,8 @@ func (c *Core) suspected(a Answer) {
 	if a.Session.State != records.Active {
 		return
 	}
-	if a.Session.HB > w.hb && !w.gone {
+	// A look that was under way may have seen it move meanwhile.
+	if !w.gone && (a.Session.HB > w.hb || !w.since.Equal(w.still)) {
 		w.suspected = time.Time{}
 		w.read = c.now
 		c.beat(w, a.Session.HB)
