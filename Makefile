@@ -19,7 +19,7 @@ E2E_STORES = ./objstore/s3 ./objstore/minio ./objstore/s3test ./metastore/dynamo
 # stage: $(call stage,NAME,COMMAND) runs a command and says how long it took, also when it failed.
 stage = @t=$$(date +%s); echo "--- $(1)"; rc=0; { $(2); } || rc=$$?; echo "--- $(1): $$(($$(date +%s) - t)) s"; exit $$rc
 
-.PHONY: help build clean demo test install tidy unit conformance lint race model sim fuzz fuzz-changed mutants stress up down e2e compat bench
+.PHONY: help build clean demo test install tidy unit conformance lint race model sim campaign fuzz fuzz-changed mutants stress up down e2e compat bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,8 +78,11 @@ race: ## unit and conformance tests with the race detector; PKG=./agent/wal one 
 model: ## the fail-over protocol as an explicit-state model: every configuration whole, then random walks (an hour)
 	$(GO) run ./agent/simtest/model -all
 
-sim: ## whole clusters under random faults on virtual time: N seeds from SEED on (default 500 from 1); SEED=n alone replays one
-	VARVE_SIM_SEED=$(or $(SEED),1) VARVE_SIM_N=$(or $(N),$(if $(SEED),1,500)) $(GO) test -count=1 -timeout 0 -run '^TestClusterSim$$' ./agent/simtest
+sim: ## the cores of clusters under random faults: N seeds from SEED on (default 2000 from 1); SEED=n alone replays one, TRACE=1 shows it; WHAT=cluster whole agents
+	$(if $(filter cluster,$(WHAT)),VARVE_SIM_SEED=$(or $(SEED),1) VARVE_SIM_N=$(or $(N),$(if $(SEED),1,500)) $(GO) test -count=1 -timeout 0 -run '^TestClusterSim$$' ./agent/simtest,VARVE_CORE_SEED=$(or $(SEED),1) VARVE_CORE_N=$(or $(N),$(if $(SEED),1,2000)) VARVE_CORE_TRACE=$(TRACE) $(GO) test -count=1 -v -timeout 0 -run '^TestCoreSim$$' ./agent/simtest)
+
+campaign: ## seeds that no campaign ran before, noted in agent/simtest/campaign.txt; MORE="core=200000 cluster=0 process=30" says how many
+	VARVE_CAMPAIGN="$(MORE)" $(GO) test -tags campaign -count=1 -v -timeout 0 -run '^TestCampaign$$' ./agent/simtest
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@grep -rl --include='*_test.go' '^func Fuzz' agent objstore metastore client cli | while read -r f; do \
@@ -92,8 +95,8 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 fuzz-changed: ## each fuzz target that changed since BASE (HEAD~1) for FUZZTIME (20) seconds
 	$(call stage,fuzz-changed,.ci/fuzz-changed)
 
-mutants: ## faults put into the code on purpose, each of which a named test must find
-	$(call stage,mutants,$(GO) test -tags mutants -count=1 -timeout 30m -run Mutants ./agent/kafka ./agent/simtest)
+mutants: ## faults put into the code on purpose, each of which a named test or the simulation must find; writes agent/simtest/MUTANTS.md
+	$(call stage,mutants,$(GO) test -tags mutants -count=1 -timeout 90m -run Mutants ./agent/kafka ./agent/simtest)
 
 stress: ## one package's tests many times: make stress PKG=./agent/wal N=100 RUN=TestName
 	$(GO) test -race -count=$${N:-50} -failfast -run '$(RUN)' $(PKG)

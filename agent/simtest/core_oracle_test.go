@@ -32,6 +32,7 @@ type coreOracle struct {
 	wal      map[uuid.UUID][]*coreObject // by session: bundles, by sequence number - 1
 	dirty    map[uint16]bool             // a take-over of these is to be played
 	takes    map[int32]coreTake
+	beats    map[uuid.UUID]time.Duration // when a heartbeat was last applied
 }
 
 // coreTruth is the log of a partition.
@@ -74,6 +75,7 @@ func newCoreOracle(w *coreWorld) *coreOracle {
 		w: w, sessions: map[uuid.UUID]*records.Session{}, pins: map[uuid.UUID]records.Pins{}, slots: map[uint16]*records.Slot{},
 		opened: map[uint16]map[int32]uuid.UUID{}, leaders: map[uint16]map[int32]uuid.UUID{}, parts: make([]coreTruth, w.plan.parts()),
 		objects: map[string]*coreObject{}, wal: map[uuid.UUID][]*coreObject{}, dirty: map[uint16]bool{}, takes: map[int32]coreTake{},
+		beats: map[uuid.UUID]time.Duration{},
 	}
 	for i := range o.parts {
 		o.parts[i].next, o.parts[i].bases = map[int64]int32{}, map[coreBatchID]int64{}
@@ -146,6 +148,9 @@ func (o *coreOracle) session(name string, item metastore.Item) {
 		was = &records.Session{State: records.Active}
 	}
 	o.sessions[id] = &now
+	if now.HB != was.HB {
+		o.beats[id] = o.w.now
+	}
 	if now.State != was.State {
 		o.w.say("    %s is %s at %d", name[:4], now.State, now.Committed)
 		o.stateMoved(id, was, &now)
@@ -233,6 +238,9 @@ func (o *coreOracle) fencedNow(id uuid.UUID) {
 	s, p := o.w.sessions[id], &o.w.plan
 	if s == nil || s.dead || s.n.session != s || s.n.frozen {
 		return
+	}
+	if !p.refuse && !slices.Contains(p.nodeFaults, "jump") && o.w.now-o.beats[id] < p.heartbeat {
+		o.w.fail("E6: %s is fenced, its heartbeat moved %v ago", s, o.w.now-o.beats[id])
 	}
 	calm := p.table == (coreFaults{stale: p.table.stale}) && !p.refuse && p.crashAt == 0 && !slices.Contains(p.nodeFaults, "jump")
 	if p.quiet || calm && o.w.now-s.n.trouble > time.Minute && !s.n.cutTable.there && !s.n.cutTable.home {

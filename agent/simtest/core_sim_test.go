@@ -108,7 +108,7 @@ func coreNumber(t *testing.T, v string) uint64 {
 // TestCoreSim runs the cores of whole clusters, a seed each, under every fault that a store, a network, a clock or a process has:
 // `make sim SEED=n` replays one exactly.
 func TestCoreSim(t *testing.T) {
-	first, n := uint64(1), uint64(coreSeeds)
+	first, n := uint64(1), uint64(coreGate)
 	if v := os.Getenv("VARVE_CORE_N"); v != "" {
 		n = coreNumber(t, v)
 	}
