@@ -49,8 +49,9 @@ const (
 	wantsAtOnce    = 32 // slots that move at a time
 	firstPause     = 20 * time.Millisecond
 	longestPause   = 2 * time.Second
-	openPause      = time.Second // after an opening that failed
-	longestOpening = 30 * time.Second
+	opensAtOnce    = 4                // batches of slots; as many again that were tried before
+	openPause      = time.Second      // after an opening that failed
+	longestOpening = 30 * time.Second // of the first try of slots, and the longest pause
 )
 
 // Core decides what a session does about sessions and slots. It is a state machine: Step takes an event and returns effects; it
@@ -92,6 +93,7 @@ type Core struct {
 
 	control control
 	held    map[uint16]*held
+	batches int              // so many numbers of batches were used
 	frozen  map[uint16]int32 // handed over, not forgotten: epoch
 	looked  time.Time
 	trimmed time.Time
@@ -115,6 +117,7 @@ type job struct {
 	tries  int
 	again  time.Time
 	begun  time.Time
+	late   bool // an opening that was given up
 }
 
 // NewCore returns a Core that knows nothing yet: it begins with reading the map.

@@ -63,6 +63,8 @@ type (
 		Job   Job
 		Slots []Taken
 	}
+	// GiveUp ends an Open that is under way; it is not answered, the Open is.
+	GiveUp struct{ Job Job }
 	// Quiesce waits until everything appended is committed, then looks where data of the slots lies.
 	Quiesce struct {
 		Job   Job
@@ -165,6 +167,7 @@ func (e Open) String() string {
 	}
 	return b.String()
 }
+func (e GiveUp) String() string  { return "give up to " + e.Job.String() }
 func (e Quiesce) String() string { return fmt.Sprintf("quiesce %v", e.Slots) }
 func (e Look) String() string    { return "look where data lies" }
 func (e Trim) String() string    { return fmt.Sprintf("trim, pinned %d", e.Pinned) }

@@ -4,6 +4,8 @@ package cluster
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,9 +43,12 @@ type held struct {
 	nonce uuid.UUID // of the hand-over
 	sent  bool      // it may land at any time, until v is raised
 
-	// After an opening that failed.
-	fails int
-	again time.Time
+	// While it is opened.
+	busy   bool // an opening of it is under way; there is one at a time
+	batch  int  // opened together with the others of this number; 0: that are new
+	splits int  // openings of several that failed or took too long
+	fails  int  // openings of it alone that failed
+	again  time.Time
 }
 
 // Taken is a slot that this session leads from now on, once it has opened it.
@@ -53,63 +58,132 @@ type Taken struct {
 	From  []records.From // sessions that may hold its log, oldest first
 }
 
-// open opens what was assigned to this session: all new slots together, those that failed each on its own.
+// open opens what was assigned to this session: what is new together, beside what is being opened already.
 func (c *Core) open() {
+	c.openLate()
 	if c.soon(jobTake) {
 		return // more may come
 	}
-	var batch []Taken
+	batches := map[int][]Taken{}
 	for n := range c.slots {
 		s := &c.slots[n]
 		if !s.there || s.item.Leader != c.cfg.Session {
 			continue
 		}
 		h := c.held[uint16(n)]
-		if h != nil && h.epoch >= s.item.Epoch && h.state != opening {
-			continue
-		}
 		if h == nil || h.epoch < s.item.Epoch {
 			h = &held{state: opening, epoch: s.item.Epoch, at: c.now}
+			c.held[uint16(n)] = h
 		}
-		t := Taken{uint16(n), s.item.Epoch, s.item.From}
-		switch {
-		case h.fails == 0:
-			if !c.running(about(jobOpen, uuid.Nil)) {
-				batch = append(batch, t)
-				c.held[uint16(n)] = h
-			}
-		case c.due(h.again) && c.count(jobOpen) < 2:
-			j := Job{Kind: jobOpen, Slot: int32(n)}
-			c.begin(j, Open{j, []Taken{t}})
+		if h.state == opening && !h.busy && c.due(h.again) {
+			batches[h.batch] = append(batches[h.batch], Taken{uint16(n), s.item.Epoch, s.item.From})
 		}
 	}
-	if len(batch) > 0 {
-		j := about(jobOpen, uuid.Nil)
-		c.begin(j, Open{j, batch})
+	for _, b := range sorted(batches) {
+		slots := batches[b]
+		j := Job{Kind: jobOpen, Slot: int32(slots[0].Slot)}
+		if c.opens(b == 0) >= opensAtOnce || c.running(j) {
+			continue
+		}
+		for _, t := range slots {
+			c.held[t.Slot].busy = true
+		}
+		c.begin(j, Open{j, slots})
+	}
+}
+
+// opens returns how many openings are under way, of slots that are new or of those that were tried before: these may take all their
+// places for ever.
+func (c *Core) opens(fresh bool) (n int) {
+	for j, w := range c.jobs {
+		if j.Kind == jobOpen && (c.splits(w) == 0) == fresh {
+			n++
+		}
+	}
+	return n
+}
+
+// splits is how often the slots of an opening were tried before.
+func (c *Core) splits(w *job) int {
+	if h := c.held[w.effect.(Open).Slots[0].Slot]; h != nil {
+		return h.splits
+	}
+	return 0
+}
+
+// openLate gives up openings that take too long: one object that the store does not give must not keep the other slots, nor a place.
+func (c *Core) openLate() {
+	for _, j := range slices.SortedFunc(maps.Keys(c.jobs), Job.compare) {
+		w := c.jobs[j]
+		if j.Kind != jobOpen || w.late {
+			continue
+		}
+		if !c.due(w.begun.Add(longestOpening << min(c.splits(w), 6))) {
+			continue
+		}
+		w.late = true
+		slots := w.effect.(Open).Slots
+		c.say(slog.LevelWarn, "slots take long to open; they are tried again, in smaller groups", "slots", len(slots), "first", slots[0].Slot, "for", c.now.Sub(w.begun))
+		c.emit(GiveUp{j})
 	}
 }
 
 // opened takes in that slots are served, or why not.
 func (c *Core) opened(a Answer, began *job) {
 	slots := began.effect.(Open).Slots
+	var failed []Taken
 	for _, t := range slots {
 		h := c.held[t.Slot]
 		if h == nil || h.epoch != t.Epoch || h.state != opening {
 			continue
 		}
+		h.busy = false
 		if a.Err != nil {
-			h.fails++
-			h.again = c.now.Add(min(openPause<<min(h.fails-1, 10), longestOpening))
+			failed = append(failed, t)
 			continue
 		}
 		h.state, h.opened, h.sources = isOpen, a.Committed, a.Sources[t.Slot]
 		h.at, h.free = c.now, map[uuid.UUID]bool{}
 	}
-	took := c.now.Sub(began.begun)
 	if a.Err != nil {
-		c.say(slog.LevelError, "slots could not be opened; they are tried again one by one, the others are served", "slots", len(slots), "err", a.Err)
+		c.regroup(failed, began.late)
+		if !began.late {
+			c.say(slog.LevelError, "slots could not be opened; they are tried again, in smaller groups; the others are served", "slots", len(slots), "err", a.Err)
+		}
 		return
 	}
-	c.emit(Timed{StepOpen, took})
+	c.emit(Timed{StepOpen, c.now.Sub(began.begun)})
 	c.looked = time.Time{} // some sessions may keep nothing for these any more
+}
+
+// regroup has slots that were not opened together tried again in smaller groups: by the session that their logs lie in, or else in
+// halves. Not each on its own at once: after a mere outage each would read the same objects again. Each time they have twice as long.
+func (c *Core) regroup(slots []Taken, late bool) {
+	groups := map[uuid.UUID]int{}
+	for _, t := range slots {
+		groups[t.last()] = c.batches + len(groups) + 1
+	}
+	for i, t := range slots {
+		h := c.held[t.Slot]
+		h.splits++
+		if h.batch = groups[t.last()]; len(groups) == 1 {
+			h.batch += i * 2 / len(slots)
+		}
+		if !late {
+			h.again = c.now.Add(openPause)
+		}
+		if len(slots) == 1 {
+			h.fails++
+			h.again = c.now.Add(min(openPause<<min(h.fails-1, 10), longestOpening))
+		}
+	}
+	c.batches += len(groups) + 1
+}
+
+// last is the session that led the slot before; Nil: none.
+func (t Taken) last() uuid.UUID {
+	if len(t.From) == 0 {
+		return uuid.Nil
+	}
+	return t.From[len(t.From)-1].Session
 }

@@ -47,6 +47,9 @@ type actor struct {
 	draws   map[uint16]bool
 	sources map[uint16][]Source
 	fail    int                   // so many openings fail
+	hangs   func(Open) bool       // nil: no opening does
+	hung    map[Job]Open          // openings that hang
+	opens   int                   // openings so far
 	fate    func(Effect) whatNext // nil: everything goes well
 	held    []Effect              // sent, under way
 }
@@ -79,7 +82,7 @@ func sessionID(name string) uuid.UUID {
 
 // enters registers a session and starts its core. Names are a letter for the agent and a digit for the session.
 func (p *play) enters(name string) *actor {
-	a := &actor{name: name, id: sessionID(name), open: map[uint16]int32{}, draws: map[uint16]bool{}, sources: map[uint16][]Source{}}
+	a := &actor{name: name, id: sessionID(name), open: map[uint16]int32{}, draws: map[uint16]bool{}, sources: map[uint16][]Source{}, hung: map[Job]Open{}}
 	a.core = NewCore(CoreConfig{
 		Cluster: "c", Session: a.id, Agent: name[:1], Node: int32(name[0]-'a') + 1, Slots: playSlots,
 		Heartbeat: 3 * time.Second, TTL: 9 * time.Second, Poll: 3 * time.Second,
@@ -166,6 +169,11 @@ func (p *play) settle() {
 func (p *play) perform(a *actor, f Effect) {
 	switch e := f.(type) {
 	case Open:
+		a.opens++
+		if a.hangs != nil && a.hangs(e) {
+			a.hung[e.Job] = e
+			return
+		}
 		a.fail--
 		ans := Answer{Job: e.Job, Committed: 1, Sources: maps.Clone(a.sources)}
 		if a.fail >= 0 {
@@ -176,6 +184,9 @@ func (p *play) perform(a *actor, f Effect) {
 			}
 		}
 		p.step(a, ans)
+	case GiveUp:
+		delete(a.hung, e.Job)
+		p.step(a, Answer{Job: e.Job, Err: context.Canceled})
 	case Quiesce:
 		s, _ := getSession(p.t.Context(), p.facts, "c", a.id, metastore.Consistent)
 		p.step(a, Answer{Job: e.Job, Committed: uint64(s.Committed), Sources: maps.Clone(a.sources)})

@@ -76,7 +76,8 @@ type shell struct {
 	settled   chan struct{}  // closed when every slot of this session is open for the first time
 	failed    chan error     // an opening that failed before; room for one
 	questions chan chan<- Report
-	ended     chan struct{} // closed when Run is about to return
+	ended     chan struct{}              // closed when Run is about to return
+	opens     map[Job]context.CancelFunc // openings under way
 	loads     map[uint16]*rate
 	loadsAt   time.Time
 	trimmed   atomic.Uint64
@@ -90,7 +91,7 @@ type shell struct {
 func newShell(m *Member) *shell {
 	return &shell{
 		Member: m, metrics: newMetrics(), signal: make(chan struct{}, 1), settled: make(chan struct{}), failed: make(chan error, 1),
-		questions: make(chan chan<- Report), ended: make(chan struct{}),
+		questions: make(chan chan<- Report), ended: make(chan struct{}), opens: map[Job]context.CancelFunc{},
 		core: NewCore(CoreConfig{
 			Cluster: m.cfg.Cluster, ClusterID: m.cluster.Cluster, Session: m.session, Agent: m.cfg.Name, Node: m.node, Slots: m.cluster.Slots,
 			Heartbeat: m.cfg.Heartbeat, TTL: m.cfg.TTL, Poll: m.cfg.Poll, Exclusive: m.cfg.Exclusive,
@@ -189,6 +190,9 @@ func (s *shell) step(ctx context.Context, e Event) {
 	if s.logger.Enabled(ctx, slog.LevelDebug-4) {
 		s.logger.Log(ctx, slog.LevelDebug-4, "event", "is", e.String())
 	}
+	if a, ok := e.(Answer); ok {
+		delete(s.opens, a.Job)
+	}
 	if d := s.beaten.Load(); d > 0 {
 		s.core.Beaten(s.begun.Add(time.Duration(d)))
 	}
@@ -234,6 +238,17 @@ func (s *shell) do(ctx context.Context, f Effect) {
 		s.logger.Log(ctx, e.Level, e.Msg, e.Args...)
 	case Timed:
 		s.metrics.observe(e.Step, e.Took)
+	case Open:
+		ctx, cancel := context.WithCancel(ctx)
+		s.opens[e.Job] = cancel
+		s.wg.Go(func() {
+			defer cancel()
+			s.post(s.perform(ctx, f), false)
+		})
+	case GiveUp:
+		if cancel := s.opens[e.Job]; cancel != nil {
+			cancel()
+		}
 	case Trim:
 		// Looked at here, where no slot leaves meanwhile.
 		seq := s.plugs.Slots.Trimmable()
