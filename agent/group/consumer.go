@@ -41,7 +41,8 @@ type Consumer struct {
 	static      map[string]string    // instance id -> member id
 	interests   map[string]*interest // by key
 	held        ledger
-	bytes       int // what the members say of themselves
+	bytes       int             // what the members say of themselves
+	given       map[string]bool // member ids that members were told to join with (KIP-394)
 
 	seen       int64     // version of the catalogue that interests are of
 	sum        uint64    // of the topics that the group reads, and their partitions
@@ -85,8 +86,10 @@ type consumer struct {
 	maybe    grants
 	restored bool // it has not spoken since
 
+	legacy *legacy // of a member that speaks JoinGroup
+
 	deadline time.Time // of the session
-	revokeBy time.Time // until when it must give up; zero: nothing
+	revokeBy time.Time // until when it must give up, or, speaking JoinGroup, take its next step; zero: nothing
 }
 
 // interest is what members subscribe to; members that want the same share one.
@@ -116,7 +119,8 @@ type Adjust struct{ Bounds ConsumerBounds }
 
 func (Adjust) event() {}
 
-// Step takes an event: ConsumerBeat, Topics, Adjust, Tick. The event's slices and maps become the group's.
+// Step takes an event: ConsumerBeat, Topics, Adjust, Tick; of members that speak the classic protocol Join, Sync, Heartbeat, Leave. The event's
+// slices and maps become the group's.
 func (g *Consumer) Step(e Event, now time.Time) Effects {
 	var out Effects
 	g.out = &out
@@ -127,6 +131,14 @@ func (g *Consumer) Step(e Event, now time.Time) Effects {
 		g.cat = e.Catalogue
 	case Adjust:
 		g.bounds = e.Bounds
+	case Join:
+		g.joinClassic(e, now)
+	case Sync:
+		g.syncClassic(e, now)
+	case Heartbeat:
+		g.heartbeatClassic(e, now)
+	case Leave:
+		g.leaveClassic(e, now)
 	case Tick:
 		g.tick(now)
 	}
@@ -217,6 +229,9 @@ func (m *consumer) size() int {
 	}
 	if m.wants != nil {
 		n += len(m.wants.key)
+	}
+	if m.legacy != nil {
+		n += sizeOf(m.legacy.protocols)
 	}
 	return n
 }

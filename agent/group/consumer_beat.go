@@ -148,7 +148,7 @@ func (g *Consumer) identify(e *ConsumerBeat) (m, old *consumer, err error) {
 			return nil, nil, ErrFenced
 		case ok && owner != e.Member:
 			old = g.members[owner]
-			if old.epoch != leftForAWhile {
+			if old.epoch != leftForAWhile && old.legacy == nil {
 				return nil, nil, fmt.Errorf("%w: instance id %.100q, member %.100q", ErrUnreleased, *e.Instance, owner)
 			}
 			if m != nil {
@@ -158,7 +158,7 @@ func (g *Consumer) identify(e *ConsumerBeat) (m, old *consumer, err error) {
 		}
 	}
 	switch {
-	case m == nil && e.Epoch != joining:
+	case m == nil && e.Epoch != joining, m != nil && m.legacy != nil:
 		return nil, nil, ErrUnknownMember
 	case m == nil:
 		return nil, nil, nil
@@ -211,6 +211,7 @@ func (g *Consumer) room(e *ConsumerBeat, m, old *consumer, wants *interest) erro
 func (g *Consumer) enter(e *ConsumerBeat, old *consumer) *consumer {
 	m := &consumer{id: e.Member, instance: e.Instance}
 	if old != nil {
+		g.letGo(old) // whoever comes in its place has nothing
 		m.target, m.assigned = old.target, old.assigned
 		m.rebalance, m.assignor, m.rack, m.wants = old.rebalance, old.assignor, old.rack, old.wants
 		m.wants.users++
@@ -254,7 +255,7 @@ func (g *Consumer) leave(e ConsumerBeat, now time.Time) error {
 		}
 	}
 	switch {
-	case m == nil || e.Instance != nil && !same(m.instance, e.Instance):
+	case m == nil || m.legacy != nil || e.Instance != nil && !same(m.instance, e.Instance):
 		return ErrUnknownMember
 	case e.Epoch == leftForAWhile:
 		g.letGo(m)

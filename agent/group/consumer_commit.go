@@ -21,6 +21,8 @@ func (g *Consumer) CheckCommit(id string, epoch int32) (may func(topic uuid.UUID
 		return nil, ErrStaleEpoch
 	case epoch == m.epoch, m.restored && epoch == g.restoredAt && epoch > m.epoch:
 		return anything, nil
+	case m.legacy != nil:
+		return nil, ErrGeneration
 	case epoch > m.epoch:
 		return nil, ErrStaleEpoch
 	}
@@ -82,6 +84,7 @@ type ConsumerMember struct {
 	Epoch    int32
 	Names    []string
 	Regex    string
+	Classic  bool // it speaks JoinGroup
 	Assigned Parts
 	Target   Parts
 }
@@ -109,7 +112,7 @@ func (g *Consumer) Describe() ConsumerDescription {
 		m := g.members[id]
 		d.Members = append(d.Members, ConsumerMember{
 			ID: m.id, Instance: m.instance, Rack: m.rack, Client: m.client, Host: m.host, Epoch: m.epoch,
-			Names: m.wants.names, Regex: m.wants.regex, Assigned: m.assigned.parts(), Target: m.target,
+			Names: m.wants.names, Regex: m.wants.regex, Classic: m.legacy != nil, Assigned: m.assigned.parts(), Target: m.target,
 		})
 	}
 	return d

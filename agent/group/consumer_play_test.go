@@ -60,6 +60,7 @@ func TestConsumerPlays(t *testing.T) {
 type play struct {
 	t      *testing.T
 	g      *Consumer
+	c      *Classic // as long as the group is classic
 	bounds ConsumerBounds
 	now    time.Time
 	cat    *Catalogue
@@ -93,6 +94,8 @@ func (p *play) act(line string) []string {
 		return nil
 	case w[0] == "time":
 		return p.pass(args)
+	case len(w) == 1 && (w[0] == "classic" || w[0] == "upgrade" || w[0] == "downgrade"):
+		return p.switches(w[0])
 	case w[0] == "crash":
 		return p.crash()
 	case w[0] == "describe":
@@ -104,6 +107,9 @@ func (p *play) act(line string) []string {
 		return p.commits(w[0], args)
 	case w[1] == "fetches":
 		return []string{verdict(p.g.CheckFetch(w[0], int32(atoi(args["epoch"]))))}
+	}
+	if w[1] == "joins-classic" || w[1] == "syncs" || w[1] == "heartbeats" || w[1] == "quits" {
+		return p.legacy(w[0], w[1], args)
 	}
 	return p.speak(w[0], w[1], args)
 }
@@ -246,7 +252,11 @@ func (p *play) step(e Event) []string {
 		lines = append(lines, "stored")
 	}
 	for _, r := range out.Replies {
-		told := r.Msg.(ConsumerTold)
+		told, ok := r.Msg.(ConsumerTold)
+		if !ok {
+			lines = append(lines, p.answers(Effects{Replies: []Reply{r}})...)
+			continue
+		}
 		s := fmt.Sprintf("%s is told: ", r.To)
 		switch {
 		case told.Err != nil:
@@ -268,7 +278,11 @@ func (p *play) step(e Event) []string {
 }
 
 func (p *play) group(lines []string) []string {
-	if s := fmt.Sprintf("the group is %s, epoch %d", p.g.State(), p.g.epoch); s != p.last {
+	s := fmt.Sprintf("the group is %s, epoch %d", p.g.State(), p.g.epoch)
+	if p.c != nil {
+		s = fmt.Sprintf("the classic group is %s, generation %d", p.c.state, p.c.generation)
+	}
+	if s != p.last {
 		p.last = s
 		lines = append(lines, s)
 	}

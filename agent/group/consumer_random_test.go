@@ -1,6 +1,7 @@
 package group
 
 import (
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -30,6 +31,7 @@ func TestConsumerRandom(t *testing.T) {
 	}
 	for _, seed := range seeds {
 		w := newWorld(t, seed)
+		w.mixed = seed%2 == 0
 		for range *consumerSteps / len(seeds) {
 			w.turn()
 			w.check()
@@ -55,7 +57,20 @@ type client struct {
 	told     Parts // what it shall have
 	ack      bool  // own has changed since it said so
 	full     bool  // it does not know what arrived
+
+	classic bool // it speaks JoinGroup
+	eager   bool // and gives up everything before it joins
+	phase   phase
 }
+
+// phase is what a client that speaks JoinGroup does next.
+type phase uint8
+
+const (
+	toJoin phase = iota
+	toSync
+	toBeat
+)
 
 type world struct {
 	t       *testing.T
@@ -70,6 +85,7 @@ type world struct {
 	stored  records.Group
 	packed  []byte
 	quiet   bool // nothing is lost
+	mixed   bool // some clients speak JoinGroup
 
 	steps, beats, saves, crashes, fenced int
 }
@@ -176,17 +192,23 @@ func (w *world) join() {
 		c.instance = &i
 	}
 	w.choose(c)
+	if w.mixed && w.rnd.IntN(2) == 0 {
+		c.classic, c.eager, c.regex = true, w.rnd.IntN(2) == 0, ""
+	}
 	w.clients = append(w.clients, c)
 }
 
 func (w *world) choose(c *client) {
+	if c.classic {
+		c.phase = toJoin
+	}
 	c.names, c.regex = []string{}, ""
 	for i := range 4 {
 		if w.rnd.IntN(2) == 0 {
 			c.names = append(c.names, fmt.Sprintf("topic-%d", i))
 		}
 	}
-	if w.rnd.IntN(3) == 0 {
+	if w.rnd.IntN(3) == 0 && !c.classic {
 		c.regex = []string{"topic-[12]", ".*", "topic-3|topic-0"}[w.rnd.IntN(3)]
 	}
 }
@@ -199,6 +221,10 @@ func (w *world) subscribe(c *client) {
 // leave also forgets the client; half of the static ones will come back.
 func (w *world) leave(c *client) {
 	w.clients = slices.DeleteFunc(w.clients, func(o *client) bool { return o == c })
+	if c.classic {
+		w.do(Leave{Leavers: []Leaver{{Member: c.id, Instance: c.instance}}})
+		return
+	}
 	e := ConsumerBeat{Member: c.id, Instance: c.instance, Epoch: leaving, Rebalance: -1}
 	if c.instance != nil && w.rnd.IntN(2) == 0 {
 		e.Epoch = leftForAWhile
@@ -208,6 +234,9 @@ func (w *world) leave(c *client) {
 
 // garbage is a request that is late, or made up.
 func (w *world) garbage(c *client) {
+	if c.classic {
+		return
+	}
 	e := ConsumerBeat{Member: c.id, Instance: c.instance, Epoch: w.rnd.Int32N(c.epoch+3) + 1, Rebalance: -1}
 	if e.Epoch == c.epoch || w.rnd.IntN(3) == 0 {
 		e.Member = "nobody"
@@ -222,7 +251,7 @@ func (w *world) garbage(c *client) {
 
 // obey gives up what it shall, then takes what it is given.
 func (c *client) obey() {
-	if c.epoch > 0 {
+	if c.epoch > 0 && !c.classic {
 		c.own, c.ack = c.told, true
 	}
 }
@@ -230,6 +259,10 @@ func (c *client) obey() {
 // beat is a heartbeat of c; lossy ones may be lost, as may be their answers.
 func (w *world) beat(c *client, lossy bool) {
 	w.beats++
+	if c.classic {
+		w.classic(c, lossy)
+		return
+	}
 	e := ConsumerBeat{Member: c.id, Instance: c.instance, Epoch: c.epoch, Rebalance: -1}
 	if c.full || c.epoch == joining {
 		e.Rebalance, e.Names, e.Regex = 30*time.Second, c.names, &c.regex
@@ -271,8 +304,89 @@ func (c *client) hear(told ConsumerTold, w *world) {
 	}
 }
 
-// do takes a step and returns the answer. One that is to be stored may be lost with its coordinator, before or after it was stored.
+// classic is the next request of a client that speaks JoinGroup.
+func (w *world) classic(c *client, lossy bool) {
+	if lossy && w.rnd.IntN(20) == 0 {
+		return
+	}
+	var e Event = Heartbeat{Member: c.id, Instance: c.instance, Generation: c.epoch}
+	switch c.phase {
+	case toJoin:
+		if c.eager {
+			c.own = Parts{}
+		}
+		j := Join{Member: c.id, NewID: c.id, Instance: c.instance, Session: 45 * time.Second, Rebalance: 30 * time.Second, Type: "consumer"}
+		if c.epoch == joining {
+			j.Member = ""
+		}
+		j.Protocols = []Protocol{{Name: "sticky", Metadata: says(c.names, c.own, w.cat)}}
+		e = j
+	case toSync:
+		e = Sync{Member: c.id, Instance: c.instance, Generation: c.epoch}
+	}
+	msg := w.reply(e)
+	if lossy && w.rnd.IntN(20) == 0 {
+		return
+	}
+	c.listen(msg, w)
+}
+
+// listen takes an answer to JoinGroup, SyncGroup or Heartbeat; nil: it was lost.
+func (c *client) listen(msg any, w *world) {
+	var err error
+	switch told := msg.(type) {
+	case Joined:
+		if err = told.Err; err == nil {
+			c.epoch, c.phase = told.Generation, toSync
+		}
+	case Synced:
+		if err = told.Err; err == nil {
+			byName, ok := parseAssigned(told.Assignment)
+			if !ok {
+				w.t.Errorf("%s cannot read %x", c.id, told.Assignment)
+			}
+			c.told, c.phase = partsOf(byName, w.cat), toBeat
+			if !c.own.within(granted(c.told, 0)) {
+				c.phase = toJoin // it gave something up, and says so
+			}
+			c.own = c.told
+		}
+	case Beaten:
+		err = told.Err
+	}
+	switch {
+	case errors.Is(err, ErrRebalance):
+		c.phase = toJoin
+	case err != nil:
+		c.epoch, c.own, c.told, c.phase = joining, Parts{}, Parts{}, toJoin
+		w.named++
+		c.id = fmt.Sprintf("k%d", w.named) // as after a restart: another member
+	}
+}
+
+// says is a subscription in the encoding of JoinGroup, version 1.
+func says(topics []string, owned Parts, cat *Catalogue) []byte {
+	b := binary.BigEndian.AppendUint16(nil, 1)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(topics)))
+	for _, t := range topics {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(t)))
+		b = append(b, t...)
+	}
+	b = append(b, 0xff, 0xff, 0xff, 0xff)
+	rest := embedAssigned(owned, 0, cat)
+	return append(b, rest[2:len(rest)-4]...)
+}
+
+// do takes a step and returns the answer to a heartbeat, nil if it was lost.
 func (w *world) do(e Event) *ConsumerTold {
+	if told, ok := w.reply(e).(ConsumerTold); ok {
+		return &told
+	}
+	return nil
+}
+
+// reply takes a step and returns the answer. One that is to be stored may be lost with its coordinator, before or after it was stored.
+func (w *world) reply(e Event) any {
 	out := w.g.Step(e, w.now)
 	if out.Save && w.quiet {
 		w.store()
@@ -288,8 +402,7 @@ func (w *world) do(e Event) *ConsumerTold {
 		}
 	}
 	for _, r := range out.Replies {
-		told := r.Msg.(ConsumerTold)
-		return &told
+		return r.Msg
 	}
 	return nil
 }
@@ -303,7 +416,7 @@ func (w *world) check() {
 			continue // thrown out, or it has nothing
 		}
 		may, err := w.g.CheckCommit(c.id, c.epoch)
-		if err != nil && m.epoch >= c.epoch {
+		if err != nil && m.epoch >= c.epoch && !c.classic {
 			w.t.Errorf("%s may not commit at epoch %d: %v", c.id, c.epoch, err)
 		}
 		for id, ns := range c.own {

@@ -2,7 +2,11 @@
 
 package group
 
-import "time"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // reconcile leads a member one step towards its target, and returns whether it must be told what it shall have.
 //
@@ -82,6 +86,13 @@ func (g *Consumer) prove(m *consumer, owned Parts) {
 		return
 	}
 	m.assigned, m.maybe = m.assigned.join(sure), rest
+	if back, left, _ := m.revoking.split(sure.parts()); len(back) > 0 {
+		g.held.add(back, -1) // it was to give that up, and then to have it again
+		m.revoking, m.untold = left, true
+		if len(left) == 0 && m.progress == unrevoked {
+			m.progress = missing
+		}
+	}
 	for _, id := range g.order {
 		o := g.members[id]
 		if o == m || !o.restored {
@@ -120,23 +131,34 @@ func (g *Consumer) advance(m *consumer, now time.Time) bool {
 
 // free takes what nobody else holds of need, and notes that m holds it.
 func (g *Consumer) free(m *consumer, need Parts) grants {
-	got := Parts{}
-	for id, parts := range need {
-		for _, n := range parts {
-			others := g.held.count(id, n)
-			if _, own := m.maybe.epochOf(id, n); own {
-				others--
-			}
-			if others == 0 {
-				got[id] = append(got[id], n)
-			}
-		}
-	}
+	got := g.available(m, need)
 	was, rest, fresh := m.maybe.split(got)
 	gave := granted(fresh, g.targetEpoch)
 	g.held.add(gave, 1)
 	m.maybe = rest
 	return gave.join(was)
+}
+
+// available is what nobody else holds of need.
+func (g *Consumer) available(m *consumer, need Parts) Parts {
+	got := Parts{}
+	for id, parts := range need {
+		for _, n := range parts {
+			if g.others(m, id, n) == 0 {
+				got[id] = append(got[id], n)
+			}
+		}
+	}
+	return got
+}
+
+// others counts who may hold the partition besides m.
+func (g *Consumer) others(m *consumer, topic uuid.UUID, part int32) int {
+	n := g.held.count(topic, part)
+	if _, own := m.maybe.epochOf(topic, part); own {
+		n--
+	}
+	return n
 }
 
 // settle has it stored, once, that everybody is where the target wants it: then a coordinator that reads the group knows exactly who

@@ -13,7 +13,8 @@ import (
 const ConsumerGroup records.GroupType = "consumer"
 
 // How a Consumer stands in the records of a classic group: the generation is the group epoch; the first member, whose id is
-// empty, is the target; each other one has one protocol, whose metadata is all of it but the target, and the assignment is its target.
+// empty, is the target; of each other one the metadata of the first protocol is all of it but the target, and the assignment is its
+// target. A member that speaks JoinGroup has a session time-out, and its own protocols after the first.
 const (
 	packedTarget = "target/1" // epoch of the target, checksum of the topics
 	packedMember = "member/1"
@@ -58,6 +59,12 @@ func (m *consumer) record() records.GroupMember {
 	b.grants(m.revoking)
 	b.grants(m.maybe)
 	s.Protocols = []records.GroupProtocol{{Name: packedMember, Metadata: b}}
+	if m.legacy != nil {
+		s.Session = millis(m.legacy.session)
+		for _, p := range m.legacy.protocols {
+			s.Protocols = append(s.Protocols, records.GroupProtocol(p))
+		}
+	}
 	target.grants(granted(m.target, 0))
 	s.Assignment = target
 	return s
@@ -99,7 +106,7 @@ func RestoreConsumer(b ConsumerBounds, cat *Catalogue, r records.Group, members 
 }
 
 func packed(s *records.GroupMember, name string) (*dec, error) {
-	if len(s.Protocols) != 1 || s.Protocols[0].Name != name {
+	if len(s.Protocols) == 0 || s.Protocols[0].Name != name {
 		return nil, fmt.Errorf("%w: member %.100q: not packed as %q", ErrBad, s.ID, name)
 	}
 	return &dec{b: s.Protocols[0].Metadata}, nil
@@ -138,8 +145,17 @@ func (g *Consumer) restore(s *records.GroupMember, now time.Time) error {
 	if g.members[m.id] != nil {
 		return fmt.Errorf("%w: member %.100q is there twice", ErrBad, s.ID)
 	}
-	g.insert(m)
 	m.deadline = now.Add(g.bounds.Session)
+	if len(s.Protocols) > 1 {
+		m.legacy = &legacy{session: time.Duration(s.Session) * time.Millisecond}
+		for _, p := range s.Protocols[1:] {
+			m.legacy.protocols = append(m.legacy.protocols, Protocol(p))
+		}
+		says, _ := parseEmbedded(s.Protocols[1].Metadata)
+		m.legacy.version = says.version
+		m.deadline = now.Add(m.legacy.session)
+	}
+	g.insert(m)
 	m.hold(assigned, revoking, maybe, g.targetEpoch)
 	for _, all := range []grants{m.assigned, m.revoking, m.maybe} {
 		g.held.add(all, 1)

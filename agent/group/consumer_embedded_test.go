@@ -1,0 +1,88 @@
+package group
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// subscriptionV3 has one topic "t", user data "ud", partitions 1 and 2 of "t", generation 7, rack "r".
+var subscriptionV3 = []byte{
+	0, 3, 0, 0, 0, 1, 0, 1, 't', 0, 0, 0, 2, 'u', 'd',
+	0, 0, 0, 1, 0, 1, 't', 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2,
+	0, 0, 0, 7, 0, 1, 'r',
+}
+
+func TestEmbedded(t *testing.T) {
+	for _, c := range []struct {
+		b    []byte
+		want string
+	}{
+		{subscriptionV3, "{3 [t] map[t:[1 2]] r}"},
+		{append([]byte{0, 9}, subscriptionV3[2:]...), "{9 [t] map[t:[1 2]] r}"},
+		{append(subscriptionV3[:len(subscriptionV3)-3:len(subscriptionV3)-3], 0xff, 0xff), "{3 [t] map[t:[1 2]] }"}, // no rack
+		{[]byte{0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, "{0 [] map[] }"},
+		{[]byte{0, 0, 0, 0, 0, 1, 0, 1, 't', 0, 0, 0, 0}, "{0 [t] map[] }"},
+	} {
+		got, ok := parseEmbedded(c.b)
+		if !ok || fmt.Sprint(got) != c.want {
+			t.Errorf("%x is %v, %v, not %s", c.b, got, ok, c.want)
+		}
+	}
+	for n := range subscriptionV3 {
+		if got, ok := parseEmbedded(subscriptionV3[:n]); ok {
+			t.Errorf("cut to %d bytes it is %v", n, got)
+		}
+	}
+	for _, b := range [][]byte{
+		{0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0},
+		{0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0},
+		{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff},
+	} {
+		if got, ok := parseEmbedded(b); ok {
+			t.Errorf("%x is %v", b, got)
+		}
+	}
+}
+
+func TestEmbeddedAssignment(t *testing.T) {
+	cat := NewCatalogue(1, []TopicInfo{{"t", topicID(1), 9}, {"u", topicID(2), 9}})
+	p := Parts{topicID(1): {0, 3}, topicID(2): {1}, topicID(3): {4}}
+	b := embedAssigned(p, 1, cat)
+	got, ok := parseAssigned(b)
+	if want := "map[t:[0 3] u:[1]]"; !ok || fmt.Sprint(got) != want {
+		t.Errorf("read %v, %v, not %s", got, ok, want)
+	}
+	for n := 1; n < len(b)-4; n++ {
+		if got, ok := parseAssigned(b[:n]); ok {
+			t.Errorf("cut to %d bytes it is %v", n, got)
+		}
+	}
+	if got := partsOf(map[string][]int32{"t": {3, -1, 1 << 30, 3, 0}, "gone": {1}}, cat); fmt.Sprint(got) != fmt.Sprint(Parts{topicID(1): {0, 3}}) {
+		t.Errorf("of bad partitions there is left %v", got)
+	}
+}
+
+func FuzzEmbedded(f *testing.F) {
+	f.Add(subscriptionV3)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, _ := parseEmbedded(b)
+		_, _ = parseAssigned(b)
+		if len(e.topics) > len(b) {
+			t.Errorf("%d topics in %d bytes", len(e.topics), len(b))
+		}
+	})
+}
+
+// TestUpgradeUnreadable: a group that cannot move on stays as it was.
+func TestUpgradeUnreadable(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	c := NewClassic(Bounds{MinSession: time.Second, MaxSession: time.Hour, MaxMembers: 10, MaxBytes: 1 << 20})
+	c.Step(Join{To: "K", NewID: "K", Session: time.Minute, Rebalance: time.Minute, Type: "consumer", Protocols: []Protocol{{"p", []byte{0}}}}, now)
+	if _, _, err := Upgrade(c, ConsumerBounds{}, NewCatalogue(1, nil), now); err == nil {
+		t.Error("a member that says what cannot be read is taken over")
+	}
+	if len(c.members) != 1 || c.state != Completing {
+		t.Errorf("the classic group has changed: %v, %d members", c.state, len(c.members))
+	}
+}
