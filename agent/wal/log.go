@@ -28,7 +28,7 @@ type Config struct {
 	InFlight   int           // most PUTs at once; 0: 8
 	Ahead      int           // no flush starts beyond committed + Ahead; 0: 64
 	Heartbeat  time.Duration // the session item is written at least so often
-	Timeout    time.Duration // of one try to write to the metastore; 0: 5 s
+	Timeout    time.Duration // of one try to write to the metastore; 0: two thirds of Heartbeat, 1 to 5 s: two that hang must not last a TTL
 	PutTimeout time.Duration // of one try to PUT; 0: 60 s, far below the grace of deletion
 
 	Beaten func() // called after each confirmed write of the session item, and must not block; nil: nobody wants to know
@@ -43,7 +43,7 @@ func (c *Config) defaults() {
 			*p = d
 		}
 	}
-	set(&c.Timeout, 5*time.Second)
+	set(&c.Timeout, max(time.Second, min(c.Heartbeat*2/3, 5*time.Second)))
 	set(&c.PutTimeout, time.Minute)
 	if c.InFlight == 0 {
 		c.InFlight = 8

@@ -566,3 +566,24 @@ func TestBeaten(t *testing.T) {
 		r.end(context.Canceled)
 	})
 }
+
+// Two requests in a row are not answered: there is a sign of life all the same before the TTL of three heartbeats is over.
+func TestTwoHeartbeatsHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		tries := 0
+		r.facts.hook(func(ctx context.Context, _ metastore.Op, pass func() (metastore.Item, error)) (metastore.Item, error) {
+			if tries++; tries > 2 {
+				return pass()
+			}
+			<-ctx.Done()
+			return nil, metastore.ErrUnknown
+		})
+		time.Sleep(3 * r.cfg.Heartbeat)
+		if hb := r.session().HB; hb < 2 {
+			t.Errorf("after %v and %d tries the heartbeat is %d", 3*r.cfg.Heartbeat, tries, hb)
+		}
+		r.facts.hook(nil)
+		r.end(context.Canceled)
+	})
+}
