@@ -95,6 +95,7 @@ type Core struct {
 	held    map[uint16]*held
 	batches int              // so many numbers of batches were used
 	frozen  map[uint16]int32 // handed over, not forgotten: epoch
+	owing   map[uuid.UUID]owing
 	looked  time.Time
 	trimmed time.Time
 	over    bool // this session is fenced, or stops
@@ -125,7 +126,7 @@ func NewCore(cfg CoreConfig) *Core {
 	return &Core{
 		cfg: cfg, jobs: map[Job]*job{}, agents: map[string]records.Agent{}, sessions: map[uuid.UUID]*seen{},
 		slots: make([]slotItem, cfg.Slots), wary: map[string]time.Time{}, lived: map[uuid.UUID]bool{},
-		loads: map[uint16]peer.Load{}, held: map[uint16]*held{}, frozen: map[uint16]int32{},
+		loads: map[uint16]peer.Load{}, held: map[uint16]*held{}, frozen: map[uint16]int32{}, owing: map[uuid.UUID]owing{},
 		pins: records.Pins{Slots: map[uint16]records.Pin{}},
 	}
 }
@@ -306,7 +307,7 @@ func (c *Core) answer(a Answer) {
 	case jobOwed:
 		c.owed(a, w.begun)
 	case jobUnpin:
-		c.unpinned(a.Job.Session)
+		c.unpinned(a)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/records"
 )
 
@@ -321,5 +322,34 @@ func TestOneSlotCannotBeTaken(t *testing.T) {
 				t.Errorf("without slot %d: slot %d: served %v: %+v", bad, n, served, s)
 			}
 		}
+	}
+}
+
+// Somebody else is always faster at the item that a slot is to be taken out of: it is tried again after ever longer pauses.
+func TestUnpinBacksOff(t *testing.T) {
+	p, a, b, _ := three(t)
+	tries := 0
+	a.fate = func(f Effect) whatNext {
+		if w, ok := f.(Write); ok && w.Job.Kind == jobUnpin && w.Job.Session == b.id {
+			tries++
+			s := p.session(b)
+			s.Pending[uint16(100+tries)] = 1
+			p.write(metastore.Op{
+				Kind: metastore.OpUpdate, Key: records.Cluster("c").SessionKey(b.id),
+				Set: metastore.Item{records.AttrPending: records.PendingValue(s.Pending)},
+			})
+		}
+		return goesWell
+	}
+	b.dead = true
+	p.gone(a, b)
+	p.pass(20 * time.Second)
+	if tries < 5 || tries > 25 {
+		t.Errorf("%d tries in 20 s", tries)
+	}
+	a.fate = nil
+	p.pass(5 * time.Second)
+	if _, owes := p.session(b).Pending[p.mine(a)]; owes {
+		t.Errorf("%+v", p.session(b))
 	}
 }

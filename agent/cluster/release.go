@@ -31,6 +31,12 @@ func (c *Core) release() {
 		}
 		c.begin(about(jobTrim, uuid.Nil), Trim{about(jobTrim, uuid.Nil), low})
 	}
+	for _, id := range sortedIDs(c.owing) {
+		if !c.running(about(jobUnpin, id)) && c.due(c.owing[id].again) {
+			j := about(jobOwed, id)
+			c.begin(j, ReadEnd{j, id, false})
+		}
+	}
 	for _, n := range sorted(c.held) {
 		if h := c.held[n]; h.state == isOpen && c.count(jobClear) < clearsAtOnce {
 			c.clear(n, h)
@@ -103,6 +109,7 @@ func (h *held) lies(id uuid.UUID) bool {
 func (c *Core) owed(a Answer, asked time.Time) {
 	id := a.Job.Session
 	if a.Err != nil || a.Session.State == records.Fenced || a.Session.State == "" {
+		delete(c.owing, id) // the next look comes back to it
 		return
 	}
 	c.learnSession(id, a.Session)
@@ -127,13 +134,28 @@ func (c *Core) owed(a Answer, asked time.Time) {
 		}
 		j := about(jobUnpin, id)
 		c.begin(j, Write{j, ops, what})
+	} else {
+		delete(c.owing, id)
 	}
 }
 
-// unpinned takes in that slots were taken out, or that somebody was faster. Either way it is read again.
-func (c *Core) unpinned(id uuid.UUID) {
-	j := about(jobOwed, id)
-	c.begin(j, ReadEnd{j, id, false})
+// unpinned takes in that slots were taken out, or that somebody was faster. Either way it is read again; after a conflict not at once:
+// all who took over slots of a session come to the same item.
+func (c *Core) unpinned(a Answer) {
+	id := a.Job.Session
+	o := owing{again: c.now}
+	if a.Err != nil {
+		o.tries = c.owing[id].tries + 1
+		p := pause(o.tries)
+		o.again = c.now.Add(p/2 + p*time.Duration(c.cfg.Node%16)/16) // not all at the same moment
+	}
+	c.owing[id] = o
+}
+
+// owing is a session that keeps something for nothing.
+type owing struct {
+	tries int // writes that met another's
+	again time.Time
 }
 
 // clear shortens from[] by the sessions that keep nothing for the slot any more.
