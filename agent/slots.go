@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +23,7 @@ type slots struct{ s *session }
 // Open replays the logs of slots that this session leads from now on, and serves them once their slot-open records are committed.
 func (p slots) Open(ctx context.Context, taken []cluster.Taken) (uint64, error) {
 	s, begun := p.s, time.Now()
+	taken = s.unopened(taken)
 	fold, stats, err := s.replay(ctx, taken)
 	if err != nil {
 		return 0, fmt.Errorf("replay: %w", err)
@@ -43,7 +45,9 @@ func (p slots) Open(ctx context.Context, taken []cluster.Taken) (uint64, error) 
 	for _, t := range taken {
 		epochs[t.Slot] = t.Epoch
 	}
-	s.parts.Begin(fold, epochs)
+	if err := s.parts.Begin(fold, epochs); err != nil {
+		return 0, err
+	}
 	if err := s.declareOpen(ctx, epochs); err != nil {
 		return 0, fmt.Errorf("open slots: %w", err)
 	}
@@ -51,6 +55,12 @@ func (p slots) Open(ctx context.Context, taken []cluster.Taken) (uint64, error) 
 	s.log.Info("opened slots", "slots", len(taken), "sessions", stats.Sessions, "snapshots", stats.Snapshots,
 		"footers", stats.Footers, "in", time.Since(begun).Round(time.Millisecond))
 	return s.wal.Committed(), nil
+}
+
+// unopened leaves out the slots that are served: an earlier try, whose outcome was unknown, opened them.
+func (s *session) unopened(taken []cluster.Taken) []cluster.Taken {
+	epochs, open := s.parts.Slots()
+	return slices.DeleteFunc(slices.Clone(taken), func(t cluster.Taken) bool { return open[t.Slot] && epochs[t.Slot] == t.Epoch })
 }
 
 // catchUp reads what changed of the topics, all of them the first time.
@@ -97,8 +107,11 @@ func (s *session) replay(ctx context.Context, taken []cluster.Taken) (*partition
 
 // declareOpen writes the snapshot of what was replayed, then commits the slot-open records that name it (I5).
 func (s *session) declareOpen(ctx context.Context, epochs map[uint16]int32) error {
-	key := ""
-	if f := s.withTopics(s.parts.CaptureOpening(epochs).Footer()); len(f.Partitions) > 0 {
+	key, snap := "", s.parts.CaptureOpening(epochs)
+	if err := snap.Holds(epochs); err != nil {
+		return err
+	}
+	if f := s.withTopics(snap.Footer()); len(f.Partitions) > 0 {
 		var err error
 		if _, key, err = s.wal.WriteSnapshot(ctx, 0, f); err != nil {
 			return err

@@ -268,7 +268,12 @@ func TestSlotComesBack(t *testing.T) {
 func TestBeginAgain(t *testing.T) {
 	r := newRig(t, 3)
 	r.send1(3, 5)
-	r.set.Begin(r.set.NewFold(), map[uint16]int32{3: 2, 4: 2})
+	if err := r.set.Begin(r.set.NewFold(), map[uint16]int32{3: 2, 4: 2}); err == nil {
+		t.Error("an open slot was begun")
+	}
+	if snap := r.set.CaptureOpening(map[uint16]int32{3: 2, 4: 2}); snap.Holds(map[uint16]int32{4: 2}) != nil || snap.Holds(map[uint16]int32{3: 2, 4: 2}) == nil || snap.Holds(map[uint16]int32{4: 1}) == nil {
+		t.Error("a snapshot to open with holds what it does not")
+	}
 	r.wantState(r.partition(0, 3), 5, 5)
 	fold := r.set.NewFold()
 	if err := fold.Snapshot(r.set.Capture().Footer(), all); err != nil {

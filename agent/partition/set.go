@@ -100,14 +100,15 @@ func (s *Set) add(id ID, topic string, l *lead, c *log) *Partition {
 
 // Begin takes over the logs of slots that f replayed, as leader with the given epochs, at any time. Nothing is served yet: first a
 // snapshot of them must be durable, then the slot-open record committed, which Committed sees. A slot that is being opened
-// begins anew; one that is open must be left first, and stays as it is. The frozen log of an earlier epoch stays in snapshots until
-// the slot is open. f may not be used for these slots again.
-func (s *Set) Begin(f *Fold, epochs map[uint16]int32) {
+// begins anew; one that is open must be left first, and stays as it is: an error, while the others are begun. The frozen log of an
+// earlier epoch stays in snapshots until the slot is open. f may not be used for these slots again.
+func (s *Set) Begin(f *Fold, epochs map[uint16]int32) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for n, epoch := range epochs {
 		if old := s.mu.slots[n]; old != nil {
 			if old.open {
+				err = fmt.Errorf("begin slot %d under epoch %d: it is served under epoch %d", n, epoch, old.epoch)
 				continue
 			}
 			s.remove(old) // nobody waits: it was never served
@@ -122,6 +123,7 @@ func (s *Set) Begin(f *Fold, epochs map[uint16]int32) {
 			}
 		}
 	}
+	return err
 }
 
 // Slots returns the slots led, with their epochs; open tells which are served.

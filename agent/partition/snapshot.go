@@ -3,6 +3,7 @@ package partition
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
@@ -84,6 +85,17 @@ func (s *Set) CaptureOpening(slots map[uint16]int32) *Snapshot {
 		}
 	}
 	return snap
+}
+
+// Holds returns an error unless the snapshot holds each of these slots under its epoch. A slot-open that names a snapshot without the
+// slot, or none, says that the slot is empty.
+func (s *Snapshot) Holds(slots map[uint16]int32) error {
+	for slot, epoch := range slots {
+		if !slices.ContainsFunc(s.slots, func(sl slotLogs) bool { return sl.slot == slot && sl.epoch == epoch }) {
+			return fmt.Errorf("slot %d is not being opened under epoch %d any more", slot, epoch)
+		}
+	}
+	return nil
 }
 
 // share returns the logs of a slot as they are. The next change of one begins with a copy of it.

@@ -272,8 +272,8 @@ func (p *pass) opened(ctx context.Context, f *bundle.Footer, seq uint64) error {
 	byKey := map[string]map[uint16]bool{}
 	for _, op := range f.Ops {
 		e, ok := p.entries[op.Slot]
-		if op.Kind != bundle.OpSlotOpen || !ok || e.epoch != op.Epoch || seq >= e.end {
-			continue
+		if op.Kind != bundle.OpSlotOpen || !ok || e.epoch != op.Epoch || seq >= e.end || p.found[op.Slot] {
+			continue // the first one opened it; one more is of a try whose predecessor's outcome was unknown
 		}
 		if byKey[op.Key] == nil {
 			byKey[op.Key] = map[uint16]bool{}

@@ -205,6 +205,14 @@ func TestReplayTakesTheSnapshotOfSlotOpen(t *testing.T) {
 	p.replay("snapshot(epoch 2) 1 2", 3, p.from(uuid.New(), 1), p.from(a, 2))
 }
 
+// A slot-open was repeated because nobody knew whether the first one was committed: what was written in between stays.
+func TestReplayOfARepeatedSlotOpen(t *testing.T) {
+	p := newPast(t)
+	key := p.snapshot("c/s/y", bundle.Slot{Slot: 3, Epoch: 2})
+	a := p.session(records.Sealed, 0, uuid.Nil, step{open: open(3, 2), key: key, write: []uint16{3}}, step{open: open(3, 2), key: key, write: []uint16{3}})
+	p.replay("snapshot(epoch 2) 1 2", 3, p.from(a, 2))
+}
+
 // A drained session holds nothing, and its objects may be gone.
 func TestReplaySkipsDrained(t *testing.T) {
 	p := newPast(t)
