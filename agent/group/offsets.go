@@ -145,8 +145,7 @@ func (a *actor) flush(now time.Time) {
 			a.dirty[key] = true
 			continue
 		}
-		last := p.stored.Nonce
-		w := pageWrite{key: key, make: !p.there, page: p.begin(a.store.epoch), last: last}
+		w := pageWrite{key: key, make: !p.there, page: p.begin(a.store.epoch)}
 		if w.make {
 			made = append(made, w)
 		} else {
@@ -154,7 +153,8 @@ func (a *actor) flush(now time.Time) {
 		}
 	}
 	if len(made) > 0 {
-		a.spawn(made, func() error { return a.store.makePages(a.ctx, made) })
+		claim := a.store.item.Claim
+		a.spawn(made, func() error { return a.store.makePages(a.ctx, claim, made) })
 	}
 }
 

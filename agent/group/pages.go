@@ -47,7 +47,6 @@ type pageWrite struct {
 	key  pageKey
 	make bool // the page is not there yet
 	page records.GroupOffsets
-	last uuid.UUID // nonce of the page before
 }
 
 // op is the write of w. A page that becomes empty is deleted.
@@ -58,7 +57,7 @@ func (s *store) op(w pageWrite) metastore.Op {
 	} else {
 		op.If = []metastore.Cond{
 			{Attr: records.AttrCE, Cmp: metastore.Eq, Value: metastore.N(int64(s.epoch))},
-			{Attr: records.AttrNonce, Cmp: metastore.Eq, Value: records.IDValue(w.last)},
+			{Attr: records.AttrV, Cmp: metastore.Eq, Value: metastore.N(w.page.V - 1)},
 		}
 	}
 	if len(w.page.Offsets) == 0 && !w.make {
@@ -85,11 +84,13 @@ func (s *store) write(ctx context.Context, w pageWrite) error {
 	return nil
 }
 
-// makePages creates pages that were not there, all or none, if this coordinator's claim of the group still stands: absence is not
-// permission.
-func (s *store) makePages(ctx context.Context, all []pageWrite) error {
+// makePages creates pages that were not there, all or none, if this very claim of the group still stands: absence is not permission.
+// A later claim, also one of this agent, has read the pages: it would not know of one that is made behind its back. claim is
+// that of the actor, which changes s.item.
+func (s *store) makePages(ctx context.Context, claim int64, all []pageWrite) error {
 	ops := []metastore.Op{{Kind: metastore.OpCheck, Key: s.key(), If: []metastore.Cond{
 		{Attr: records.AttrCE, Cmp: metastore.Eq, Value: metastore.N(int64(s.epoch))},
+		{Attr: records.AttrClaim, Cmp: metastore.Eq, Value: metastore.N(claim)},
 		{Attr: records.AttrState, Cmp: metastore.Ne, Value: metastore.S(string(records.GroupRemoved))},
 	}}}
 	for _, w := range all {

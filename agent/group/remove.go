@@ -13,7 +13,7 @@ import (
 // coordinator's claim, so that what a later one makes under the same name stays.
 func (s *store) remove(ctx context.Context) error {
 	before := s.item
-	s.item = records.Group{Type: before.Type, State: records.GroupRemoved, CE: s.epoch, V: before.V + 1, Nonce: uuid.New()}
+	s.item = records.Group{Type: before.Type, State: records.GroupRemoved, CE: s.epoch, Claim: before.Claim, V: before.V + 1, Nonce: uuid.New()}
 	err := s.put(ctx, metastore.Cond{Attr: records.AttrCE, Cmp: metastore.Eq, Value: metastore.N(int64(s.epoch))},
 		metastore.Cond{Attr: records.AttrV, Cmp: metastore.Eq, Value: metastore.N(before.V)})
 	if err != nil {

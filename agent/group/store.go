@@ -69,11 +69,12 @@ func failed(what string, err error) error {
 // claim makes this coordinator the one whose writes count, and reads the item. there is false if there is no such group.
 func (s *store) claim(ctx context.Context) (there bool, err error) {
 	var it metastore.Item
+	id := records.IDValue(uuid.New())
 	err = retry(ctx, func(ctx context.Context) (err error) {
 		it, err = s.facts.Write(ctx, metastore.Op{
 			Kind: metastore.OpUpdate, Key: s.key(),
-			Set: metastore.Item{records.AttrCE: metastore.N(int64(s.epoch)), records.AttrNonce: records.IDValue(uuid.New())},
-			Add: map[string]int64{records.AttrV: 1},
+			Set: metastore.Item{records.AttrCE: metastore.N(int64(s.epoch)), records.AttrNonce: id},
+			Add: map[string]int64{records.AttrV: 1, records.AttrClaim: 1},
 			If:  []metastore.Cond{{Cmp: metastore.ItemExists}, {Attr: records.AttrCE, Cmp: metastore.Le, Value: metastore.N(int64(s.epoch))}},
 		})
 		return err
@@ -119,7 +120,7 @@ func condition(err error) (metastore.Item, bool) {
 
 // create makes the item of a group that claim did not find; ErrLoading if it is there by now.
 func (s *store) create(ctx context.Context) error {
-	s.item = records.Group{Type: records.ClassicGroup, State: records.GroupEmpty, CE: s.epoch, V: 1, Nonce: uuid.New()}
+	s.item = records.Group{Type: records.ClassicGroup, State: records.GroupEmpty, CE: s.epoch, Claim: 1, V: 1, Nonce: uuid.New()}
 	return s.put(ctx, metastore.Cond{Cmp: metastore.ItemAbsent})
 }
 
@@ -127,7 +128,7 @@ func (s *store) create(ctx context.Context) error {
 func (s *store) save(ctx context.Context, g records.Group, members []records.GroupMember) error {
 	blob := records.PackGroupMembers(members)
 	before := s.item
-	g.CE, g.V, g.Nonce = s.epoch, s.item.V+1, uuid.New()
+	g.CE, g.Claim, g.V, g.Nonce = s.epoch, s.item.Claim, s.item.V+1, uuid.New()
 	if len(blob) <= inlineMembers {
 		g.Members = blob
 	} else {

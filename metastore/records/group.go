@@ -16,6 +16,7 @@ import (
 const (
 	AttrAssignor     = "assignor"      // bytes: protocol that the members voted for, empty: none
 	AttrCE           = "ce"            // number: slot epoch under which the group was claimed last
+	AttrClaim        = "claim"         // number: claims so far
 	AttrEmptySince   = "empty_since"   // number: ms since 1970 when the last member left; 0: there are members, or never were
 	AttrGeneration   = "generation"    // number: of the membership
 	AttrMembers      = "members"       // bytes: packed members, or a piece of them (page)
@@ -57,6 +58,7 @@ type Group struct {
 	Pages        int32  // of the member set; 0: Members holds them
 	Members      []byte // packed members, if Pages is 0
 	CE           int32  // slot epoch of the coordinator that claimed it last
+	Claim        int64  // rises with every claim and with nothing else: pages are made under it
 	V            int64  // rises with every write, claims included
 	Nonce        uuid.UUID
 }
@@ -141,6 +143,7 @@ func (g Group) Item() metastore.Item {
 		AttrPages:        metastore.N(int64(g.Pages)),
 		AttrMembers:      metastore.B(g.Members),
 		AttrCE:           metastore.N(int64(g.CE)),
+		AttrClaim:        metastore.N(g.Claim),
 		AttrV:            metastore.N(g.V),
 		AttrNonce:        IDValue(g.Nonce),
 	}
@@ -161,6 +164,7 @@ func DecodeGroup(it metastore.Item) (Group, error) {
 		Pages:        int32(f.num(AttrPages, 0, math.MaxUint16)),
 		Members:      f.bytes(AttrMembers),
 		CE:           f.i32(AttrCE),
+		Claim:        f.count(AttrClaim),
 		V:            f.count(AttrV),
 		Nonce:        f.id(AttrNonce),
 	}

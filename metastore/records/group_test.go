@@ -14,7 +14,7 @@ import (
 func fullGroup() Group {
 	return Group{
 		Type: ClassicGroup, State: GroupStable, Generation: 7, ProtocolType: "consumer", Assignor: "range", Steward: "m\xff", EmptySince: 5,
-		Set: u(1), Pages: 2, Members: []byte{1}, CE: 3, V: 9, Nonce: u(2),
+		Set: u(1), Pages: 2, Members: []byte{1}, CE: 3, Claim: 4, V: 9, Nonce: u(2),
 	}
 }
 
