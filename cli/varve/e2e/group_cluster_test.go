@@ -1,0 +1,225 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// reading is a member of a group that reads, and commits what it read.
+type reading struct {
+	client   *kgo.Client
+	assigned atomic.Int64 // times that it was given partitions, or lost some
+	commits  atomic.Int64
+	failed   atomic.Int64 // commits that failed
+	stop     context.CancelFunc
+	done     sync.WaitGroup
+}
+
+// seenOffsets are the offsets of each partition that any member read.
+type seenOffsets struct {
+	mu  sync.Mutex
+	all []map[int64]bool
+}
+
+func startReading(t *testing.T, seen *seenOffsets, seeds []string, group, topic string, opts ...kgo.Opt) *reading {
+	t.Helper()
+	r := &reading{}
+	changed := func(context.Context, *kgo.Client, map[string][]int32) { r.assigned.Add(1) }
+	c, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(seeds...), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.DisableAutoCommit(), kgo.OnPartitionsAssigned(changed), kgo.OnPartitionsRevoked(changed), kgo.OnPartitionsLost(changed),
+		kgo.SessionTimeout(20 * time.Second), kgo.HeartbeatInterval(500 * time.Millisecond), kgo.FetchMaxWait(200 * time.Millisecond),
+	}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r.client, r.stop = c, cancel
+	r.done.Go(func() {
+		for ctx.Err() == nil {
+			f := c.PollFetches(ctx)
+			seen.mu.Lock()
+			f.EachRecord(func(rec *kgo.Record) { seen.all[rec.Partition][rec.Offset] = true })
+			seen.mu.Unlock()
+			if f.NumRecords() == 0 {
+				continue
+			}
+			limited, cancel := context.WithTimeout(ctx, 20*time.Second)
+			if err := c.CommitUncommittedOffsets(limited); err == nil {
+				r.commits.Add(1)
+			} else {
+				r.failed.Add(1)
+			}
+			cancel()
+		}
+	})
+	t.Cleanup(r.leave)
+	return r
+}
+
+// leave ends the member, which says so.
+func (r *reading) leave() {
+	r.stop()
+	r.done.Wait()
+	r.client.Close()
+}
+
+// committedNeverBack looks at a group's offsets until stop and counts how often one is lower than before.
+func committedNeverBack(t *testing.T, seeds []string, group string) (finish func() (looks, back int)) {
+	c, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	looks, back := 0, 0
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		most := map[int32]int64{}
+		for ctx.Err() == nil {
+			limited, stop := context.WithTimeout(ctx, 10*time.Second)
+			offsets, err := kadm.NewClient(c).FetchOffsets(limited, group)
+			stop()
+			if err == nil {
+				looks++
+				offsets.Each(func(o kadm.OffsetResponse) {
+					if o.At < most[o.Partition] {
+						back++
+					}
+					most[o.Partition] = max(most[o.Partition], o.At)
+				})
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	return func() (int, int) { cancel(); wg.Wait(); c.Close(); return looks, back }
+}
+
+// TestGroupSurvivesItsCoordinator: the agent that coordinates a group is killed again and again while two members read: commits go on at
+// another agent, nobody rebalances, no committed offset goes back, nothing that was acked is missed.
+func TestGroupSurvivesItsCoordinator(t *testing.T) {
+	const topic, group, partitions = "work", "workers", 6
+	f := newFleet(t, 3)
+	createTopic(t, f.agents[0].addr, topic, partitions)
+	l := startLoad(t, f.agents[0].addr, topic, partitions, kgo.SeedBrokers(f.seeds()...))
+	seen := &seenOffsets{all: make([]map[int64]bool, partitions)}
+	for i := range seen.all {
+		seen.all[i] = map[int64]bool{}
+	}
+	members := []*reading{
+		startReading(t, seen, f.seeds(), group, topic),
+		startReading(t, seen, f.seeds(), group, topic, kgo.InstanceID("static"), kgo.Balancers(kgo.CooperativeStickyBalancer(), kgo.RangeBalancer())),
+	}
+	time.Sleep(8 * time.Second)
+	finish := committedNeverBack(t, f.seeds(), group)
+	before := []int64{members[0].assigned.Load(), members[1].assigned.Load()}
+	if before[0] == 0 || before[1] == 0 {
+		t.Fatalf("assigned %v times", before)
+	}
+	var took []time.Duration
+	for range int(setting(t, "VARVE_GROUP_KILLS", 3)) {
+		a := f.agents[coordinatorOf(t, f, group)]
+		had := []int64{members[0].commits.Load(), members[1].commits.Load()}
+		a.kill(t)
+		begun := time.Now()
+		for i, m := range members {
+			for m.commits.Load() == had[i] {
+				if time.Since(begun) > 30*time.Second {
+					t.Fatalf("member %d has not committed for 30 s", i)
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		took = append(took, time.Since(begun))
+		t.Logf("both members committed again %v after the kill of %s", time.Since(begun).Round(time.Millisecond), a.name())
+		a.start(t)
+		time.Sleep(5 * time.Second)
+	}
+	t.Logf("commits resumed: p50 %v, worst %v", percentile(took, 0.5), percentile(took, 1))
+	for i, m := range members {
+		if n := m.assigned.Load() - before[i]; n != 0 {
+			t.Errorf("member %d was given other partitions %d times", i, n)
+		}
+		t.Logf("member %d: %d commits, %d failed", i, m.commits.Load(), m.failed.Load())
+	}
+	if looks, back := finish(); back > 0 || looks == 0 {
+		t.Errorf("%d looks at the offsets, %d times one went back", looks, back)
+	}
+	l.finish(t)
+	time.Sleep(3 * time.Second)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	missing := 0
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+	for p, offsets := range l.acked {
+		for _, a := range offsets {
+			if !seen.all[p][a.offset] {
+				missing++
+			}
+		}
+	}
+	if missing > 0 {
+		t.Errorf("%d acked records were read by nobody", missing)
+	}
+}
+
+// coordinatorOf is the index of the agent that coordinates a group.
+func coordinatorOf(t *testing.T, f *fleet, group string) int {
+	t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(f.seeds()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 100 {
+		found := kadm.NewClient(c).FindGroupCoordinators(t.Context(), group)
+		for i, a := range f.agents {
+			if found[group].Err == nil && strings.HasSuffix(a.addr, fmt.Sprintf(":%d", found[group].Port)) {
+				return i
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatal("no coordinator")
+	return -1
+}
+
+// TestGroupKcat: kcat reads in a group, commits, and reads on where it was, also after the agent was killed.
+func TestGroupKcat(t *testing.T) {
+	kcat := needKcat(t)
+	onStores(t, func(t *testing.T, a *agent) {
+		createTopic(t, a.addr, "k", 3)
+		for round := range 3 {
+			in := strings.Repeat("line\n", 300)
+			run := func(stdin string, args ...string) string {
+				ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+				defer cancel()
+				cmd := exec.CommandContext(ctx, kcat, append([]string{"-b", a.addr}, args...)...)
+				cmd.Stdin = strings.NewReader(stdin)
+				out, err := cmd.Output()
+				if err != nil {
+					t.Fatalf("kcat %q: %v", args, err)
+				}
+				return string(out)
+			}
+			run(in, "-P", "-t", "k")
+			out := run("", "-q", "-e", "-X", "auto.offset.reset=earliest", "-G", "readers", "k")
+			if n := strings.Count(out, "\n"); n != 300 {
+				t.Fatalf("round %d: %d lines, want 300", round, n)
+			}
+			a.kill(t)
+			a.start(t)
+		}
+	})
+}
