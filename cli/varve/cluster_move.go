@@ -58,7 +58,7 @@ func move(ctx context.Context, w *world, c *client.Client, slot int, agent strin
 		}
 		s := look(ctx, c, client.Agent{ID: to.ID})
 		if s.err == nil && slot < len(s.slots) && s.slots[slot].Leader == to.ID && s.slots[slot].State == "open" {
-			return said(w, nil, false, "agent %q leads slot %d", to.Agent, slot)
+			return said(w, nil, false, "agent %q leads slot %d; it may not stay, if that is far from even", to.Agent, slot)
 		}
 		if time.Since(begun) > moveTime {
 			return fmt.Errorf("agent %s does not lead slot %d after %v: see the logs of %s and %s", to.Agent, slot, moveTime, from, to.Agent)

@@ -120,7 +120,9 @@ func TestClusterCommands(t *testing.T) {
 		}
 	}
 	epoch := f.show(t, "slots").Slots[5].Epoch
-	f.ok(t, "cluster", "move", "5", "3") // by node id
+	if code, _, text := f.varve(t, "cluster", "move", "5", "3"); code != 0 || !strings.Contains(text, "may not stay") { // by node id
+		t.Errorf("exit %d: %s", code, text)
+	}
 	if s := f.show(t, "slots").Slots[5]; s.Agent != "a3" || s.Epoch != epoch+1 {
 		t.Errorf("slot 5 after its move: %+v", s)
 	}
