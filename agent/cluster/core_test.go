@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/agent/peer"
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/records"
 )
@@ -351,5 +354,33 @@ func TestUnpinBacksOff(t *testing.T) {
 	p.pass(5 * time.Second)
 	if _, owes := p.session(b).Pending[p.mine(a)]; owes {
 		t.Errorf("%+v", p.session(b))
+	}
+}
+
+// That somebody was fenced alive counts for a newcomer if it was not long ago, and for whoever saw the next session start.
+func TestFencedAliveLongAgo(t *testing.T) {
+	begun := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, x := range []struct {
+		ago   time.Duration
+		later bool // the mark comes with the second map
+		wary  bool
+	}{{time.Minute, false, true}, {time.Hour, false, false}, {time.Hour, true, true}} {
+		me, other := sessionID("a1"), records.Agent{Name: "b", Session: sessionID("b2"), Started: begun.Add(-x.ago).UnixMilli(), Lived: sessionID("b1")}
+		c := NewCore(CoreConfig{Cluster: "c", Session: me, Agent: "a", Slots: 1, Heartbeat: time.Second, TTL: 3 * time.Second, Poll: time.Second})
+		c.Step(begun, Tick{})
+		m := &Map{Agents: []records.Agent{{Name: "a", Session: me, Started: begun.UnixMilli()}, other}}
+		if x.later {
+			m.Agents[1].Lived = uuid.Nil
+		}
+		c.Step(begun, Answer{Job: about(jobMap, uuid.Nil), Map: m})
+		if x.later {
+			c.Step(begun, Answer{Job: about(jobMap, uuid.Nil), Map: m})
+			c.Step(begun, Told{other.Session, peer.Notice{Map: 9}})
+			m.Agents[1] = other
+			c.Step(begun, Answer{Job: about(jobMap, uuid.Nil), Map: m})
+		}
+		if _, wary := c.wary["b"]; wary != x.wary {
+			t.Errorf("%v ago, seen to start: %v: wary %v", x.ago, x.later, wary)
+		}
 	}
 }

@@ -96,6 +96,7 @@ func (c *Core) mapRead(a Answer) {
 		return
 	}
 	m := a.Map
+	first := !c.mapped // what this map says may have been so for long
 	c.mapped, c.version = true, max(c.version, a.Version.Map)
 	if c.heard == c.heardThen { // nobody told of more since the read began: this is all there is
 		c.heard = c.version
@@ -104,11 +105,17 @@ func (c *Core) mapRead(a Answer) {
 	for _, s := range m.Slots {
 		c.learnSlot(s)
 	}
+	newest := int64(0)
+	for _, item := range m.Agents {
+		newest = max(newest, item.Started)
+	}
 	for _, item := range m.Agents {
 		c.agents[item.Name] = item
 		if item.Lived != uuid.Nil && !c.lived[item.Lived] {
 			c.lived[item.Lived] = true
-			c.trustLess(item.Name)
+			if !first || newest-item.Started < trustAfter.Milliseconds() { // this session's own start is among them
+				c.trustLess(item.Name)
+			}
 		}
 	}
 	for id, name := range m.Live {
