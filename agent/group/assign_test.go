@@ -199,6 +199,17 @@ func TestRangeJoins(t *testing.T) {
 	}
 }
 
+// TestRangeFollows: what was assigned stays, though a new topic comes before it.
+func TestRangeFollows(t *testing.T) {
+	s := specOf(2, 4, 4)
+	s.Members[0].Had, s.Members[1].Had = Parts{topicID(1): {1, 3}}, Parts{topicID(1): {0, 2}}
+	for i, p := range Assign(Range, s) {
+		if !slices.Equal(p[topicID(1)], s.Members[i].Had[topicID(1)]) || !slices.Equal(p[topicID(0)], p[topicID(1)]) {
+			t.Errorf("member %d has %v", i, p)
+		}
+	}
+}
+
 // TestRangeOrder: static members come first, by instance id, so that their next runs, with other member ids, get the same.
 func TestRangeOrder(t *testing.T) {
 	s := specOf(3, 6)

@@ -53,7 +53,7 @@ func (p *play) legacy(who, does string, args map[string]string) []string {
 		j := Join{To: who, Member: member, NewID: who, Instance: instance, Session: 30 * time.Second, Rebalance: time.Minute, Type: "consumer"}
 		topics := strings.Split(args["topics"], ",")
 		for name := range strings.SplitSeq(args["knows"]+",sticky", ",") {
-			if name != "" {
+			if name != "" && (name != "sticky" || args["only"] == "") {
 				j.Protocols = append(j.Protocols, Protocol{name, says(topics, p.parts(args["owns"]), p.cat)})
 			}
 		}
