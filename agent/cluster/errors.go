@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -21,3 +22,6 @@ type AddressInUseError struct{ Address, Agent string }
 func (e *AddressInUseError) Error() string {
 	return fmt.Sprintf("agent %s advertises %s already: give this one another --advertise or --listen", e.Agent, e.Address)
 }
+
+// errAlive: a session that was to be fenced gave a sign of life.
+var errAlive = errors.New("its heartbeat moved: an agent of this name is alive")

@@ -126,7 +126,11 @@ func (m *Member) predecessor(ctx context.Context) (*records.Agent, error) {
 			return nil, err
 		}
 	}
-	return &a, m.finish(ctx, a.Session, s)
+	err = m.finish(ctx, a.Session, s)
+	if errors.Is(err, errAlive) { // it stood still for the TTL and moved at the last moment
+		err = &NameInUseError{a.Name, net.JoinHostPort(a.Host, fmt.Sprint(a.Port)), time.UnixMilli(a.Started)}
+	}
+	return &a, err
 }
 
 // watch waits until the heartbeat of a session stood still for the TTL, on this clock.

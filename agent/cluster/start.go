@@ -30,7 +30,7 @@ func (m *Member) finish(ctx context.Context, id uuid.UUID, s records.Session) er
 			return fmt.Errorf("fence session %s: %w", id, err)
 		}
 		if s.State == records.Active && !m.cfg.Exclusive {
-			return fmt.Errorf("fence session %s: its heartbeat moved: an agent of this name is alive", id)
+			return fmt.Errorf("fence session %s: %w", id, errAlive)
 		}
 	}
 	if s.State == records.Fenced {
