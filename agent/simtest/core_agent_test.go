@@ -3,7 +3,6 @@ package simtest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -236,6 +235,7 @@ type coreSession struct {
 	doomed   bool // crashes at the end of this step
 	stopping bool
 	dones    []coreAnswer
+	opens    map[cluster.Job]*coreOpening
 }
 
 func (s *coreSession) String() string { return s.n.name + "/" + s.id.String()[:4] }
@@ -366,6 +366,8 @@ func (s *coreSession) do(f cluster.Effect) {
 		s.tell(e.Notice)
 	case cluster.Open:
 		s.open(e)
+	case cluster.GiveUp:
+		s.giveUp(e)
 	case cluster.Quiesce:
 		s.quiesce(e)
 	case cluster.Look:
@@ -381,8 +383,10 @@ func (s *coreSession) do(f cluster.Effect) {
 		}
 		s.log.trim(seq, func(err error) { s.step(cluster.Answer{Job: e.Job, Err: err}) })
 	case cluster.Topics, cluster.Say, cluster.Timed:
-	default:
+	case cluster.ReadVersion, cluster.ReadMap, cluster.ReadSession, cluster.ReadEnd, cluster.ReadPins, cluster.Write:
 		s.request(f)
+	default:
+		s.w.fail("an effect that the simulation does not know: %v", f)
 	}
 }
 
@@ -421,7 +425,7 @@ func jobOf(f cluster.Effect) cluster.Job {
 	case cluster.Write:
 		return e.Job
 	}
-	panic(fmt.Sprintf("an effect that nobody knows: %v", f))
+	return cluster.Job{}
 }
 
 // links reports whether the session has a link with another.

@@ -78,7 +78,7 @@ const (
 
 func newCoreSession(n *coreNode, m *cluster.Member) *coreSession {
 	w := n.w
-	s := &coreSession{w: w, n: n, id: m.Session(), member: m}
+	s := &coreSession{w: w, n: n, id: m.Session(), member: m, opens: map[cluster.Job]*coreOpening{}}
 	cfg := w.plan.config()
 	s.core = cluster.NewCore(cluster.CoreConfig{
 		Cluster: "c", ClusterID: m.Cluster().Cluster, Session: s.id, Agent: n.name, Node: m.NodeID(), Slots: m.Cluster().Slots,
@@ -505,74 +505,4 @@ func (s *coreSession) trimmable() uint64 {
 		}
 	}
 	return low
-}
-
-// open is Open of cluster.Slots: replay, snapshot, slot-open.
-func (s *coreSession) open(e cluster.Open) {
-	fail := func(err error) { s.step(cluster.Answer{Job: e.Job, Err: err}) }
-	fold := s.set.NewFold()
-	var all []wal.Takeover
-	epochs := map[uint16]int32{}
-	for _, t := range e.Slots {
-		all = append(all, wal.Takeover(t))
-		epochs[t.Slot] = t.Epoch
-	}
-	var err error
-	s.n.routine(s.back(), func(r *coreRoutine) {
-		rep := wal.Replayer{
-			Store: coreObjects{nil, r}, Facts: &coreFacts{r}, Keys: s.w.keys, Cluster: "c", ClusterID: s.member.Cluster().Cluster,
-			Logger: quietLog, Parallel: 1,
-		}
-		_, err = rep.Replay(r.ctx, all, fold)
-	}, func() {
-		if err == nil {
-			err = fold.Check()
-		}
-		if s.log.over {
-			return
-		}
-		if err != nil {
-			s.w.oracle.replayFailed(s, e.Slots, err)
-			fail(err)
-			return
-		}
-		s.set.Begin(fold, epochs)
-		f := s.set.CaptureOpening(epochs).Footer()
-		s.w.oracle.replayed(s, e.Slots, f)
-		s.declare(e, f, fail)
-	})
-}
-
-// declare writes the snapshot of what was replayed, then commits the slot-open records that name it.
-func (s *coreSession) declare(e cluster.Open, f *bundle.Footer, fail func(error)) {
-	commit := func(key string) {
-		var ops []wal.Control
-		for _, t := range e.Slots {
-			ops = append(ops, wal.Control{Op: bundle.Op{Kind: bundle.OpSlotOpen, Slot: t.Slot, Epoch: t.Epoch, Key: key}})
-		}
-		s.log.queue(ops, func(err error) {
-			if err != nil {
-				return
-			}
-			s.after(0, func() {
-				a := cluster.Answer{Job: e.Job, Committed: s.log.steps.Committed(), Sources: map[uint16][]cluster.Source{}}
-				for _, t := range e.Slots {
-					a.Sources[t.Slot] = s.sources(t.Slot)
-				}
-				s.step(a)
-			})
-		})
-	}
-	if len(f.Partitions) == 0 {
-		commit("")
-		return
-	}
-	s.log.writeSnapshot(0, f, 1, func(_ uuid.UUID, key string, err error) {
-		if err != nil {
-			s.w.some("an opening failed and was tried again")
-			fail(err)
-			return
-		}
-		commit(key)
-	})
 }

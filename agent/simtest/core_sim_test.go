@@ -32,7 +32,14 @@ func runCore(t *testing.T, seed uint64) (r coreResult) {
 	defer uuid.SetRand(nil)
 	synctest.Test(t, func(*testing.T) {
 		w := newCoreWorld(seed)
-		w.live()
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					w.fail("panic: %v\n%s", p, debug.Stack())
+				}
+			}()
+			w.live()
+		}()
 		w.stop()
 		r = coreResult{w.bad, w.steps, w.now, w.hash, w.sometimes}
 	})

@@ -96,6 +96,10 @@ func (o *coreOracle) recover(logs map[int32]*coreView, slot uint16, from records
 			}
 			switch op.Kind {
 			case bundle.OpSlotOpen:
+				if found {
+					o.w.some("slot opened again under one epoch")
+					continue // of a try whose predecessor's outcome was unknown
+				}
 				found = true
 				clear(logs)
 				if op.Key == "" {

@@ -57,7 +57,7 @@ var coreMutants = []mutant{
 	// open
 	{
 		"the stop rule ignores the epoch in a slot-open", "wal/replay.go",
-		"!ok || e.epoch != op.Epoch || seq >= e.end {", "!ok || seq >= e.end {", coreTest,
+		"!ok || e.epoch != op.Epoch || seq >= e.end", "!ok || seq >= e.end", coreTest,
 	},
 	{
 		"the stop rule ignores the epoch in a snapshot", "wal/replay.go",

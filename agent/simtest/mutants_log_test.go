@@ -28,8 +28,8 @@ var logMutants = []mutant{
 	},
 	{
 		"the stop rule ignores the entry's epoch in a slot-open", "wal/replay.go",
-		"!ok || e.epoch != op.Epoch || seq >= e.end {",
-		"!ok || seq >= e.end {",
+		"!ok || e.epoch != op.Epoch || seq >= e.end",
+		"!ok || seq >= e.end",
 		"TestReplayStopsByTheEntrysEpoch",
 	},
 	{
