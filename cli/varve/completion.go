@@ -177,6 +177,8 @@ func (p *partial) values(ctx context.Context, w *world, o *option, typed string)
 		return plainWords(o.choices)
 	case o.value == "TOPIC":
 		return p.topics(ctx, w, typed)
+	case o.value == "GROUP":
+		return p.groups(ctx, w)
 	case o.value == "PROFILE":
 		names, _ := w.profileNames() // silent
 		return plainWords(names)
@@ -197,6 +199,8 @@ func (p *partial) arguments(ctx context.Context, w *world, typed string) []candi
 		return plainWords(c.choices)
 	case strings.Contains(c.args, "TOPIC"):
 		return p.topics(ctx, w, typed)
+	case strings.Contains(c.args, "GROUP"):
+		return p.groups(ctx, w)
 	case strings.Contains(c.args, "PROFILE"):
 		names, _ := w.profileNames() // silent
 		return plainWords(names)
@@ -209,6 +213,27 @@ func (p *partial) arguments(ctx context.Context, w *world, typed string) []candi
 func plainWords(words []string) (found []candidate) {
 	for _, word := range words {
 		found = append(found, candidate{word: word})
+	}
+	return found
+}
+
+// groups are the names of the consumer groups that there are now, without those given already.
+func (p *partial) groups(ctx context.Context, w *world) (found []candidate) {
+	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
+	defer cancel()
+	c, err := client.OpenWithin(completionTimeout, p.bootstrap(w)...)
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	groups, err := c.Groups(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, g := range groups {
+		if !slices.Contains(p.positionals, g.Name) {
+			found = append(found, candidate{g.Name, g.State})
+		}
 	}
 	return found
 }

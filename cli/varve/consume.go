@@ -25,6 +25,7 @@ type consume struct {
 	follow     bool
 	exitAtEnd  bool
 	partitions []int32
+	group      string
 	grep       *regexp.Regexp
 	filters    []pair
 	isolation  string
@@ -51,6 +52,7 @@ a Go time layout needs both delimiters: %d{go#2006-01-02#}. Ctrl-C ends with exi
 			optSwitch(&o.follow, "follow", "after --tail, wait for more"),
 			optSwitch(&o.exitAtEnd, "exit-at-end", "stop at the end as it is now"),
 			optMany(&o.partitions, parsePartition, "partition", "N", "read this partition only").withShort("p"),
+			opt(&o.group, parseText, "group", "GROUP", "read as a member of this group, and commit what was printed; --from is for its first start").withDefault(""),
 			opt(&o.grep, regexp.Compile, "grep", "REGEXP", "print only records whose key or value matches").withDefault(""),
 			optMany(&o.filters, parsePair, "filter", "NAME=VALUE", "print only records with this header"),
 			optOneOf(&o.isolation, []string{"read_uncommitted", "read_committed"}, "isolation", "LEVEL", "read_uncommitted or read_committed"),
@@ -74,6 +76,9 @@ func (o *consume) run(ctx context.Context, w *world, topics []string) error {
 		return err
 	}
 	return o.conn.with(ctx, func(c *client.Client) error {
+		if o.group != "" {
+			return o.runGroup(ctx, c, cfg, p, out)
+		}
 		r, err := c.NewReader(ctx, cfg)
 		if err != nil {
 			return err
@@ -100,6 +105,11 @@ func (o *consume) ends() bool {
 // plan turns flags into what to read.
 func (o *consume) plan(topics []string) (client.ReadConfig, error) {
 	cfg := client.ReadConfig{Topics: topics, Partitions: o.partitions, To: o.to, Committed: o.isolation == "read_committed"}
+	if o.group != "" {
+		if err := o.checkGroup(); err != nil {
+			return cfg, err
+		}
+	}
 	switch {
 	case o.layout != "" && o.output != "":
 		return cfg, usagef("give --format or --output, not both")

@@ -57,7 +57,7 @@ func commands() *command {
 		short: "a log with Kafka's wire protocol on object storage",
 		sub: []*command{
 			devCommand(), agentCommand(),
-			topicCommand(), produceCommand(), consumeCommand(),
+			topicCommand(), produceCommand(), consumeCommand(), groupCommand(),
 			clusterCommand(), segmentCommand(), pprofCommand(),
 			profileCommand(), completionCommand(), versionCommand(),
 		},

@@ -83,7 +83,9 @@ func wellFormed(output, text string) error {
 // stableFields are names that programs rely on: a field may come, but none goes.
 var stableFields = map[string]string{
 	"topic list": "topics topic partitions id", "topic describe": "topic id partitions partition leader leader_epoch start end offsets configs",
-	"cluster info": "cluster controller agents topics partitions", "cluster agents": "agents id agent host port zone peer http slots state session since quiet_ms controller",
+	"group list": "groups group state protocol_type", "group lag": "groups group state members partitions lag", "group seek": "partitions topic partition from to",
+	"group describe": "group state protocol_type assignor coordinator members lag partitions topic partition committed end lag member host client instance start",
+	"cluster info":   "cluster controller agents topics partitions", "cluster agents": "agents id agent host port zone peer http slots state session since quiet_ms controller",
 	"cluster slots": "slots slot leader agent epoch session want from state partitions bytes_per_sec", "cluster health": "well agents slots troubles", "cluster config": "configs config source value", "cluster api-versions": "apis key api min max",
 	"segment list":    "runs partition base next leader_epoch batches bytes key",
 	"segment inspect": "key bytes kind cluster session seq footer_pos sections topics slots runs batches ops", "segment verify": "objects result kind runs batches bytes_read key error",

@@ -41,6 +41,10 @@ func recipes(l *live) map[string]recipe {
 		"topic delete":         {args: []string{newTopicName, "--yes"}, before: [][]string{{"topic", "create", newTopicName}}, silent: true, destroy: "-", there: []string{"topic", "describe", newTopicName}},
 		"topic add-partitions": {args: []string{newTopicName, "-p", "3"}, before: [][]string{{"topic", "create", newTopicName, "-p", "1"}}, silent: true},
 
+		"group list": {before: seekGroup("g")}, "group describe": {args: []string{"g"}, before: seekGroup("g")}, "group lag": {args: []string{"g"}, before: seekGroup("g")},
+		"group seek":   {args: []string{"g", "--topic", "t", "--to", "earliest"}},
+		"group delete": {args: []string{newTopicName, "--yes"}, before: seekGroup(newTopicName), silent: true, destroy: "-", there: []string{"group", "describe", newTopicName}},
+
 		"produce": {args: []string{"t2"}, in: "a\nb\n", silent: true},
 		"consume": {args: []string{"t", "--exit-at-end"}},
 
@@ -60,6 +64,11 @@ func recipes(l *live) map[string]recipe {
 		"completion words": {args: []string{"--", "topic", ""}, cannot: "is silent whatever happens, by rule 10"},
 		"version":          {cannot: "prints a constant"},
 	}
+}
+
+// seekGroup makes a group that has committed something.
+func seekGroup(name string) [][]string {
+	return [][]string{{"group", "seek", name, "--topic", "t", "--to", "earliest"}}
 }
 
 // live is the server that the rules are tried on, and where its objects lie.
