@@ -3,6 +3,8 @@ package agent
 import (
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/varvelog/varve/agent/group"
 )
 
@@ -21,4 +23,10 @@ func (s *session) groupConfig() group.Config {
 		Retention: time.Duration(min(s.settings.Int("offsets.retention.minutes"), 100*365*24*60)) * time.Minute, // a century is for ever
 		Check:     s.settings.Millis("offsets.retention.check.interval.ms"),
 	}
+}
+
+// dropTopic forgets a deleted topic: its partitions, and what groups committed for them.
+func (s *session) dropTopic(id uuid.UUID) {
+	s.parts.Drop(id)
+	s.groups.DropTopic(id)
 }

@@ -131,7 +131,7 @@ func (s *session) build() {
 	s.parts = partition.NewSet(appender{s})
 	s.topics = topic.New(s.stores.Facts, s.log, topic.Options{
 		Cluster: s.cluster, Slots: s.member.Cluster().Slots, Poll: s.cfg.Poll, Told: true, Settings: s.settings,
-		OnDelete: s.parts.Drop, Session: s.member.Session(), Announce: s.member.TopicsChanged,
+		OnDelete: s.dropTopic, Session: s.member.Session(), Announce: s.member.TopicsChanged,
 	})
 	s.reader = fetch.New(s.stores.Objects, s.keys, &s.pool, fetch.Config{
 		CacheBytes: s.cfg.MemoryLimit / cacheShare, Loads: int(min(32, max(2, s.cfg.MemoryLimit/loadsShare/fetch.BlockLen))),

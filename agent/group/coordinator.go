@@ -37,6 +37,8 @@ type Coordinator struct {
 		slots  map[uint16]int32 // led and open, with their epochs
 		groups map[string]*actor
 		closed bool
+		// sweeping: expireOffsets runs.
+		sweeping bool
 	}
 }
 
@@ -62,6 +64,10 @@ func (c *Coordinator) Lead(epochs map[uint16]int32) {
 	defer c.mu.Unlock()
 	if c.mu.closed {
 		return
+	}
+	if len(c.mu.slots) == 0 && !c.mu.sweeping {
+		c.mu.sweeping = true
+		c.wg.Go(c.expireOffsets)
 	}
 	for slot, epoch := range epochs {
 		c.mu.slots[slot] = epoch

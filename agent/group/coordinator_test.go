@@ -460,3 +460,51 @@ func TestListAndNames(t *testing.T) {
 		}
 	})
 }
+
+// TestOffsetsExpire: those of a group without members, the retention time after the last one left or after the commit; those that asked for
+// a time of their own then; none while there are members. A deleted topic's go at once.
+func TestOffsetsExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		facts := mem.New()
+		l := lead(t, facts, 1)
+		defer l.Close()
+		commit := func(p Partition, expires int64, member string, generation int32) {
+			t.Helper()
+			o := records.GroupOffset{Offset: 5, At: time.Now().Unix(), Expires: expires}
+			err := answer(func(done func(error)) {
+				l.Commit("g", Commit{Member: member, Generation: generation, Offsets: map[Partition]records.GroupOffset{p: o}}, done)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := l.join(Join{})
+		l.sync(Sync{Member: m.Member, Generation: 1})
+		commit(part(0), 0, m.Member, 1)
+		commit(part(64), time.Now().Add(10*time.Minute).Unix(), m.Member, 1)
+		commit(Partition{uuid.UUID{2}, 0}, 0, m.Member, 1)
+		l.DropTopic(uuid.UUID{2})
+		for range 3 * 60 * 12 { // three hours of heartbeats
+			time.Sleep(5 * time.Second)
+			if err := l.beat(m.Member, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.mustFetch(part(0), 5)
+		l.mustFetch(part(64), 5)
+		l.mustFetch(Partition{uuid.UUID{2}, 0}, -1)
+		_ = answer(func(done func(Left)) { l.Leave("g", Leave{Leavers: []Leaver{{Member: m.Member}}}, done) })
+		time.Sleep(58 * time.Minute)
+		l.mustFetch(part(0), 5)
+		commit(part(1), 0, "", -1)
+		time.Sleep(4 * time.Minute)
+		l.mustFetch(part(0), -1)
+		l.mustFetch(part(64), -1)
+		l.mustFetch(part(1), 5)
+		time.Sleep(2 * time.Hour)
+		l.mustFetch(part(1), -1)
+		if _, err := facts.Get(t.Context(), records.Cluster("c").GroupKey(Slot("g", testSlots), "g"), metastore.Consistent); !errors.Is(err, metastore.ErrNotFound) {
+			t.Errorf("the group is still there: %v", err)
+		}
+	})
+}

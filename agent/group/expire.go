@@ -1,0 +1,103 @@
+package group
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/metastore/records"
+)
+
+// expireOffsets looks for offsets that nobody needs any more, until Stop (KIP-211).
+func (c *Coordinator) expireOffsets() {
+	tick := time.NewTicker(c.cfg.Check)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			c.sweep(time.Now())
+		case <-c.life.Done():
+			return
+		}
+	}
+}
+
+// sweep has the groups of all led slots that have been without members for long enough expire their offsets. Those that nobody ever
+// joined are read each time: only their offsets know how old they are.
+func (c *Coordinator) sweep(now time.Time) {
+	c.mu.Lock()
+	slots := make([]uint16, 0, len(c.mu.slots))
+	for slot := range c.mu.slots {
+		slots = append(slots, slot)
+	}
+	c.mu.Unlock()
+	for _, slot := range slots {
+		err := c.scan(c.life, slot, func(name string, g records.Group) {
+			since := time.UnixMilli(g.EmptySince)
+			if g.State == records.GroupEmpty && g.Type == records.ClassicGroup && !now.Before(since.Add(c.cfg.Retention)) {
+				c.send(name, message{serve: (*actor).expire, fail: func(error) {}, gone: func() {}})
+			}
+		})
+		if err != nil && c.life.Err() == nil {
+			c.log.Warn("expired offsets were not looked for; they are at the next turn", "slot", slot, "err", err)
+		}
+	}
+}
+
+// expire forgets what is too old of a group without members; when nothing is left, at the next turn, the group goes too.
+func (a *actor) expire(now time.Time) {
+	if !a.core.Idle() {
+		return
+	}
+	var old []Partition
+	kept := 0
+	for key, p := range a.pages {
+		for index, o := range p.stored.Offsets {
+			if now.Before(expiry(o, a.core.emptied, a.c.cfg.Retention)) {
+				kept++
+			} else {
+				old = append(old, Partition{key.topic, index})
+			}
+		}
+		kept += len(p.next)
+	}
+	if len(old) > 0 {
+		a.c.log.Info("offsets expired", "group", a.name, "partitions", len(old))
+		a.unstage(old, func(error) {}) // if it fails the group is read again, and they are found again
+	} else if kept == 0 {
+		_ = a.delete() // as above
+	}
+}
+
+// expiry is when an offset of a group without members is too old: so long after the last member left, or after the commit if that came
+// later, or nobody ever joined; or when the commit asked for.
+func expiry(o records.GroupOffset, emptied time.Time, retention time.Duration) time.Time {
+	if o.Expires != 0 {
+		return time.Unix(o.Expires, 0)
+	}
+	since := time.Unix(o.At, 0)
+	if emptied.After(since) {
+		since = emptied
+	}
+	return since.Add(retention)
+}
+
+// DropTopic forgets what groups committed for a deleted topic. Groups that are not in memory keep it until it expires; it is told
+// to nobody, for the id is never used again. It does not block.
+func (c *Coordinator) DropTopic(id uuid.UUID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.mu.groups {
+		a.put(message{fail: func(error) {}, gone: func() {}, serve: func(a *actor, _ time.Time) {
+			var gone []Partition
+			for key, p := range a.pages {
+				for index := range p.stored.Offsets {
+					if key.topic == id {
+						gone = append(gone, Partition{id, index})
+					}
+				}
+			}
+			a.unstage(gone, func(error) {})
+		}})
+	}
+}
