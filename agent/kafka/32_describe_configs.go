@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,7 +16,7 @@ import (
 //
 // Differs from Kafka: any agent answers for any node id, with its own settings, since agents of a cluster are started
 // alike; the broker configs varve.slots and varve.agents, of the agent that answers, tell who leads which slot and who is
-// there; an agent has one logger, root; there are no client metrics. Documentation of what does not act begins with "Not
+// there, as a list too long for a Java client only if asked for by name; an agent has one logger, root; there are no client metrics. Documentation of what does not act begins with "Not
 // yet:", "No effect:" or "Fixed:" and the reason.
 func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
 	ctx, cancel := withTimeout(ctx, 0)
@@ -39,7 +40,7 @@ func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsR
 			entries, rr.ErrorCode, rr.ErrorMessage = s.entries(ctx, r, known)
 		}
 		for j := range entries {
-			if len(r.ConfigNames) == 0 || slices.Contains(r.ConfigNames, entries[j].Name) {
+			if len(r.ConfigNames) == 0 && len(entries[j].Value) <= longestString || slices.Contains(r.ConfigNames, entries[j].Name) {
 				rr.Configs = append(rr.Configs, described(&entries[j], req))
 			}
 		}
@@ -47,6 +48,10 @@ func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsR
 	}
 	return resp
 }
+
+// longestString is the longest that a Java client reads: one that asks for everything gets no longer value, or its admin thread
+// would end. The slots of a large cluster are longer; who wants them asks for them by name.
+const longestString = math.MaxInt16
 
 // maxFree is for how many brokers, groups and repeated topics one request is answered. Of brokers and groups it is not asked
 // whether they exist; so without this bound a request of 60 KB would get hundreds of MB.

@@ -113,3 +113,27 @@ func TestOperatorsSeeSlotsAndAgents(t *testing.T) {
 		t.Errorf("the cluster room was asked %q", w.node.operations)
 	}
 }
+
+// The slots of a large cluster are a longer string than a Java client reads: its admin thread would end. So only who asks for
+// them by name gets them.
+func TestLongValuesAreForThoseWhoAskByName(t *testing.T) {
+	w := newWorld(t, option{})
+	w.node.change(func(v *fakeView) { v.Slots = append(v.Slots, make([]cluster.Leader, 400)...) })
+	longest := func(names ...string) (n int) {
+		req := kmsg.NewPtrDescribeConfigsRequest()
+		req.Version = 4
+		req.Resources = append(req.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: "1", ConfigNames: names})
+		for _, c := range call[*kmsg.DescribeConfigsResponse](w.dial(), req).Resources[0].Configs {
+			if c.Value != nil {
+				n = max(n, len(*c.Value))
+			}
+		}
+		return n
+	}
+	if n := longest(); n > 32767 {
+		t.Errorf("who asks for everything gets a value of %d bytes", n)
+	}
+	if n := longest("varve.slots"); n < 40_000 {
+		t.Errorf("who asks for the slots gets %d bytes", n)
+	}
+}
