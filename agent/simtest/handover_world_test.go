@@ -223,7 +223,7 @@ type walkClient struct {
 	slot     uint16
 	id       partition.ID
 	producer int64
-	next     int32 // sequence
+	next     int32   // sequence
 	to       *member // who got the last batch
 	mu       sync.Mutex
 	flight   []*walkBatch // not acked, in order

@@ -1,3 +1,5 @@
+//go:build mutants
+
 package simtest
 
 // logMutants are faults of agent/wal and agent/partition in what a hand-over and a take-over of slots rest on.
