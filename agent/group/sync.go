@@ -3,7 +3,6 @@
 package group
 
 import (
-	"bytes"
 	"slices"
 	"time"
 )
@@ -85,7 +84,7 @@ func (g *Classic) assign(e Sync, now time.Time) {
 	}
 	for _, a := range e.Assignments {
 		if m := g.members[a.Member]; m != nil {
-			m.assignment = bytes.Clone(a.Bytes)
+			m.assignment = a.Bytes
 		}
 	}
 	g.state = Stable

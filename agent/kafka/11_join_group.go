@@ -32,7 +32,7 @@ func joinGroup(c *conn, req *kmsg.JoinGroupRequest, done func(*kmsg.JoinGroupRes
 	}
 	j.Rebalance = max(j.Rebalance, 0)
 	for _, p := range req.Protocols {
-		j.Protocols = append(j.Protocols, group.Protocol{Name: p.Name, Metadata: p.Metadata})
+		j.Protocols = append(j.Protocols, group.Protocol{Name: p.Name, Metadata: bytes.Clone(p.Metadata)}) // kmsg's is of the frame
 	}
 	if req.Reason != nil && *req.Reason != "" {
 		c.s.log.Debug("a member joins", "group", printable([]byte(req.Group)), "member", printable([]byte(req.MemberID)), "reason", printable([]byte(*req.Reason)))

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"bytes"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/varvelog/varve/agent/group"
@@ -20,7 +22,7 @@ func syncGroup(c *conn, req *kmsg.SyncGroupRequest, done func(*kmsg.SyncGroupRes
 		s.Assignor = *req.Protocol
 	}
 	for _, a := range req.GroupAssignment {
-		s.Assignments = append(s.Assignments, group.Assignment{Member: a.MemberID, Bytes: a.MemberAssignment})
+		s.Assignments = append(s.Assignments, group.Assignment{Member: a.MemberID, Bytes: bytes.Clone(a.MemberAssignment)}) // kmsg's is of the frame
 	}
 	c.s.deps.Groups.Sync(req.Group, s, func(r group.Synced) {
 		resp := kmsg.NewPtrSyncGroupResponse()

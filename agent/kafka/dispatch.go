@@ -93,7 +93,8 @@ func (s *Server) lookup(key int16) *api {
 	return s.byKey[key]
 }
 
-// decode checks the shape of a body and has kmsg decode it. What it returns does not alias the frame.
+// decode checks the shape of a body and has kmsg decode it. Of what it returns only fields of bytes alias the frame,
+// which ends with the admission.
 func (a *api) decode(c cursor, version int16) (kmsg.Request, error) {
 	if !checkBody(c, a.fields, version, a.elements) {
 		return nil, fmt.Errorf("%w: body", errMalformed)

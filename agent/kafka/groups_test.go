@@ -1,0 +1,67 @@
+package kafka
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func joining(group, member string, metadata []byte) *kmsg.JoinGroupRequest {
+	req := kmsg.NewPtrJoinGroupRequest()
+	req.Version, req.Group, req.MemberID, req.ProtocolType = 3, group, member, "connect"
+	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = 10_000, 10_000
+	req.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "p", Metadata: metadata}}
+	return req
+}
+
+func syncing(group, member string, generation int32, to map[string][]byte) *kmsg.SyncGroupRequest {
+	req := kmsg.NewPtrSyncGroupRequest()
+	req.Version, req.Group, req.MemberID, req.Generation = 2, group, member, generation
+	for m, b := range to {
+		req.GroupAssignment = append(req.GroupAssignment, kmsg.SyncGroupRequestGroupAssignment{MemberID: m, MemberAssignment: b})
+	}
+	return req
+}
+
+// TestGroupsKeepTheirBytes: what members say of themselves and what they are assigned outlives the frames that brought it.
+func TestGroupsKeepTheirBytes(t *testing.T) {
+	w := newWorld(t, option{})
+	a, b := w.dial(), w.dial()
+	says := func(c byte, size int) []byte { return bytes.Repeat([]byte{c}, size) }
+	noise := func(c *client) { // takes the buffers that the frame before gave back
+		for _, size := range []int{10, 1000, 20_000} {
+			req := kmsg.NewPtrDescribeGroupsRequest()
+			req.Groups = []string{string(says('n', size))}
+			call[*kmsg.DescribeGroupsResponse](c, req)
+		}
+	}
+	for _, size := range []int{9, 900, 19_000} {
+		group := string(says('g', 1+size%7))
+		ja := call[*kmsg.JoinGroupResponse](a, joining(group, "", says('a', size)))
+		noise(a)
+		call[*kmsg.SyncGroupResponse](a, syncing(group, ja.MemberID, ja.Generation, nil))
+		second := joining(group, "", says('b', size))
+		corr := b.send(second)
+		eventually(t, "the second member is waited for", func() bool {
+			hb := kmsg.NewPtrHeartbeatRequest()
+			hb.Group, hb.MemberID, hb.Generation = group, ja.MemberID, ja.Generation
+			return call[*kmsg.HeartbeatResponse](a, hb).ErrorCode == codeRebalanceInProgress
+		})
+		noise(w.dial())
+		ja = call[*kmsg.JoinGroupResponse](a, joining(group, ja.MemberID, says('a', size)))
+		jb := receive[*kmsg.JoinGroupResponse](b, second, corr)
+		if len(ja.Members) != 2 || !bytes.Equal(ja.Members[0].ProtocolMetadata, says('a', size)) || !bytes.Equal(ja.Members[1].ProtocolMetadata, says('b', size)) {
+			t.Fatalf("size %d: the leader is told of %d members, or not what they said", size, len(ja.Members))
+		}
+		mine := syncing(group, jb.MemberID, jb.Generation, nil)
+		corr = b.send(mine)
+		sa := call[*kmsg.SyncGroupResponse](a, syncing(group, ja.MemberID, ja.Generation, map[string][]byte{ja.MemberID: says('x', size), jb.MemberID: says('y', size)}))
+		noise(a)
+		sb := receive[*kmsg.SyncGroupResponse](b, mine, corr)
+		again := call[*kmsg.SyncGroupResponse](b, mine)
+		if !bytes.Equal(sa.MemberAssignment, says('x', size)) || !bytes.Equal(sb.MemberAssignment, says('y', size)) || !bytes.Equal(again.MemberAssignment, says('y', size)) {
+			t.Fatalf("size %d: assigned %.40q, %.40q, %.40q", size, sa.MemberAssignment, sb.MemberAssignment, again.MemberAssignment)
+		}
+	}
+}
