@@ -37,7 +37,8 @@ const (
 	rereadEvery    = 5 * time.Minute  // everybody else does
 	vacantFor      = 3 * time.Second  // slot 0 has no leader for so long: anybody is controller
 	trustAfter     = 10 * time.Minute // a name that was fenced alive is not fenced on a refused redial before
-	lookEvery      = time.Minute      // is there a slot to take out of a session's pins
+	turnTime       = 500 * time.Millisecond
+	lookEvery      = time.Minute // is there a slot to take out of a session's pins
 	balanceEvery   = time.Minute
 	waitFor        = time.Second      // so long a write holds up what is better done after it
 	settleFor      = time.Second      // the agents have to be the same for so long before slots are moved

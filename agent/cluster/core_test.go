@@ -384,3 +384,44 @@ func TestFencedAliveLongAgo(t *testing.T) {
 		}
 	}
 }
+
+// Everybody sees that a process is gone: its two watchers do something about it, and the next ones if these are gone too.
+func TestGoneForMany(t *testing.T) {
+	for dead := 1; dead <= 4; dead++ {
+		p := newPlay(t)
+		var all []*actor
+		for _, name := range []string{"a1", "b1", "c1", "d1", "e1", "f1", "g1", "h1"} {
+			all = append(all, p.enters(name))
+		}
+		p.pass(20 * time.Second)
+		acted := map[string]bool{}
+		for _, x := range all {
+			x.fate = func(f Effect) whatNext {
+				if jobOf(f) == about(jobSuspect, all[2].id) {
+					acted[x.name] = true
+				}
+				return goesWell
+			}
+		}
+		for _, x := range all[2 : 2+dead] {
+			x.dead = true
+		}
+		for _, x := range all {
+			for _, y := range all[2 : 2+dead] {
+				if !x.dead {
+					p.step(x, Gone{Session: y.id})
+				}
+			}
+		}
+		p.settle()
+		p.pass(2 * time.Second)
+		if len(acted) == 0 || len(acted) > 2 {
+			t.Errorf("%d dead: %v acted", dead, acted)
+		}
+		for _, x := range all[2 : 2+dead] {
+			if s := p.session(x); s.State == records.Active {
+				t.Errorf("%d dead: %s: %+v", dead, x.name, s)
+			}
+		}
+	}
+}

@@ -28,6 +28,7 @@ type seen struct {
 	asked time.Time // last look
 	retry time.Time // a suspicion could not be looked into: not before
 	gone  bool      // a redial was refused, or answered by another
+	went  time.Time // since when
 	still time.Time // since, when it was last suspected
 
 	suspected, fenced, sealed time.Time // steps of its end, by this agent
@@ -109,7 +110,9 @@ func (c *Core) watch() {
 			w.gone = true // one process at a time reaches the stores: it is this one
 		}
 		if w.gone {
-			c.suspect(id, w, c.now, "its address refuses, or another session answers there")
+			if c.due(w.went.Add(c.turn(id))) {
+				c.suspect(id, w, w.went, "its address refuses, or another session answers there")
+			}
 			continue
 		}
 		if !slices.Contains(whom, id) {
@@ -250,5 +253,19 @@ func (c *Core) gone(e Gone) {
 	if until := c.wary[w.agent]; e.Other == uuid.Nil && c.now.Before(until) {
 		return
 	}
-	w.gone = true
+	if !w.gone {
+		w.gone, w.went = true, c.now
+	}
+}
+
+// turn is how long this session leaves a session that is gone to others, who see it too: its two watchers act at once, then one after
+// the other, unless somebody has ended it by then.
+func (c *Core) turn(id uuid.UUID) time.Duration {
+	ring := c.live()
+	n := len(ring)
+	before := (slices.Index(ring, c.cfg.Session) - slices.Index(ring, id) + n) % n
+	if c.cfg.Exclusive || before <= 2 {
+		return 0
+	}
+	return time.Duration(before-2) * turnTime
 }
