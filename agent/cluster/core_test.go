@@ -425,3 +425,27 @@ func TestGoneForMany(t *testing.T) {
 		}
 	}
 }
+
+// One that has said that it ends itself, and whose address refuses then, is not taken for dead at once.
+func TestGoneAfterClosing(t *testing.T) {
+	p, a, b, _ := three(t)
+	suspects := 0
+	a.fate = func(f Effect) whatNext {
+		if jobOf(f).Kind == jobSuspect {
+			suspects++
+		}
+		return goesWell
+	}
+	p.step(b, Stop{})
+	p.settle()
+	b.dead = true
+	p.gone(a, b)
+	p.pass(turnTime / 2)
+	if suspects > 0 {
+		t.Error("suspected at once")
+	}
+	p.pass(turnTime)
+	if s := p.session(b); suspects != 1 || s.State == records.Active {
+		t.Errorf("then died: %d looks, %+v", suspects, s)
+	}
+}

@@ -264,8 +264,12 @@ func (c *Core) turn(id uuid.UUID) time.Duration {
 	ring := c.live()
 	n := len(ring)
 	before := (slices.Index(ring, c.cfg.Session) - slices.Index(ring, id) + n) % n
-	if c.cfg.Exclusive || before <= 2 {
+	turns := max(0, before-2)
+	if c.sessions[id].closing {
+		turns++ // it is about to be off the list
+	}
+	if c.cfg.Exclusive {
 		return 0
 	}
-	return time.Duration(before-2) * turnTime
+	return time.Duration(turns) * turnTime
 }

@@ -33,6 +33,7 @@ type link struct {
 		notice *Notice
 		pong   *uint64
 		ping   bool // ask now, not at the next tick
+		busy   bool // a notice is being written
 	}
 	sent atomic.Uint64 // of the last ping; a pong of an earlier one is not measured
 }
@@ -129,6 +130,9 @@ func (l *link) write() {
 				return
 			}
 			l.mesh.m.out.Add(float64(len(buf)))
+			l.mu.Lock()
+			l.mu.busy = false
+			l.mu.Unlock()
 		}
 		select {
 		case <-l.over:
@@ -141,12 +145,19 @@ func (l *link) write() {
 	}
 }
 
+// said reports whether no notice waits or is being written.
+func (l *link) said() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.reason != nil || l.mu.notice == nil && !l.mu.busy
+}
+
 // next takes what waits and appends its frames to buf.
 func (l *link) next(buf []byte, ping bool) []byte {
 	l.mu.Lock()
 	notice, pong := l.mu.notice, l.mu.pong
 	ping = ping || l.mu.ping
-	l.mu.notice, l.mu.pong, l.mu.ping = nil, nil, false
+	l.mu.notice, l.mu.pong, l.mu.ping, l.mu.busy = nil, nil, false, notice != nil
 	l.mu.Unlock()
 	if pong != nil {
 		buf = appendFrame(buf, kindPong, binary.LittleEndian.AppendUint64(nil, *pong))

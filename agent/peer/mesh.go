@@ -127,8 +127,12 @@ func (m *Mesh) Linked() []uuid.UUID {
 	return slices.SortedFunc(maps.Keys(m.mu.links), compareSessions)
 }
 
-// Close ends all links and goroutines, Serve too, and waits for them. No event is told after it.
+// Close ends all links and goroutines, Serve too, and waits for them. What was told before goes out, if that does not take long. No
+// event is told after it.
 func (m *Mesh) Close() {
+	for end := time.Now().Add(flushTime); !m.flushed() && time.Now().Before(end); {
+		time.Sleep(flushLook)
+	}
 	m.mu.Lock()
 	m.mu.closed = true
 	links := slices.Collect(maps.Values(m.mu.links))
@@ -138,6 +142,24 @@ func (m *Mesh) Close() {
 	}
 	m.cancel()
 	m.wg.Wait()
+}
+
+// Bounds of what Close waits for.
+const (
+	flushTime = 250 * time.Millisecond
+	flushLook = time.Millisecond
+)
+
+// flushed reports whether no link has a notice left to write.
+func (m *Mesh) flushed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range m.mu.links {
+		if !l.said() {
+			return false
+		}
+	}
+	return true
 }
 
 // start runs f as a goroutine that Close waits for, unless the mesh is closed.

@@ -250,3 +250,30 @@ func TestSetAndClose(t *testing.T) {
 		b.kill()
 	})
 }
+
+// What was told right before Close arrives; a peer that does not read keeps nobody.
+func TestCloseFlushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		a, b := n.agent(t, "a", 1), n.agent(t, "b", 2)
+		wire(a, b)
+		time.Sleep(settled)
+		a.Broadcast(Notice{Map: 3, Closing: true})
+		a.kill()
+		synctest.Wait()
+		if got := b.notice(a); !got.Closing || got.Map != 3 {
+			t.Errorf("b heard %+v", got)
+		}
+		c := n.agent(t, "c", 3)
+		wire(b, c)
+		time.Sleep(settled)
+		n.cut(true)
+		b.Broadcast(Notice{Map: 4, Closing: true})
+		begun := time.Now()
+		b.kill()
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("Close took %v", took)
+		}
+		c.kill()
+	})
+}
