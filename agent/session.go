@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"github.com/varvelog/varve/agent/topic"
 	"github.com/varvelog/varve/agent/txn"
 	"github.com/varvelog/varve/agent/wal"
+	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
@@ -73,7 +75,11 @@ func (a *Agent) session(ctx context.Context, on listeners, lived uuid.UUID) erro
 	s.link(life, on.peer)
 	if err := s.open(ctx, fate); err != nil {
 		on.close()
-		return err
+		if ctx.Err() == nil || errors.Is(err, records.ErrFenced) {
+			return err
+		}
+		a.notReady("stopping")
+		return s.stop()
 	}
 	s.bg.Go(func() {
 		if err := s.server.Serve(life, on.kafka); err != nil && life.Err() == nil {
