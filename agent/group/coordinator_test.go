@@ -30,7 +30,7 @@ type leader struct {
 func lead(t *testing.T, facts metastore.Store, epoch int32) *leader {
 	b := testBounds()
 	b.MaxMembers, b.MaxBytes = 100, 8<<20
-	l := &leader{New(Config{Cluster: "c", Slots: testSlots, Bounds: b, Retention: time.Hour, Check: time.Minute}, facts, slog.New(slog.DiscardHandler)), t}
+	l := &leader{New(Config{Cluster: "c", Slots: testSlots, Bounds: b, Retention: time.Hour, Check: time.Minute / sweepTurns}, facts, slog.New(slog.DiscardHandler)), t}
 	epochs := map[uint16]int32{}
 	for slot := range uint16(testSlots) {
 		epochs[slot] = epoch

@@ -8,27 +8,33 @@ import (
 	"github.com/varvelog/varve/metastore/records"
 )
 
+// sweepTurns is in how many turns of the check all slots have had theirs: an idle cluster pays for each look at a slot, and
+// offsets that are kept for days may stay an hour longer.
+const sweepTurns = 6
+
 // expireOffsets looks for offsets that nobody needs any more, until Stop (KIP-211).
 func (c *Coordinator) expireOffsets() {
 	tick := time.NewTicker(c.cfg.Check)
 	defer tick.Stop()
-	for {
+	for turn := uint16(0); ; turn++ {
 		select {
 		case <-tick.C:
-			c.sweep(time.Now())
+			c.sweep(time.Now(), func(slot uint16) bool { return slot%sweepTurns == turn%sweepTurns })
 		case <-c.life.Done():
 			return
 		}
 	}
 }
 
-// sweep has the groups of all led slots that have been without members for long enough expire their offsets. Those that nobody ever
-// joined are read each time: only their offsets know how old they are.
-func (c *Coordinator) sweep(now time.Time) {
+// sweep has the groups of those led slots that are due expire their offsets, if they have been without members for long enough.
+// Those that nobody ever joined are read each time: only their offsets know how old they are.
+func (c *Coordinator) sweep(now time.Time, due func(slot uint16) bool) {
 	c.mu.Lock()
 	slots := make([]uint16, 0, len(c.mu.slots))
 	for slot := range c.mu.slots {
-		slots = append(slots, slot)
+		if due(slot) {
+			slots = append(slots, slot)
+		}
 	}
 	c.mu.Unlock()
 	for _, slot := range slots {
