@@ -114,7 +114,7 @@ func mishaps() []mishap {
 // franz-go and Java go on. In the end everything that was acked is there, once and in order, and the readers saw the log as it is.
 func TestClusterChaos(t *testing.T) {
 	seed := setting(t, "VARVE_SEED", uint64(time.Now().UnixNano()))
-	rounds := int(setting(t, "VARVE_CHAOS_ROUNDS", 2))
+	rounds := int(setting(t, "VARVE_CHAOS_ROUNDS", 1))
 	seconds := int(setting(t, "VARVE_CHAOS_SECONDS", 20))
 	t.Logf("again: VARVE_SEED=%d VARVE_CHAOS_ROUNDS=%d VARVE_CHAOS_SECONDS=%d", seed, rounds, seconds)
 	for round := range rounds {

@@ -76,7 +76,7 @@ func (j *javaLoad) finish(t *testing.T) (acked int) {
 // TestClusterRolls: for VARVE_ROLL_SECONDS, agents are stopped and started again in turn, and every 20 s one is killed, while
 // franz-go and Java produce and read. No client sees an error; nothing is lost, doubled or out of order.
 func TestClusterRolls(t *testing.T) {
-	length := time.Duration(setting(t, "VARVE_ROLL_SECONDS", 45)) * time.Second
+	length := time.Duration(setting(t, "VARVE_ROLL_SECONDS", 25)) * time.Second
 	f := newFleet(t, 3)
 	createTopic(t, f.agents[0].addr, "roll", 12)
 	createTopic(t, f.agents[0].addr, "roll-java", 12)

@@ -100,7 +100,7 @@ func TestClusterSurvivesKills(t *testing.T) {
 	f := newFleet(t, 3)
 	createTopic(t, f.agents[0].addr, "kill", 12)
 	l := startLoad(t, f.agents[0].addr, "kill", 12, kgo.SeedBrokers(f.seeds()...))
-	rounds := int(setting(t, "VARVE_CLUSTER_KILLS", 3))
+	rounds := int(setting(t, "VARVE_CLUSTER_KILLS", 2))
 	var took []time.Duration
 	for round := range rounds {
 		time.Sleep(4 * time.Second)
