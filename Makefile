@@ -39,7 +39,7 @@ test: ## all tests: tidy, unit, race, conformance, e2e; installs and starts what
 	@$(MAKE) --no-print-directory install
 	@$(MAKE) --no-print-directory tidy
 	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory race PKG="$$($(GO) list ./agent/... | grep -v /simtest/model)"
+	@$(MAKE) --no-print-directory race PKG="$$($(GO) list ./agent/... | grep -v /simtest/model | tr '\n' ' ')"
 	@$(MAKE) --no-print-directory fuzz-changed
 	@$(MAKE) --no-print-directory conformance
 	@$(MAKE) --no-print-directory e2e
