@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	heap "runtime/metrics"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -115,15 +116,17 @@ func TestBombs(t *testing.T) {
 		most := peakHeap()
 		clients := make([]*client, 8-2*raceFactor)
 		req := producing(9, "compacted", b)
+		var sending sync.WaitGroup
 		for i := range clients {
 			clients[i] = w.dial()
-			go clients[i].send(req)
+			sending.Go(func() { clients[i].send(req) })
 		}
 		for _, c := range clients {
 			if p := produced(receive[*kmsg.ProduceResponse](c, req, 1)); p.ErrorCode == 0 {
 				t.Errorf("%v: taken", codec)
 			}
 		}
+		sending.Wait()
 		plain := producing(9, "plain", b)
 		plain.Topics[0].Partitions[0].Partition = int32(partition)
 		if p := produced(call[*kmsg.ProduceResponse](clients[0], plain)); p.ErrorCode != 0 {
@@ -136,7 +139,7 @@ func TestBombs(t *testing.T) {
 		rt.Partitions = append(rt.Partitions, lp)
 		list.Topics = append(list.Topics, rt)
 		for _, c := range clients {
-			go c.send(list)
+			sending.Go(func() { c.send(list) })
 		}
 		for i, c := range clients {
 			corr := int32(2)

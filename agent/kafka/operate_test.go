@@ -52,19 +52,19 @@ func TestOperatorsAlterAgents(t *testing.T) {
 		{"1", "varve.move", set, ptr("3:"), "", codeInvalidConfig, "want SLOT:AGENT"},
 		{"1", "varve.agents", set, ptr("[]"), "", codeInvalidRequest, "it tells what the agents are"},
 	} {
-		w.node.operations = nil
+		w.node.forget()
 		code, msg := c.alterAgent(e.name, e.config, e.op, e.value, true)
 		says(t, "validate "+e.config, code, e.code, msg, e.text)
-		if len(w.node.operations) > 0 {
-			t.Errorf("%+v: only looked at, and done: %q", e, w.node.operations)
+		if len(w.node.done()) > 0 {
+			t.Errorf("%+v: only looked at, and done: %q", e, w.node.done())
 		}
 		code, msg = c.alterAgent(e.name, e.config, e.op, e.value, false)
 		says(t, e.config, code, e.code, msg, e.text)
-		if got := strings.Join(w.node.operations, ", "); got != e.asked {
+		if got := strings.Join(w.node.done(), ", "); got != e.asked {
 			t.Errorf("%+v: asked for %q", e, got)
 		}
 	}
-	w.node.refuse = fmt.Errorf("%w: agent b is being drained", cluster.ErrRefused)
+	w.node.refuseWith(fmt.Errorf("%w: agent b is being drained", cluster.ErrRefused))
 	code, msg := c.alterAgent("1", "varve.move", set, ptr("3:b"), false)
 	says(t, "refused", code, codeInvalidRequest, msg, "agent b is being drained")
 }
@@ -109,8 +109,8 @@ func TestOperatorsSeeSlotsAndAgents(t *testing.T) {
 	if len(agents) != 1 || agents[0].Agent != "a" || agents[0].State != "active" || agents[0].QuietMS != nil || !agents[0].Controller {
 		t.Errorf("%+v", agents)
 	}
-	if n := slices.Index(w.node.operations, "report"); len(w.node.operations) != 1 || n != 0 {
-		t.Errorf("the cluster room was asked %q", w.node.operations)
+	if n := slices.Index(w.node.done(), "report"); len(w.node.done()) != 1 || n != 0 {
+		t.Errorf("the cluster room was asked %q", w.node.done())
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -392,6 +393,24 @@ func (f *fakeCluster) asked(what string) error {
 	defer f.mu.Unlock()
 	f.operations = append(f.operations, what)
 	return f.refuse
+}
+
+func (f *fakeCluster) done() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.operations)
+}
+
+func (f *fakeCluster) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.operations = nil
+}
+
+func (f *fakeCluster) refuseWith(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refuse = err
 }
 
 func (f *fakeCluster) confirmed() int {
