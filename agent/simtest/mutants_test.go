@@ -21,7 +21,7 @@ type mutant struct {
 }
 
 // mutantsInGate are those that every run of the tests plants; `make mutants` plants them all.
-var mutantsInGate = []string{"commit skips holes", "a pin covers the last epoch only", "a hand-over of unknown outcome is given up without raising v"}
+var mutantsInGate = []string{"commit skips holes", "a pin covers the last epoch only"}
 
 // testsHere are the tests of this package that find faults of others; the other faults have a test in their own.
 var testsHere = []string{"TestNothingAckedIsLost", "TestHandoverWalk"}
