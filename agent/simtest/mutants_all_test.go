@@ -10,17 +10,37 @@ import (
 	"testing"
 )
 
-// clusterMutants are faults that whole agents find.
-var clusterMutants = []mutant{
+// scriptedMutants are faults that the simulation meets too rarely: each has a script.
+var scriptedMutants = []mutant{
 	{
-		"topics that are not known here are dropped without a look", "slots.go",
-		"	if err := s.catchUp(ctx); err != nil {\n		return 0, fmt.Errorf(\"read topics: %w\", err)\n	}\n", "", "TestNothingAckedIsLost",
+		"a DRAINED session is read", "wal/replay.go",
+		"		if s.State == records.Drained {\n", "		if s.State == \"\" {\n", "TestReplaySkipsDrained",
+	},
+	{
+		"trim goes back", "wal/commit.go",
+		"			{Attr: records.AttrTrim, Cmp: metastore.Lt, Value: metastore.N(int64(seq))},\n", "", "TestTrim",
+	},
+	{
+		"pins taken out whatever their epoch", "cluster/protocol.go",
+		"mine && p.Epoch < e })\n", "mine && e >= 0 })\n", "TestUnpinNeedsAHigherEpoch",
+	},
+	{
+		"pending taken out whatever its epoch", "cluster/protocol.go",
+		"mine && p < e })\n", "mine && e >= 0 })\n", "TestUnpinNeedsAHigherEpoch",
+	},
+	{
+		"a look that overtakes a suspicion", "cluster/watch.go",
+		" || !w.since.Equal(w.still)) {", ") {", "TestALookThatOvertakesASuspicion",
+	},
+	{
+		"a hand-over is served on before v was raised", "cluster/hand.go",
+		"			c.giveUp(n, h)\n", "			c.resume(n, h, \"the other is gone\")\n", "TestR26HandOverUnknown",
 	},
 }
 
 // TestMutants plants every fault, each alone, and writes MUTANTS.md.
 func TestMutants(t *testing.T) {
-	all := slices.Concat(coreMutants, clusterMutants, mutants, logMutants)
+	all := slices.Concat(coreMutants, scriptedMutants, mutants, logMutants)
 	rows := make([]string, len(all))
 	if found, seeds := runCoreSeeds(t, buildCore(t, map[string]string{}), 100); seeds > 0 {
 		t.Fatalf("without any fault seed %d fails: %s", seeds, found)
