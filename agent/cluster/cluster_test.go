@@ -219,6 +219,40 @@ func TestStartAfterLeave(t *testing.T) {
 	}
 }
 
+// unpins changes the pins of a session right before its first transaction, as the leader of a slot does that needs them no more.
+type unpins struct {
+	metastore.Store
+	pins records.Pins
+	id   uuid.UUID
+	done bool
+}
+
+func (u *unpins) Transact(ctx context.Context, ops []metastore.Op) error {
+	if !u.done {
+		u.done = true
+		if err := u.Store.Transact(ctx, []metastore.Op{putPins("c", u.id, u.pins, map[uint16]records.Pin{})}); err != nil {
+			return err
+		}
+	}
+	return u.Store.Transact(ctx, ops)
+}
+
+// A pin goes between the read of the pins and the write of CLOSED: the slot is not owed, or the session would never drain.
+func TestLeaveWhileAPinGoes(t *testing.T) {
+	facts := mem.New()
+	m := join(t, facts, config("a1"))
+	if err := facts.Transact(t.Context(), []metastore.Op{putPins("c", m.Session(), records.Pins{}, map[uint16]records.Pin{3: {Seq: 1, Epoch: 4}})}); err != nil {
+		t.Fatal(err)
+	}
+	m.facts = &unpins{Store: facts, pins: records.Pins{V: 1}, id: m.Session()}
+	if err := m.Leave(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if s := session(t, facts, m.Session()); s.State != records.Drained || len(s.Pending) > 0 {
+		t.Errorf("%s, owes %v", s.State, s.Pending)
+	}
+}
+
 // Slots of a live session are left alone.
 func TestSlotsOfALiveAgent(t *testing.T) {
 	facts := mem.New()

@@ -83,12 +83,7 @@ func (m *Member) ReadSession(ctx context.Context, id uuid.UUID) (records.Session
 // Leave closes the session. Its WAL must be at rest: committed is the last of its log. Run must have returned.
 func (m *Member) Leave(ctx context.Context, committed uint64) error {
 	ctx = metastore.WithPurpose(ctx, metastore.PurposeSlot)
-	a := m.readEnd(ctx, ReadEnd{ID: m.session, Slots: true})
-	if a.Err != nil {
-		return fmt.Errorf("close session: %w", a.Err)
-	}
-	err := m.close(ctx, a, committed)
-	if err != nil {
+	if err := m.close(ctx, committed); err != nil {
 		return fmt.Errorf("close session: %w", err)
 	}
 	if err := m.removeLive(ctx, m.session); err != nil {
@@ -104,25 +99,27 @@ func (m *Member) Leave(ctx context.Context, committed uint64) error {
 	return nil
 }
 
-// close writes CLOSED, or finds it written by an earlier try.
-func (m *Member) close(ctx context.Context, a Answer, committed uint64) error {
-	s := a.Session
-	if s.State == records.Active {
-		s.Committed = int64(committed)
+// close writes CLOSED, or finds it written by an earlier try. The pins are part of the condition: a slot that its leader takes out of
+// them between their read and this write would stand in pending, where nobody looks for it again.
+func (m *Member) close(ctx context.Context, committed uint64) error {
+	for {
+		a := m.readEnd(ctx, ReadEnd{ID: m.session, Slots: true})
+		s := a.Session
+		switch {
+		case a.Err != nil:
+			return a.Err
+		case s.State == records.Closed || s.State == records.Drained:
+			return nil
+		case s.State != records.Active || s.Committed != int64(committed):
+			return fmt.Errorf("%w: its state is %s, its log ends at %d", records.ErrFenced, s.State, s.Committed)
+		}
 		owed := pending(m.session, a.Slots, a.Pins.Slots)
-		err := m.writeAll(ctx, endOps(m.cfg.Cluster, m.session, s, records.Closed, owed, time.Now().UnixMilli()))
-		item, failed := old(err)
-		if !failed {
-			return err
-		}
-		if s, err = records.DecodeSession(item); err != nil {
+		ops := endOps(m.cfg.Cluster, m.session, s, records.Closed, owed, time.Now().UnixMilli())
+		err := m.writeAll(ctx, append(ops, pinsAre(m.cfg.Cluster, m.session, a.Pins.V)))
+		if _, changed := old(err); !changed {
 			return err
 		}
 	}
-	if s.State == records.Closed || s.State == records.Drained {
-		return nil
-	}
-	return fmt.Errorf("%w: its state is %s, its log ends at %d", records.ErrFenced, s.State, s.Committed)
 }
 
 // writeAll repeats a write or a transaction while its outcome is unknown.

@@ -334,7 +334,7 @@ func (p *play) closes(a *actor) {
 	p.settle()
 	end := readEnd(context.Background(), p.facts, "c", ReadEnd{ID: a.id, Slots: true})
 	ops := endOps("c", a.id, end.Session, records.Closed, pending(a.id, end.Slots, end.Pins.Slots), p.now.UnixMilli())
-	if err := p.facts.Transact(context.Background(), ops); err != nil {
+	if err := p.facts.Transact(context.Background(), append(ops, pinsAre("c", a.id, end.Pins.V))); err != nil {
 		p.t.Fatal(err)
 	}
 	p.write(metastore.Op{Kind: metastore.OpDelete, Key: records.Cluster("c").LiveKey(a.id)})

@@ -134,12 +134,19 @@ func pinOps(c records.Cluster, session uuid.UUID, was records.Pins, slots map[ui
 }
 
 func putPins(c records.Cluster, session uuid.UUID, was records.Pins, slots map[uint16]records.Pin) metastore.Op {
-	cond := versionIs(was.V)
-	if was.V == 0 {
+	put := pinsAre(c, session, was.V)
+	next := records.Pins{Slots: slots, V: was.V + 1}
+	put.Kind, put.Set = metastore.OpPut, next.Item()
+	return put
+}
+
+// pinsAre checks that the pins of a session have a version; 0: that there are none.
+func pinsAre(c records.Cluster, session uuid.UUID, v int64) metastore.Op {
+	cond := versionIs(v)
+	if v == 0 {
 		cond = metastore.Cond{Cmp: metastore.ItemAbsent}
 	}
-	next := records.Pins{Slots: slots, V: was.V + 1}
-	return metastore.Op{Kind: metastore.OpPut, Key: c.PinsKey(session), Set: next.Item(), If: []metastore.Cond{cond}}
+	return metastore.Op{Kind: metastore.OpCheck, Key: c.PinsKey(session), If: []metastore.Cond{cond}}
 }
 
 // unpinOps take slots out of what a session keeps for others: epochs says under which epoch each is led now, by the caller, whose

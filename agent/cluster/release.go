@@ -21,7 +21,7 @@ func (c *Core) release() {
 			c.readPins()
 		}
 	}
-	if c.due(c.trimmed.Add(lookEvery)) {
+	if c.due(c.trimmed.Add(lookEvery)) && !c.running(about(jobPin, uuid.Nil)) && !c.running(about(jobPins, uuid.Nil)) { // else the pins are not known
 		c.trimmed = c.now
 		low := uint64(0)
 		for _, p := range c.pins.Slots {
