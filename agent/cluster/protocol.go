@@ -56,7 +56,7 @@ func endOps(c records.Cluster, id uuid.UUID, s records.Session, to records.State
 
 // garbageOp queues the WAL of a session that is drained.
 func garbageOp(c records.Cluster, id uuid.UUID, s records.Session, now int64) metastore.Op {
-	g := records.Garbage{Session: id, From: max(1, s.Trim), End: s.End, NotBefore: now + garbageGrace.Milliseconds()}
+	g := records.Garbage{Session: id, From: max(1, s.Trim), End: s.End, NotBefore: now + garbageGrace.Milliseconds(), Snapshots: true}
 	return metastore.Op{Kind: metastore.OpPut, Key: c.GarbageKey(g), Set: g.Item()}
 }
 

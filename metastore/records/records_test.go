@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,7 +65,22 @@ var kinds = []struct {
 	{"pins", []interface{ Item() metastore.Item }{
 		Pins{Slots: map[uint16]Pin{0: {1, 0}, 300: {math.MaxInt64, math.MaxInt32}, 65535: {5, 6}}, V: 3}, Pins{Slots: map[uint16]Pin{}},
 	}, decoder(DecodePins)},
-	{"garbage", []interface{ Item() metastore.Item }{Garbage{Session: u(4), From: 3, End: 9, NotBefore: 5}, Garbage{}}, decoder(DecodeGarbage)},
+	{"garbage", []interface{ Item() metastore.Item }{
+		Garbage{Session: u(4), From: 3, End: 9, NotBefore: 5, Bytes: 7, Snapshots: true}, Garbage{},
+	}, decoder(DecodeGarbage)},
+	{"garbage", []interface{ Item() metastore.Item }{
+		Garbage{ID: u(4), Keys: []string{"c/k/0000/a", "c/t/ffff/b"}, NotBefore: 5, Bytes: 7}, Garbage{ID: u(4)},
+	}, decoder(DecodeGarbage)},
+	{"partition", []interface{ Item() metastore.Item }{
+		Partition{Topic: u(1), Index: 7, LogStart: 3, Tiered: 65538, Bytes: 5, Extents: 2, V: 9, Nonce: u(3)}, Partition{},
+	}, decoder(DecodePartition)},
+	{"extent", []interface{ Item() metastore.Item }{
+		Extent{Base: 0, Next: math.MaxInt64, Segment: u(5), Size: 1 << 40, FooterLen: math.MaxUint32, Bytes: 3, Records: 4, MinTimestamp: -1, MaxTimestamp: math.MaxInt64},
+		Extent{Next: 1, MinTimestamp: math.MinInt64, MaxTimestamp: -1},
+	}, decoder(DecodeExtent)},
+	{"pack", []interface{ Item() metastore.Item }{
+		Pack{ID: u(5), Session: u(6), Live: 0, Runs: 70_000, Bytes: 8, Created: 9, Nonce: u(7)}, Pack{},
+	}, decoder(DecodePack)},
 }
 
 func decoder[T any](f func(metastore.Item) (T, error)) func(metastore.Item) (any, error) {
@@ -88,6 +104,8 @@ func TestRoundTrip(t *testing.T) {
 // lengthened. Whatever does not decode must say which attribute it was; whatever does must encode to the same bytes.
 func TestHostileItems(t *testing.T) {
 	counters := map[string]bool{"version": true, "ids": true}
+	optional := map[string]bool{AttrLived: true, AttrDrain: true, "garbage." + AttrBytes: true, "garbage." + AttrSnapshots: true}
+	negative := map[string]bool{AttrMinTS: true, AttrMaxTS: true}
 	for _, k := range kinds {
 		good := k.values[0].Item()
 		for attr, v := range good {
@@ -111,13 +129,13 @@ func TestHostileItems(t *testing.T) {
 			_, isStr := v.Str()
 			_, isNum := v.Num()
 			b, isBytes := v.Bytes()
-			try("absent", metastore.Value{}, !counters[k.name] && attr != AttrLived && attr != AttrDrain)
+			try("absent", metastore.Value{}, !counters[k.name] && !optional[attr] && !optional[k.name+"."+attr])
 			try("string", metastore.S("\xff\x00"), !isStr)
 			try("number", metastore.N(1), !isNum)
 			try("bytes", metastore.B([]byte{0xff}), true)
 			try("empty bytes", metastore.B(nil), true)
 			for _, n := range []int64{-1, math.MinInt64, math.MaxInt64, math.MaxInt32 + 1, 65536, 65537} {
-				try("odd number", metastore.N(n), n < 0)
+				try("odd number", metastore.N(n), n < 0 && !negative[attr])
 			}
 			if !isBytes {
 				continue
@@ -138,6 +156,7 @@ func TestHostileItems(t *testing.T) {
 // Values that have the right type and make no sense.
 func TestSenseless(t *testing.T) {
 	session, slot, topic, pins := kinds[5].values[0].Item(), kinds[6].values[0].Item(), kinds[7].values[0].Item(), kinds[9].values[0].Item()
+	wal, keys, partition, extent, pack := kinds[10].values[0].Item(), kinds[11].values[0].Item(), kinds[12].values[0].Item(), kinds[13].values[0].Item(), kinds[14].values[0].Item()
 	long := []byte{packVersion, 0x81, 0x00, 'a', 0x00} // a string of length 1, said in two bytes
 	for _, c := range []struct {
 		kind int
@@ -153,6 +172,15 @@ func TestSenseless(t *testing.T) {
 		{6, slot, AttrFrom, FromValue([]From{{Epoch: -1}})},
 		{7, topic, AttrState, metastore.S("ACTIVE ")},
 		{7, topic, AttrConfigs, metastore.B(long)},
+		{10, wal, AttrSnapshots, metastore.N(2)},
+		{10, wal, AttrKeys, keysValue(nil)}, // both forms
+		{11, keys, AttrKeys, keysValue([]string{"a", ""})},
+		{11, keys, AttrKeys, keysValue(slices.Repeat([]string{"a"}, MaxGarbageKeys+1))},
+		{11, keys, AttrID, IDValue(uuid.Nil)},
+		{12, partition, AttrTiered, metastore.N(2)}, // log start 3
+		{12, partition, AttrLogStart, metastore.N(65539)},
+		{13, extent, AttrNext, metastore.N(0)},
+		{14, pack, AttrLive, metastore.N(70_001)},
 	} {
 		it := c.item.Clone()
 		it[c.attr] = c.v
@@ -184,6 +212,7 @@ func TestGoldenBytes(t *testing.T) {
 		"partitions": {PartitionsValue([]uint16{1, 0x0201}), "01" + "0100" + "0102"},
 		"configs":    {ConfigsValue(map[string]string{"b": "", "a": "xy"}), "01" + "0161" + "027879" + "0162" + "00"},
 		"names":      {TopicLog{Names: []string{"a", "bc"}}.Item()[AttrNames], "01" + "0161" + "026263"},
+		"keys":       {keysValue([]string{"a", "bc"}), "01" + "0161" + "026263"},
 		"empty":      {PinsValue(nil), "01"},
 	} {
 		b, _ := c.v.Bytes()
@@ -215,10 +244,15 @@ func TestKeys(t *testing.T) {
 		"varve/C / VER": c.VersionKey(),
 		"varve/C / ID":  c.IDsKey(),
 		"varve/A / a-1": c.AgentKey("a-1"),
-		"varve/S#6ba7b810-9dad-11d1-80b4-00c04fd430c8 / -":               c.SessionKey(s),
-		"varve/L / 6ba7b810-9dad-11d1-80b4-00c04fd430c8":                 c.LiveKey(s),
-		"varve/S#6ba7b810-9dad-11d1-80b4-00c04fd430c8 / PINS":            c.PinsKey(s),
-		"varve/G#b / 0000000000005#6ba7b810-9dad-11d1-80b4-00c04fd430c8": c.GarbageKey(Garbage{Session: s, NotBefore: 5}),
+		"varve/S#6ba7b810-9dad-11d1-80b4-00c04fd430c8 / -":                                c.SessionKey(s),
+		"varve/L / 6ba7b810-9dad-11d1-80b4-00c04fd430c8":                                  c.LiveKey(s),
+		"varve/S#6ba7b810-9dad-11d1-80b4-00c04fd430c8 / PINS":                             c.PinsKey(s),
+		"varve/G#b / 0000000000005#6ba7b810-9dad-11d1-80b4-00c04fd430c8":                  c.GarbageKey(Garbage{Session: s, NotBefore: 5, Snapshots: true}),
+		"varve/G#b / 0000000000005#6ba7b810-9dad-11d1-80b4-00c04fd430c8#00000000000000ff": c.GarbageKey(Garbage{Session: s, NotBefore: 5, From: 255}),
+		"varve/G#b / 0000000000006#6ba7b810-9dad-11d1-80b4-00c04fd430c8":                  c.GarbageKey(Garbage{ID: s, NotBefore: 6}),
+		"varve/P#6ba7b810-9dad-11d1-80b4-00c04fd430c8#000000ff / M":                       c.PartitionKey(s, 255),
+		"varve/P#6ba7b810-9dad-11d1-80b4-00c04fd430c8#7fffffff / X00000000000000ff":       c.ExtentKey(s, math.MaxInt32, 255),
+		"varve/O#6ba7b810-9dad-11d1-80b4-00c04fd430c8 / -":                                c.PackKey(s),
 		"varve/M / slot:000f":         c.SlotKey(15),
 		"varve/M / slot:ffff":         c.SlotKey(65535),
 		"varve/T / orders":            c.TopicKey("orders"),
@@ -247,5 +281,21 @@ func TestTopicLogExpires(t *testing.T) {
 	l := TopicLog{TTL: 100}
 	if l.Expired(100) || !l.Expired(101) {
 		t.Error("want expired only after its ttl")
+	}
+}
+
+// A Garbage item of the longest keys must fit into the table, and a query for what is due must end before what is not.
+func TestGarbageFits(t *testing.T) {
+	g := Garbage{ID: u(1), Keys: slices.Repeat([]string{strings.Repeat("k", 1024)}, MaxGarbageKeys)}
+	if n := g.Item().Size(); n > metastore.MaxItem-1024 {
+		t.Errorf("%d keys take %d bytes", MaxGarbageKeys, n)
+	}
+	for now := range int64(3) {
+		for before := range int64(3) {
+			g.NotBefore = before
+			if due := Cluster("c").GarbageKey(g).SK < GarbageDue(now); due != (before <= now) {
+				t.Errorf("not before %d, at %d: due is %v", before, now, due)
+			}
+		}
 	}
 }
