@@ -3,13 +3,10 @@ package group
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/varvelog/varve/metastore/records"
 )
 
 // The bounds of an actor.
@@ -45,7 +42,7 @@ type actor struct {
 	kick  chan struct{} // holds one
 	store *store
 
-	state atomic.Pointer[State] // as List tells it; nil: not loaded
+	state atomic.Pointer[string] // as List tells it; nil: not loaded
 
 	mu struct {
 		sync.Mutex
@@ -54,7 +51,8 @@ type actor struct {
 
 	// Of the goroutine.
 	loaded  bool
-	core    *Classic
+	core    core
+	steps   steps
 	pages   map[pageKey]*page
 	dirty   map[pageKey]bool // pages to be written
 	ready   map[pageKey]bool // pages whose write is due
@@ -113,7 +111,11 @@ func (a *actor) live() (err error) {
 		}
 		now := time.Now()
 		if a.failure == nil && a.loaded {
-			a.due(now)
+			a.tick(now)
+			a.persist(now, false)
+		}
+		if a.failure == nil && a.loaded {
+			a.flush(now)
 		}
 		if a.failure != nil {
 			return a.failure
@@ -127,22 +129,11 @@ func (a *actor) live() (err error) {
 	}
 }
 
-// due does what time brings.
-func (a *actor) due(now time.Time) {
-	if !a.tickAt.IsZero() && !now.Before(a.tickAt) {
-		a.step(Tick{}, now)
-		a.tickAt = a.core.Next()
-	}
-	a.flush(now)
-}
-
 // wait for a message, for the next thing that is due, or for the end.
 func (a *actor) wait(now time.Time) error {
 	var next time.Time
-	for _, t := range []time.Time{a.tickAt, a.flushAt, a.idleAt()} {
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
-		}
+	for _, t := range []time.Time{a.tickAt, a.flushAt, a.steps.saveAt, a.idleAt()} {
+		next = earlier(next, t)
 	}
 	var due <-chan time.Time
 	if !next.IsZero() {
@@ -161,7 +152,7 @@ func (a *actor) wait(now time.Time) error {
 
 // idleAt is when the group may leave memory; zero: not while nothing happens.
 func (a *actor) idleAt() time.Time {
-	if a.loaded && (!a.core.Idle() || a.writers > 0 || len(a.dirty) > 0 || len(a.ready) > 0) {
+	if a.loaded && (!a.core.Idle() || a.steps.waiting() || a.writers > 0 || len(a.dirty) > 0 || len(a.ready) > 0) {
 		return time.Time{}
 	}
 	return a.touched.Add(idleTime)
@@ -197,96 +188,6 @@ func (a *actor) handle(m message) {
 	}
 }
 
-// load claims the group and reads it. One that is not there is made if create is set, else it stays unloaded: that is never remembered.
-func (a *actor) load(create bool) error {
-	if !create { // to look costs less than a claim that fails
-		if there, err := a.store.exists(a.ctx); err != nil || !there {
-			return err
-		}
-	}
-	there, err := a.store.claim(a.ctx)
-	if err != nil {
-		return err
-	}
-	if there && a.store.item.State == records.GroupRemoved {
-		if err := a.store.remove(a.ctx); err != nil { // somebody began to delete it
-			return err
-		}
-		there = false
-	}
-	if !there && !create {
-		return nil
-	}
-	if !there {
-		if err := a.store.create(a.ctx); err != nil {
-			return err
-		}
-	}
-	if a.store.item.Type != records.ClassicGroup {
-		return fmt.Errorf("%w: %q", ErrOtherType, a.store.item.Type)
-	}
-	blob, pages, err := a.store.pages(a.ctx)
-	if err != nil {
-		return err
-	}
-	var members []records.GroupMember
-	if len(blob) > 0 {
-		if members, err = records.ParseGroupMembers(blob); err != nil {
-			return fmt.Errorf("%w: %w", ErrBad, err)
-		}
-	}
-	a.core = Restore(a.c.cfg.Bounds, a.store.item, members, time.Now())
-	a.pages, a.dirty, a.ready = pages, map[pageKey]bool{}, map[pageKey]bool{}
-	a.loaded, a.tickAt = true, a.core.Next()
-	a.show()
-	return nil
-}
-
-// show has List tell the state.
-func (a *actor) show() {
-	if s := a.core.state; a.state.Load() == nil || *a.state.Load() != s {
-		a.state.Store(&s)
-	}
-}
-
-// step gives the core an event, and answers when what came of it is stored.
-func (a *actor) step(e Event, now time.Time) {
-	out := a.core.Step(e, now)
-	if out.Save {
-		a.failure = a.saveCore()
-	}
-	a.show()
-	if _, alive := e.(Heartbeat); !alive || out.Save { // a sign of life only moves what is due further away
-		a.tickAt = a.core.Next()
-	}
-	for _, r := range out.Replies {
-		if a.failure != nil {
-			r = refused(r, a.failure)
-		}
-		r.To.(func(any))(r.Msg)
-	}
-}
-
-func (a *actor) saveCore() error {
-	g, members := a.core.Record()
-	return a.store.save(a.ctx, g, members)
-}
-
-// refused is a reply that tells why nothing came of it.
-func refused(r Reply, err error) Reply {
-	switch r.Msg.(type) {
-	case Joined:
-		r.Msg = refusal(err, "")
-	case Synced:
-		r.Msg = Synced{Err: err}
-	case Left:
-		r.Msg = Left{Err: err}
-	case Beaten:
-		r.Msg = Beaten{Err: err}
-	}
-	return r
-}
-
 // end answers whoever still waits.
 func (a *actor) end(err error) {
 	if err == nil {
@@ -302,6 +203,7 @@ func (a *actor) end(err error) {
 			m.fail(err)
 		}
 	}
+	a.steps.answer(err)
 	if a.core == nil {
 		return
 	}
@@ -311,7 +213,6 @@ func (a *actor) end(err error) {
 		}
 		p.waiting = nil
 	}
-	for _, r := range a.core.Abort(err).Replies {
-		r.To.(func(any))(r.Msg)
-	}
+	a.steps.collect(a.core.Abort(err))
+	a.steps.answer(nil)
 }

@@ -79,7 +79,7 @@ func TestUpgradeUnreadable(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	c := NewClassic(Bounds{MinSession: time.Second, MaxSession: time.Hour, MaxMembers: 10, MaxBytes: 1 << 20})
 	c.Step(Join{To: "K", NewID: "K", Session: time.Minute, Rebalance: time.Minute, Type: "consumer", Protocols: []Protocol{{"p", []byte{0}}}}, now)
-	if _, _, err := Upgrade(c, ConsumerBounds{}, NewCatalogue(1, nil), now); err == nil {
+	if _, err := Upgrade(c, ConsumerBounds{}, NewCatalogue(1, nil), now); err == nil {
 		t.Error("a member that says what cannot be read is taken over")
 	}
 	if len(c.members) != 1 || c.state != Completing {

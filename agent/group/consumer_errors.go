@@ -14,6 +14,8 @@ var (
 	ErrUnreleased = errors.New("another member still has the instance id")
 	// ErrAssignor: ask for an assignor that the agent has.
 	ErrAssignor = errors.New("there is no such assignor")
+	// ErrVersion: a member of the newer protocol commits by a request that knows no epochs: use a newer version.
+	ErrVersion = errors.New("the version of the request knows no member epochs")
 	// ErrRegex: change the regular expression.
 	ErrRegex = errors.New("invalid regular expression")
 )

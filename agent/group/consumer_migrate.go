@@ -9,18 +9,18 @@ import (
 )
 
 // Upgrade makes of a classic group one that members of the newer protocol can join: what a shell does when the first of them
-// does, if the group's policy allows it or nobody is in it. The epoch goes on from the generation. Requests that are parked are
-// answered: their members join again. The classic group may not be used after it. ErrOtherType: a member is no consumer, or
-// says what cannot be read; nothing has changed.
-func Upgrade(c *Classic, b ConsumerBounds, cat *Catalogue, now time.Time) (*Consumer, Effects, error) {
+// does, if the group's policy allows it or nobody is in it. The epoch goes on from the generation. The classic group stays as it was;
+// if it is given up it must be aborted with ErrRebalance, so that members whose requests are parked join again. ErrOtherType: a member
+// is no consumer, or says what cannot be read.
+func Upgrade(c *Classic, b ConsumerBounds, cat *Catalogue, now time.Time) (*Consumer, error) {
 	g := NewConsumer(b, cat)
 	g.epoch, g.targetEpoch, g.emptied = c.generation, c.generation, c.emptied
 	if len(c.members) > 0 && c.kind != "consumer" {
-		return nil, Effects{}, fmt.Errorf("%w: its members are of type %.100q", ErrOtherType, c.kind)
+		return nil, fmt.Errorf("%w: its members are of type %.100q", ErrOtherType, c.kind)
 	}
 	for _, id := range c.order {
 		if err := g.adopt(c, c.members[id], now); err != nil {
-			return nil, Effects{}, err
+			return nil, err
 		}
 	}
 	for id := range c.pending {
@@ -30,7 +30,7 @@ func Upgrade(c *Classic, b ConsumerBounds, cat *Catalogue, now time.Time) (*Cons
 		g.given[id] = true
 	}
 	g.sum, g.settled = g.checksum(), false
-	return g, c.Abort(ErrRebalance), nil
+	return g, nil
 }
 
 // adopt takes in a member of a classic group. While that is rebalancing a member may have what it was assigned last, or what it said it

@@ -16,11 +16,11 @@ func (p *play) switches(how string) []string {
 		p.c = NewClassic(Bounds{MinSession: time.Second, MaxSession: time.Hour, MaxMembers: 10, MaxBytes: 1 << 20})
 		return nil
 	case "upgrade":
-		g, effects, err := Upgrade(p.c, p.bounds, p.cat, p.now)
+		g, err := Upgrade(p.c, p.bounds, p.cat, p.now)
 		if err != nil {
 			return []string{err.Error()}
 		}
-		out, p.g, p.c = effects, g, nil
+		out, p.g, p.c = p.c.Abort(ErrRebalance), g, nil
 	case "downgrade":
 		if !p.g.AllClassic() {
 			return []string{"there are members that speak the newer protocol"}

@@ -9,9 +9,6 @@ import (
 	"github.com/varvelog/varve/metastore/records"
 )
 
-// ConsumerGroup is the type of a group whose members speak ConsumerGroupHeartbeat, in its item.
-const ConsumerGroup records.GroupType = "consumer"
-
 // How a Consumer stands in the records of a classic group: the generation is the group epoch; the first member, whose id is
 // empty, is the target; of each other one the metadata of the first protocol is all of it but the target, and the assignment is its
 // target. A member that speaks JoinGroup has a session time-out, and its own protocols after the first.
@@ -22,7 +19,7 @@ const (
 
 // Record returns what is to be stored of the group: all of it but claim and version, and the members.
 func (g *Consumer) Record() (records.Group, []records.GroupMember) {
-	r := records.Group{Type: ConsumerGroup, State: records.GroupStable, Generation: g.epoch, ProtocolType: "consumer", Assignor: g.assignor}
+	r := records.Group{Type: records.ConsumerGroup, State: records.GroupStable, Generation: g.epoch, ProtocolType: "consumer", Assignor: g.assignor}
 	if len(g.members) == 0 {
 		r.State = records.GroupEmpty
 		if !g.emptied.IsZero() {
@@ -84,7 +81,7 @@ func RestoreConsumer(b ConsumerBounds, cat *Catalogue, r records.Group, members 
 	if r.EmptySince != 0 {
 		g.emptied = time.UnixMilli(r.EmptySince)
 	}
-	if r.Type != ConsumerGroup || len(members) == 0 || members[0].ID != "" {
+	if r.Type != records.ConsumerGroup || len(members) == 0 || members[0].ID != "" {
 		return nil, fmt.Errorf("%w: it is no consumer group, or has no target", ErrBad)
 	}
 	head, err := packed(&members[0], packedTarget)

@@ -63,7 +63,7 @@ func TestConsumerRecord(t *testing.T) {
 			t.Errorf("the session of %s ends at %v", id, n.deadline)
 		}
 	}
-	if r.Type != ConsumerGroup || r.State != records.GroupStable || r.ProtocolType != "consumer" {
+	if r.Type != records.ConsumerGroup || r.State != records.GroupStable || r.ProtocolType != "consumer" {
 		t.Errorf("stored: %+v", r)
 	}
 }

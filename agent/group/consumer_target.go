@@ -149,8 +149,12 @@ func (g *Consumer) retarget(now time.Time) {
 	if g.epoch == g.targetEpoch || len(g.members) == 0 {
 		return
 	}
+	soon := !g.assignedAt.IsZero() && now.Before(g.assignedAt.Add(g.bounds.AssignInterval))
+	if soon && len(g.members) > assignAtOnce { // without a look at what each wants
+		return
+	}
 	spec := g.spec()
-	if !g.assignedAt.IsZero() && spec.size() > assignAtOnce && now.Before(g.assignedAt.Add(g.bounds.AssignInterval)) {
+	if soon && spec.size() > assignAtOnce {
 		return
 	}
 	g.assignor = g.vote()

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/varvelog/varve/metastore"
@@ -16,6 +17,13 @@ type Config struct {
 	Cluster records.Cluster
 	Slots   int // of the cluster
 	Bounds  Bounds
+	// Consumer is what holds for groups of the newer protocol, but for what is set of a group; Adjust applies that.
+	Consumer  ConsumerBounds
+	Adjust    func(configs map[string]string, b ConsumerBounds) ConsumerBounds
+	Migration Migration
+	// Topics returns the topics as this agent knows them, or, unless now, as it knew them a moment ago. The same topics are the same
+	// catalogue. It does not block.
+	Topics func(now bool) *Catalogue
 	// Retention is how long the offsets of a group without members are kept (offsets.retention.minutes); Check is the pause between
 	// searches for those that expired.
 	Retention time.Duration
@@ -31,6 +39,9 @@ type Coordinator struct {
 	wg    sync.WaitGroup
 	life  context.Context // ends with Stop
 	over  context.CancelFunc
+
+	configs   atomic.Pointer[map[string]map[string]string] // of groups of which something is set; nil: not read yet; changed under mu
+	configsAt atomic.Int64                                 // when they were read, ns since 1970
 
 	mu struct {
 		sync.Mutex

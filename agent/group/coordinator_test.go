@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,13 +25,26 @@ const testSlots = 4
 // leader is a coordinator of all slots under one epoch.
 type leader struct {
 	*Coordinator
-	t *testing.T
+	t   *testing.T
+	cat atomic.Pointer[Catalogue]
 }
 
 func lead(t *testing.T, facts metastore.Store, epoch int32) *leader {
 	b := testBounds()
 	b.MaxMembers, b.MaxBytes = 100, 8<<20
-	l := &leader{New(Config{Cluster: "c", Slots: testSlots, Bounds: b, Retention: time.Hour, Check: time.Minute / sweepTurns}, facts, slog.New(slog.DiscardHandler)), t}
+	l := &leader{t: t}
+	l.cat.Store(NewCatalogue(1, []TopicInfo{{"t", topicID(1), 4}}))
+	l.Coordinator = New(Config{
+		Cluster: "c", Slots: testSlots, Bounds: b, Retention: time.Hour, Check: time.Minute / sweepTurns,
+		Consumer: ConsumerBounds{Session: 45 * time.Second, Heartbeat: 5 * time.Second, MaxMembers: 20_000, MaxBytes: 8 << 20, AssignInterval: time.Second},
+		Adjust: func(own map[string]string, b ConsumerBounds) ConsumerBounds {
+			if ms, err := strconv.Atoi(own["consumer.session.timeout.ms"]); err == nil {
+				b.Session = time.Duration(ms) * time.Millisecond
+			}
+			return b
+		},
+		Migration: Migration{Upgrade: true, Downgrade: true}, Topics: func(bool) *Catalogue { return l.cat.Load() },
+	}, facts, slog.New(slog.DiscardHandler))
 	epochs := map[uint16]int32{}
 	for slot := range uint16(testSlots) {
 		epochs[slot] = epoch
@@ -65,6 +79,11 @@ func (l *leader) beat(member string, generation int32) error {
 	return answer(func(done func(error)) { l.Heartbeat("g", Heartbeat{Member: member, Generation: generation}, done) })
 }
 
+// Commit is the coordinator's, of which nothing is refused partition by partition.
+func (l *leader) Commit(group string, r Commit, done func(error)) {
+	l.Coordinator.Commit(group, r, func(_ map[Partition]error, err error) { done(err) })
+}
+
 func (l *leader) commit(part Partition, offset int64) error {
 	return answer(func(done func(error)) {
 		l.Commit("g", Commit{Generation: -1, Offsets: map[Partition]records.GroupOffset{part: {Offset: offset, Epoch: -1}}}, done)
@@ -78,7 +97,7 @@ func (l *leader) fetch(part Partition) (int64, error) {
 		err    error
 	}
 	got := answer(func(done func(told)) {
-		l.Fetch("g", func(o Offsets, err error) {
+		l.Fetch("g", Asker{Epoch: -1}, func(o Offsets, err error) {
 			v, ok := o.Get(part)
 			if !ok {
 				v.Offset = -1

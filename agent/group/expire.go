@@ -40,7 +40,7 @@ func (c *Coordinator) sweep(now time.Time, due func(slot uint16) bool) {
 	for _, slot := range slots {
 		err := c.scan(c.life, slot, func(name string, g records.Group) {
 			since := time.UnixMilli(g.EmptySince)
-			if g.State == records.GroupEmpty && g.Type == records.ClassicGroup && !now.Before(since.Add(c.cfg.Retention)) {
+			if g.State == records.GroupEmpty && !now.Before(since.Add(c.cfg.Retention)) {
 				c.send(name, message{serve: (*actor).expire, fail: func(error) {}, gone: func() {}})
 			}
 		})
@@ -52,14 +52,15 @@ func (c *Coordinator) sweep(now time.Time, due func(slot uint16) bool) {
 
 // expire forgets what is too old of a group without members; when nothing is left, at the next turn, the group goes too.
 func (a *actor) expire(now time.Time) {
-	if !a.core.Idle() {
+	vacant, emptied := a.core.vacant()
+	if !vacant || !a.core.Idle() {
 		return
 	}
 	var old []Partition
 	kept := 0
 	for key, p := range a.pages {
 		for index, o := range p.stored.Offsets {
-			if now.Before(expiry(o, a.core.emptied, a.c.cfg.Retention)) {
+			if now.Before(expiry(o, emptied, a.c.cfg.Retention)) {
 				kept++
 			} else {
 				old = append(old, Partition{key.topic, index})

@@ -52,7 +52,7 @@ func (c *Coordinator) listed(name string, g records.Group) Listed {
 	c.mu.Unlock()
 	if a != nil {
 		if s := a.state.Load(); s != nil {
-			l.State = s.String()
+			l.State = *s
 		}
 	}
 	return l

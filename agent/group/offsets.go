@@ -27,7 +27,8 @@ func (p Partition) page() pageKey { return pageKey{p.Topic, p.Index / records.Of
 type Commit struct {
 	Member     string
 	Instance   *string
-	Generation int32 // -1, and no member: by nobody
+	Generation int32 // or epoch; -1, and no member: by nobody
+	Epochs     bool  // the request can carry epochs: a member of the newer protocol must not commit otherwise
 	Offsets    map[Partition]records.GroupOffset
 }
 

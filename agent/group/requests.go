@@ -1,7 +1,10 @@
 package group
 
 import (
+	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/varvelog/varve/metastore/records"
 )
@@ -51,17 +54,35 @@ func (c *Coordinator) Leave(group string, l Leave, done func(Left)) {
 	c.ask(group, l, to, func(err error) any { return Left{Err: err} }, false)
 }
 
-// Commit stores offsets. done gets one error or nil for all of them; after ErrUnavailable they may be stored or not.
-func (c *Coordinator) Commit(group string, r Commit, done func(error)) {
+// ConsumerHeartbeat is a ConsumerGroupHeartbeat; e.To is not to be set. A group that is not there is made, for a member that joins.
+func (c *Coordinator) ConsumerHeartbeat(group string, e ConsumerBeat, done func(ConsumerTold)) {
+	refuse := func(err error) any { return ConsumerTold{Err: err, Member: e.Member} }
+	to := func(msg any) { done(msg.(ConsumerTold)) }
+	if group == "" {
+		to(refuse(fmt.Errorf("%w: the group id is empty", ErrRequest)))
+		return
+	}
+	if err := e.check(); err != nil {
+		to(refuse(err))
+		return
+	}
+	e.To = to
+	c.ask(group, e, to, refuse, e.Epoch == joining)
+}
+
+// Commit stores offsets. done gets what was refused of single partitions, and one error or nil for all others; after ErrUnavailable they
+// may be stored or not.
+func (c *Coordinator) Commit(group string, r Commit, done func(refused map[Partition]error, err error)) {
 	m := message{
-		fail: done,
-		gone: func() { done(ErrGeneration) },
+		fail: func(err error) { done(nil, err) },
+		gone: func() { done(nil, ErrGeneration) },
 		serve: func(a *actor, now time.Time) {
-			if err := a.core.CheckCommit(r.Member, r.Instance, r.Generation, now); err != nil {
-				done(err)
+			refused, err := a.checkCommit(&r, now)
+			if err != nil {
+				done(nil, err)
 				return
 			}
-			a.stage(r.Offsets, done)
+			a.stage(r.Offsets, func(err error) { done(refused, err) })
 		},
 	}
 	if r.Generation < 0 {
@@ -70,23 +91,86 @@ func (c *Coordinator) Commit(group string, r Commit, done func(error)) {
 	c.send(group, m)
 }
 
-// Fetch tells the stored offsets; none if there is no such group.
-func (c *Coordinator) Fetch(group string, done func(Offsets, error)) {
+// checkCommit says whether a member may commit, and takes out of r what it may not.
+func (a *actor) checkCommit(r *Commit, now time.Time) (refused map[Partition]error, err error) {
+	switch g := a.core.(type) {
+	case *Classic:
+		return nil, g.CheckCommit(r.Member, r.Instance, r.Generation, now)
+	case *Consumer:
+		may, err := g.CheckCommit(r.Member, r.Generation)
+		switch {
+		case g.Modern(r.Member) && !r.Epochs:
+			return nil, ErrVersion
+		case err != nil:
+			return nil, err
+		}
+		for p := range r.Offsets {
+			if err := may(p.Topic, p.Index); err != nil {
+				if refused == nil {
+					refused = map[Partition]error{}
+				}
+				refused[p] = err
+				delete(r.Offsets, p)
+			}
+		}
+	}
+	return refused, nil
+}
+
+// Asker is who asks for committed offsets: a member at its epoch, or nobody.
+type Asker struct {
+	Member string
+	Epoch  int32 // below 0, and no member: nobody
+}
+
+// Fetch tells the stored offsets; none if there is no such group. Errors besides, of members of a group of the newer protocol:
+// ErrUnknownMember, ErrStaleEpoch.
+func (c *Coordinator) Fetch(group string, who Asker, done func(Offsets, error)) {
 	c.send(group, message{
 		needs: confirmed,
 		fail:  func(err error) { done(Offsets{}, err) },
 		gone:  func() { done(Offsets{}, nil) },
-		serve: func(a *actor, _ time.Time) { done(Offsets{a.pages}, nil) },
+		serve: func(a *actor, _ time.Time) {
+			if g, ok := a.core.(*Consumer); ok {
+				if err := g.CheckFetch(who.Member, who.Epoch); err != nil {
+					done(Offsets{}, err)
+					return
+				}
+			}
+			done(Offsets{a.pages}, nil)
+		},
 	})
 }
 
-// Describe tells of a group; ErrUnknownGroup if there is none.
+// Describe tells of a classic group; ErrUnknownGroup if there is none.
 func (c *Coordinator) Describe(group string, done func(Description, error)) {
 	c.send(group, message{
 		needs: confirmed,
 		fail:  func(err error) { done(Description{}, err) },
 		gone:  func() { done(Description{}, ErrUnknownGroup) },
-		serve: func(a *actor, _ time.Time) { done(a.core.Describe(), nil) },
+		serve: func(a *actor, _ time.Time) {
+			if g, ok := a.core.(*Classic); ok {
+				done(g.Describe(), nil)
+			} else {
+				done(Description{}, fmt.Errorf("%w that is classic", ErrUnknownGroup))
+			}
+		},
+	})
+}
+
+// DescribeConsumer tells of a group of the newer protocol; ErrUnknownGroup if there is none.
+func (c *Coordinator) DescribeConsumer(group string, done func(ConsumerDescription, error)) {
+	c.send(group, message{
+		needs: confirmed,
+		fail:  func(err error) { done(ConsumerDescription{}, err) },
+		gone:  func() { done(ConsumerDescription{}, ErrUnknownGroup) },
+		serve: func(a *actor, _ time.Time) {
+			if g, ok := a.core.(*Consumer); ok {
+				done(g.Describe(), nil)
+			} else {
+				done(ConsumerDescription{}, fmt.Errorf("%w of the consumer protocol", ErrUnknownGroup))
+			}
+		},
 	})
 }
 
@@ -96,7 +180,7 @@ func (c *Coordinator) Delete(group string, done func(error)) {
 		fail: done,
 		gone: func() { done(ErrUnknownGroup) },
 		serve: func(a *actor, _ time.Time) {
-			if a.core.state != Empty {
+			if vacant, _ := a.core.vacant(); !vacant {
 				done(ErrNotEmpty)
 				return
 			}
@@ -107,6 +191,7 @@ func (c *Coordinator) Delete(group string, done func(error)) {
 
 // delete removes the group from the metastore; after it the actor has none.
 func (a *actor) delete() error {
+	a.persist(time.Now(), true)
 	a.settleAll()
 	err := a.failure
 	if err == nil {
@@ -139,8 +224,8 @@ func (a *actor) settleAll() {
 		a.mu.queue = append(rest, a.mu.queue...)
 		a.mu.Unlock()
 	}
-	if a.core != nil && len(a.core.pending) > 0 {
-		a.core.pending = map[string]time.Time{}
+	if g, ok := a.core.(*Classic); ok && len(g.pending) > 0 {
+		g.pending = map[string]time.Time{}
 	}
 }
 
@@ -151,7 +236,7 @@ func (c *Coordinator) DeleteOffsets(group string, parts []Partition, topics map[
 		fail: func(err error) { done(nil, err) },
 		gone: func() { done(nil, ErrUnknownGroup) },
 		serve: func(a *actor, _ time.Time) {
-			read, err := a.core.subscriptions()
+			reads, err := a.readers()
 			if err != nil {
 				done(nil, err)
 				return
@@ -159,7 +244,7 @@ func (c *Coordinator) DeleteOffsets(group string, parts []Partition, topics map[
 			each := map[Partition]error{}
 			var free []Partition
 			for _, p := range parts {
-				if read[topics[p]] {
+				if reads(p.Topic, topics[p]) {
 					each[p] = ErrSubscribed
 				} else {
 					free = append(free, p)
@@ -168,6 +253,18 @@ func (c *Coordinator) DeleteOffsets(group string, parts []Partition, topics map[
 			a.unstage(free, func(err error) { done(each, err) })
 		},
 	})
+}
+
+// readers says which topics members subscribe to. Error: ErrNotEmpty.
+func (a *actor) readers() (reads func(topic uuid.UUID, name string) bool, err error) {
+	switch g := a.core.(type) {
+	case *Classic:
+		read, err := g.subscriptions()
+		return func(_ uuid.UUID, name string) bool { return read[name] }, err
+	case *Consumer:
+		return func(topic uuid.UUID, _ string) bool { return g.Reads(topic) }, nil
+	}
+	return nil, ErrNotEmpty
 }
 
 // Listed is a group in a list.

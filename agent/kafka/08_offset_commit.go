@@ -17,16 +17,21 @@ import (
 //	v2-4: a retention time of its own. v6: leader epochs. v7: static members. v8: flexible. v9: KIP-848. v10: topics by id.
 //
 // Differs from Kafka: what a commit names is checked before who commits; partitions that are not there answer
-// UNKNOWN_TOPIC_OR_PARTITION, as in Kafka, and the others are committed.
+// UNKNOWN_TOPIC_OR_PARTITION, as in Kafka, and the others are committed; of a stale member epoch that is not older than the partition's
+// assignment the offset is taken, as Kafka does from 4.3 on (KIP-1251).
 func offsetCommit(c *conn, req *kmsg.OffsetCommitRequest, done func(*kmsg.OffsetCommitResponse)) {
 	resp := kmsg.NewPtrOffsetCommitResponse()
-	r := group.Commit{Member: req.MemberID, Instance: req.InstanceID, Generation: req.Generation, Offsets: map[group.Partition]records.GroupOffset{}}
+	r := group.Commit{
+		Member: req.MemberID, Instance: req.InstanceID, Generation: req.Generation, Epochs: req.Version >= 9, Offsets: map[group.Partition]records.GroupOffset{},
+	}
+	ids := make([]uuid.UUID, len(req.Topics))
 	now := time.Now()
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		rt := kmsg.NewOffsetCommitResponseTopic()
 		rt.Topic, rt.TopicID = t.Topic, t.TopicID
 		top, code := c.s.commitTopic(c.ctx, req.Version, t)
+		ids[i] = topicID(top)
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			rp := kmsg.NewOffsetCommitResponseTopicPartition()
@@ -38,11 +43,15 @@ func offsetCommit(c *conn, req *kmsg.OffsetCommitRequest, done func(*kmsg.Offset
 		}
 		resp.Topics = append(resp.Topics, rt)
 	}
-	c.s.deps.Groups.Commit(req.Group, r, func(err error) {
+	c.s.deps.Groups.Commit(req.Group, r, func(refused map[group.Partition]error, err error) {
 		for i := range resp.Topics {
 			for j := range resp.Topics[i].Partitions {
-				if p := &resp.Topics[i].Partitions[j]; p.ErrorCode == codeNone {
-					p.ErrorCode = groupCode(err)
+				p := &resp.Topics[i].Partitions[j]
+				if p.ErrorCode != codeNone {
+					continue
+				}
+				if p.ErrorCode = groupCode(err); err == nil {
+					p.ErrorCode = groupCode(refused[group.Partition{Topic: ids[i], Index: p.Partition}])
 				}
 			}
 		}

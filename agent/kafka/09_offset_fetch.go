@@ -95,7 +95,14 @@ func (s *Server) fetchOffsets(c *conn, version int16, g *kmsg.OffsetFetchRequest
 			ids[i] = topicID(s.find(c.ctx, t.Topic))
 		}
 	}
-	s.deps.Groups.Fetch(g.Group, func(o group.Offsets, err error) {
+	who := group.Asker{Epoch: -1}
+	if version >= 9 {
+		who.Epoch = g.MemberEpoch
+		if g.MemberID != nil {
+			who.Member = *g.MemberID
+		}
+	}
+	s.deps.Groups.Fetch(g.Group, who, func(o group.Offsets, err error) {
 		switch {
 		case err != nil:
 			rg.ErrorCode = groupCode(err)

@@ -16,6 +16,8 @@ const groupOperations = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
 //
 //	v3: authorized operations. v4: instance ids. v5: flexible. v6: GROUP_ID_NOT_FOUND, with a message.
 //
+// A group of the newer protocol is none, as in Kafka: ConsumerGroupDescribe tells of it.
+//
 // Differs from Kafka: nothing known.
 func describeGroups(c *conn, req *kmsg.DescribeGroupsRequest, done func(*kmsg.DescribeGroupsResponse)) {
 	resp := kmsg.NewPtrDescribeGroupsResponse()
@@ -38,7 +40,7 @@ func describedGroup(req *kmsg.DescribeGroupsRequest, id string, d group.Descript
 	if errors.Is(err, group.ErrUnknownGroup) {
 		g.State = "Dead"
 		if req.Version >= 6 {
-			g.ErrorCode, g.ErrorMessage = refuse(codeGroupIDNotFound, "there is no such group")
+			g.ErrorCode, g.ErrorMessage = refuse(codeGroupIDNotFound, "%v", err)
 		}
 		return g
 	}

@@ -23,15 +23,24 @@ func (s *Server) apiVersions(_ context.Context, req *kmsg.ApiVersionsRequest) *k
 	if resp.ErrorCode = s.checkCluster(req); resp.ErrorCode != codeNone {
 		return resp
 	}
+	newer := s.consumerProtocol()
 	for i := range s.apis {
-		resp.ApiKeys = append(resp.ApiKeys, rangeOf(&s.apis[i]))
+		if a := &s.apis[i]; newer || a.key != keyConsumerHeartbeat && a.key != keyConsumerDescribe {
+			resp.ApiKeys = append(resp.ApiKeys, rangeOf(a))
+		}
 	}
-	f := kmsg.NewApiVersionsResponseSupportedFeature()
-	f.Name, f.MinVersion, f.MaxVersion = featureMetadata, minMetadataVersion, metadataVersion
-	resp.SupportedFeatures = append(resp.SupportedFeatures, f)
-	g := kmsg.NewApiVersionsResponseFinalizedFeature()
-	g.Name, g.MinVersionLevel, g.MaxVersionLevel = featureMetadata, metadataVersion, metadataVersion
-	resp.FinalizedFeatures = append(resp.FinalizedFeatures, g)
+	for _, f := range features(newer) {
+		if f.min > 0 || req.Version >= 4 { // older clients cannot read a minimum of 0 (KAFKA-17011)
+			sf := kmsg.NewApiVersionsResponseSupportedFeature()
+			sf.Name, sf.MinVersion, sf.MaxVersion = f.name, f.min, f.max
+			resp.SupportedFeatures = append(resp.SupportedFeatures, sf)
+		}
+		if f.level > 0 {
+			ff := kmsg.NewApiVersionsResponseFinalizedFeature()
+			ff.Name, ff.MinVersionLevel, ff.MaxVersionLevel = f.name, f.level, f.level
+			resp.FinalizedFeatures = append(resp.FinalizedFeatures, ff)
+		}
+	}
 	resp.FinalizedFeaturesEpoch = featuresEpoch
 	return resp
 }
@@ -54,8 +63,23 @@ func (s *Server) checkCluster(req *kmsg.ApiVersionsRequest) int16 {
 const (
 	minMetadataVersion = 7  // the lowest that Kafka 4 knows, 3.3
 	metadataVersion    = 25 // 4.0
-	featuresEpoch      = 1
+	featuresEpoch      = 2
 )
+
+// feature is what clients may find out about a server, and what of it is in use.
+type feature struct {
+	name            string
+	min, max, level int16
+}
+
+// features are those that there are; newer says whether groups of the newer protocol are served (group.version 1).
+func features(newer bool) []feature {
+	group := feature{name: featureGroup, max: 1}
+	if newer {
+		group.level = 1
+	}
+	return []feature{{featureMetadata, minMetadataVersion, metadataVersion, metadataVersion}, group}
+}
 
 func rangeOf(a *api) kmsg.ApiVersionsResponseApiKey {
 	k := kmsg.NewApiVersionsResponseApiKey()

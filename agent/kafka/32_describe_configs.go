@@ -84,7 +84,12 @@ func (s *Server) entries(ctx context.Context, r *kmsg.DescribeConfigsRequestReso
 		}
 		return s.loggerEntries(ctx), codeNone, nil
 	case kmsg.ConfigResourceTypeGroupConfig:
-		return s.deps.Topics.Settings().Group(), codeNone, nil
+		own, err := s.deps.Groups.Configs(ctx, r.ResourceName)
+		if err != nil {
+			code, msg := failure(err)
+			return nil, code, msg
+		}
+		return s.deps.Topics.Settings().Group(own), codeNone, nil
 	}
 	code, msg := refuse(codeInvalidRequest, noSuchResource, r.ResourceType)
 	return nil, code, msg

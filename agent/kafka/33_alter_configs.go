@@ -10,7 +10,7 @@ import (
 
 // AlterConfigs (key 33): v0-2. It replaces all configs of a resource.
 //
-// Differs from Kafka: of brokers only varve.drain and varve.move can be changed, and stay if they are left out; of groups nothing; a null value means the default.
+// Differs from Kafka: of brokers only varve.drain and varve.move can be changed, and stay if they are left out; a null value means the default.
 func (s *Server) alterConfigs(ctx context.Context, req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsResponse {
 	ctx, cancel := withTimeout(ctx, 0)
 	defer cancel()

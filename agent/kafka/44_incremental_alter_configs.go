@@ -10,7 +10,7 @@ import (
 
 // IncrementalAlterConfigs (key 44): v0-1. Operations: SET, DELETE, APPEND, SUBTRACT.
 //
-// Differs from Kafka: of brokers only varve.drain and varve.move can be changed, of groups nothing, see alterBroker; SET of null means DELETE; an unknown operation is
+// Differs from Kafka: of brokers only varve.drain and varve.move can be changed, see alterBroker; SET of null means DELETE; an unknown operation is
 // INVALID_REQUEST, where Kafka says UNKNOWN_SERVER_ERROR.
 func (s *Server) incrementalAlterConfigs(ctx context.Context, req *kmsg.IncrementalAlterConfigsRequest) *kmsg.IncrementalAlterConfigsResponse {
 	ctx, cancel := withTimeout(ctx, 0)

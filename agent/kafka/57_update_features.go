@@ -33,8 +33,10 @@ func (s *Server) updateFeatures(_ context.Context, req *kmsg.UpdateFeaturesReque
 // checkFeature refuses a level of a feature that agents do not have.
 func checkFeature(u *kmsg.UpdateFeaturesRequestFeatureUpdate) (int16, *string) {
 	switch {
+	case u.Feature == featureGroup:
+		return refuse(codeInvalidUpdateVersion, "%s follows group.coordinator.rebalance.protocols, which is given when the agents start", featureGroup)
 	case u.Feature != featureMetadata:
-		return refuse(codeInvalidUpdateVersion, "there is no feature %.100q; there is %s", u.Feature, featureMetadata)
+		return refuse(codeInvalidUpdateVersion, "there is no feature %.100q; there are %s and %s", u.Feature, featureMetadata, featureGroup)
 	case u.MaxVersionLevel != metadataVersion:
 		return refuse(codeInvalidUpdateVersion, "%s is at level %d, and agents of this version know no other; %d was asked for",
 			featureMetadata, metadataVersion, u.MaxVersionLevel)
@@ -42,5 +44,8 @@ func checkFeature(u *kmsg.UpdateFeaturesRequestFeatureUpdate) (int16, *string) {
 	return codeNone, nil
 }
 
-// featureMetadata is the one feature that is told.
-const featureMetadata = "metadata.version"
+// The features that are told.
+const (
+	featureMetadata = "metadata.version"
+	featureGroup    = "group.version"
+)

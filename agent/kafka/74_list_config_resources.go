@@ -12,8 +12,8 @@ import (
 //
 //	v0: client metrics alone, of which there are none. v1: every kind of resource (KIP-1142).
 //
-// Differs from Kafka: no group has configs of its own yet.
-func (s *Server) listConfigResources(_ context.Context, req *kmsg.ListConfigResourcesRequest) *kmsg.ListConfigResourcesResponse {
+// Differs from Kafka: nothing known.
+func (s *Server) listConfigResources(ctx context.Context, req *kmsg.ListConfigResourcesRequest) *kmsg.ListConfigResourcesResponse {
 	resp := req.ResponseKind().(*kmsg.ListConfigResourcesResponse)
 	if req.Version == 0 {
 		return resp
@@ -46,6 +46,17 @@ func (s *Server) listConfigResources(_ context.Context, req *kmsg.ListConfigReso
 		for _, n := range s.deps.Cluster.View().Nodes {
 			add(typ, strconv.Itoa(int(n.ID)))
 		}
+	}
+	if !wants(kmsg.ConfigResourceTypeGroupConfig) {
+		return resp
+	}
+	names, err := s.deps.Groups.Configured(ctx)
+	if err != nil {
+		resp.ErrorCode, resp.ConfigResources = groupCode(err), nil
+		return resp
+	}
+	for _, name := range names {
+		add(kmsg.ConfigResourceTypeGroupConfig, name)
 	}
 	return resp
 }

@@ -105,8 +105,7 @@ func alterEach[T any](list []T, key func(*T) resourceKey, alter func(*T) (int16,
 	}
 }
 
-// alter changes configs of a resource. Topics have configs that can be changed, and agents a few, see alterBroker; there is
-// nothing yet that those of groups would act on.
+// alter changes configs of a resource. Topics and groups have configs that can be changed, and agents a few, see alterBroker.
 func (s *Server) alter(ctx context.Context, r resourceKey, changes []topic.Change, validateOnly bool) (int16, *string) {
 	seen := map[string]bool{}
 	for _, c := range changes {
@@ -125,17 +124,30 @@ func (s *Server) alter(ctx context.Context, r resourceKey, changes []topic.Chang
 	case kmsg.ConfigResourceTypeBroker:
 		return s.alterBroker(ctx, r.name, changes, validateOnly)
 	case kmsg.ConfigResourceTypeGroupConfig:
+		return s.alterGroup(ctx, r.name, changes, validateOnly)
 	case kmsg.ConfigResourceTypeBrokerLogger:
 		return refuse(codeInvalidRequest, "the log level of an agent is given when it starts: --log-level LEVEL")
 	default:
 		return refuse(codeInvalidRequest, noSuchResource, r.kind)
 	}
-	for _, c := range changes {
-		if c.Op != topic.OpClear {
-			return failure(topic.CheckGroup(c.Name))
+}
+
+// errValidated ends a change that was to be looked at only.
+var errValidated = errors.New("the change is possible")
+
+// alterGroup changes configs of a group, which need not be there.
+func (s *Server) alterGroup(ctx context.Context, name string, changes []topic.Change, validateOnly bool) (int16, *string) {
+	err := s.deps.Groups.AlterConfigs(ctx, name, func(own map[string]string) (map[string]string, error) {
+		next, err := s.deps.Topics.Settings().AlterGroup(own, changes)
+		if err == nil && validateOnly {
+			err = errValidated
 		}
+		return next, err
+	})
+	if errors.Is(err, errValidated) {
+		err = nil
 	}
-	return codeNone, nil
+	return failure(err)
 }
 
 // noSuchResource is said of kinds of resources without configs, and of numbers that are no kind.

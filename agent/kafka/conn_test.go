@@ -98,13 +98,17 @@ func TestAV5UnknownKeyOrVersionCloses(t *testing.T) {
 func TestAV6AV7Features(t *testing.T) {
 	w := newWorld(t, option{})
 	resp := call[*kmsg.ApiVersionsResponse](w.dial(), apiVersions(3))
-	if resp.FinalizedFeaturesEpoch < 0 || len(resp.FinalizedFeatures) != 1 || resp.FinalizedFeatures[0].MaxVersionLevel != metadataVersion {
+	if resp.FinalizedFeaturesEpoch < 0 || len(resp.FinalizedFeatures) != 2 || resp.FinalizedFeatures[0].MaxVersionLevel != metadataVersion ||
+		resp.FinalizedFeatures[1].Name != "group.version" || resp.FinalizedFeatures[1].MaxVersionLevel != 1 {
 		t.Errorf("features %+v, epoch %d", resp.FinalizedFeatures, resp.FinalizedFeaturesEpoch)
 	}
 	for _, f := range resp.SupportedFeatures {
 		if f.MinVersion == 0 {
 			t.Errorf("%s: version 3 clients throw on minimum 0", f.Name)
 		}
+	}
+	if resp := call[*kmsg.ApiVersionsResponse](w.dial(), apiVersions(4)); len(resp.SupportedFeatures) != 2 {
+		t.Errorf("version 4 is told %+v", resp.SupportedFeatures)
 	}
 }
 

@@ -9,10 +9,12 @@ import (
 
 // Keys that the code names.
 const (
-	keyProduce     = 0
-	keyFetch       = 1
-	keyAPIVersions = 18
-	maxKey         = 127 // of the table's keys
+	keyProduce           = 0
+	keyFetch             = 1
+	keyAPIVersions       = 18
+	keyConsumerHeartbeat = 68
+	keyConsumerDescribe  = 69
+	maxKey               = 127 // of the table's keys
 )
 
 // api is one row of the table of what this server answers.
@@ -71,7 +73,9 @@ func dispatch() []api {
 		{key: 57, name: "UpdateFeatures", min: 0, max: 2, flexible: 0, elements: maxAdmin, admit: inline((*Server).updateFeatures)},
 		{key: 60, name: "DescribeCluster", min: 0, max: 2, flexible: 0, elements: maxAdmin, admit: inline((*Server).describeCluster)},
 		{key: 61, name: "DescribeProducers", min: 0, max: 0, flexible: 0, elements: maxElements, admit: mayWait((*Server).describeProducers, describeProducersWaits)},
-		{key: 74, name: "ListConfigResources", min: 0, max: 1, flexible: 0, elements: maxAdmin, admit: inline((*Server).listConfigResources)},
+		{key: keyConsumerHeartbeat, name: "ConsumerGroupHeartbeat", min: 0, max: 1, flexible: 0, elements: maxElements, admit: grouped(consumerGroupHeartbeat)},
+		{key: keyConsumerDescribe, name: "ConsumerGroupDescribe", min: 0, max: 1, flexible: 0, elements: maxAdmin, admit: grouped(consumerGroupDescribe)},
+		{key: 74, name: "ListConfigResources", min: 0, max: 1, flexible: 0, elements: maxAdmin, admit: async((*Server).listConfigResources)},
 		{key: 75, name: "DescribeTopicPartitions", min: 0, max: 0, flexible: 0, elements: maxAdmin, admit: mayWait((*Server).describeTopicPartitions, describeTopicPartitionsWaits)},
 	})
 }

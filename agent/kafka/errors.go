@@ -72,8 +72,13 @@ const (
 	codeDuplicateResource         int16 = 92
 	codeUnknownTopicID            int16 = 100
 	codeFetchSessionTopicID       int16 = 106
+	codeFencedMemberEpoch         int16 = 110
+	codeUnreleasedInstanceID      int16 = 111
+	codeUnsupportedAssignor       int16 = 112
+	codeStaleMemberEpoch          int16 = 113
 	codeMismatchedEndpointType    int16 = 114
 	codeUnsupportedEndpointType   int16 = 115
+	codeInvalidRegex              int16 = 128
 	codeRebootstrapRequired       int16 = 129
 )
 
@@ -138,6 +143,13 @@ var codes = []struct {
 	{group.ErrUnknownGroup, codeGroupIDNotFound},
 	{group.ErrNotEmpty, codeNonEmptyGroup},
 	{group.ErrSubscribed, codeGroupSubscribedToTopic},
+	{group.ErrRequest, codeInvalidRequest},
+	{group.ErrFencedEpoch, codeFencedMemberEpoch},
+	{group.ErrStaleEpoch, codeStaleMemberEpoch},
+	{group.ErrUnreleased, codeUnreleasedInstanceID},
+	{group.ErrAssignor, codeUnsupportedAssignor},
+	{group.ErrRegex, codeInvalidRegex},
+	{group.ErrVersion, codeUnsupportedVersion},
 
 	{context.DeadlineExceeded, codeRequestTimedOut},
 	{context.Canceled, codeRequestTimedOut},

@@ -50,6 +50,11 @@ func goldenGroups(req kmsg.Request, version int16, f goldenFacts) bool {
 	case *kmsg.OffsetDeleteRequest:
 		req.Group = "g"
 		req.Topics = []kmsg.OffsetDeleteRequestTopic{{Topic: "t", Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: 0}, {Partition: 9}}}}
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		req.Group, req.MemberID, req.InstanceID, req.RackID, req.RebalanceTimeoutMillis = "g", "m", instance, ptr("z"), 60_000
+		req.SubscribedTopicNames, req.ServerAssignor, req.Topics = []string{"t"}, ptr("uniform"), []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	case *kmsg.ConsumerGroupDescribeRequest:
+		req.Groups, req.IncludeAuthorizedOperations = []string{"g"}, true
 	default:
 		return false
 	}

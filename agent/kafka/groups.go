@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"net"
 	"sync/atomic"
 
@@ -18,12 +19,18 @@ type Groups interface {
 	Sync(id string, s group.Sync, done func(group.Synced))
 	Heartbeat(id string, h group.Heartbeat, done func(error))
 	Leave(id string, l group.Leave, done func(group.Left))
-	Commit(id string, r group.Commit, done func(error))
-	Fetch(id string, done func(group.Offsets, error))
+	ConsumerHeartbeat(id string, e group.ConsumerBeat, done func(group.ConsumerTold))
+	Commit(id string, r group.Commit, done func(refused map[group.Partition]error, err error))
+	Fetch(id string, who group.Asker, done func(group.Offsets, error))
 	Describe(id string, done func(group.Description, error))
+	DescribeConsumer(id string, done func(group.ConsumerDescription, error))
 	Delete(id string, done func(error))
 	DeleteOffsets(id string, parts []group.Partition, topics map[group.Partition]string, done func(map[group.Partition]error, error))
 	List(done func([]group.Listed, error))
+	// Those that follow block.
+	Configs(ctx context.Context, id string) (map[string]string, error)
+	Configured(ctx context.Context) ([]string, error)
+	AlterConfigs(ctx context.Context, id string, f func(map[string]string) (map[string]string, error)) error
 }
 
 // grouped admits a request whose handler calls done when there is an answer.

@@ -68,6 +68,10 @@ func layoutGroup(key int16) []field {
 		return []field{vectorOf(text()).since(4), vectorOf(text()).since(5)}
 	case 42: // DeleteGroups
 		return []field{vectorOf(text())}
+	case keyConsumerHeartbeat:
+		return []field{text(), text(), num(4), text(), text(), num(4), vectorOf(text()), text().since(1), text(), arrayOf(num(16), vectorOf(num(4)))}
+	case keyConsumerDescribe:
+		return []field{vectorOf(text()), num(1)}
 	case 47: // OffsetDelete
 		return []field{text(), arrayOf(text(), arrayOf(num(4)))}
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +52,7 @@ type world struct {
 	pool   *memory.Pool
 	node   *fakeCluster
 	groups *group.Coordinator
+	seen   atomic.Pointer[group.Catalogue]
 	addr   string
 	panics int
 }
@@ -106,9 +108,15 @@ func newWorld(t testing.TB, o option) *world {
 
 // newGroups returns the groups of all slots.
 func (w *world) newGroups(settings *topic.Settings) *group.Coordinator {
+	adjust := func(own map[string]string, b group.ConsumerBounds) group.ConsumerBounds {
+		b.Session, b.Heartbeat = settings.GroupMillis(own, "consumer.session.timeout.ms"), settings.GroupMillis(own, "consumer.heartbeat.interval.ms")
+		return b
+	}
 	w.groups = group.New(group.Config{
 		Cluster: "c", Slots: testSlots, Retention: time.Hour, Check: time.Hour,
-		Bounds: group.Bounds{MinSession: 6 * time.Second, MaxSession: 30 * time.Minute, MaxMembers: int(settings.Int("group.max.size")), MaxBytes: 8 << 20},
+		Bounds:   group.Bounds{MinSession: 6 * time.Second, MaxSession: 30 * time.Minute, MaxMembers: int(settings.Int("group.max.size")), MaxBytes: 8 << 20},
+		Consumer: adjust(nil, group.ConsumerBounds{MaxMembers: 1000, MaxBytes: 8 << 20}), Adjust: adjust,
+		Migration: group.Migration{Upgrade: true, Downgrade: true}, Topics: w.catalogue,
 	}, w.facts, slog.New(slog.DiscardHandler))
 	epochs := map[uint16]int32{}
 	for slot := range uint16(testSlots) {
@@ -116,6 +124,21 @@ func (w *world) newGroups(settings *topic.Settings) *group.Coordinator {
 	}
 	w.groups.Lead(epochs)
 	return w.groups
+}
+
+// catalogue is the topics as groups see them.
+func (w *world) catalogue(bool) *group.Catalogue {
+	n := w.topics.Changes()
+	if c := w.seen.Load(); c != nil && c.Version() == n {
+		return c
+	}
+	var all []group.TopicInfo
+	for _, t := range w.topics.List() {
+		all = append(all, group.TopicInfo{Name: t.Name, ID: t.ID, Partitions: t.Partitions()})
+	}
+	c := group.NewCatalogue(n, all)
+	w.seen.Store(c)
+	return c
 }
 
 // lead opens all slots under an epoch.

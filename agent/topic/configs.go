@@ -104,18 +104,6 @@ func CheckBroker(name string) error {
 	return fmt.Errorf("%w: %s is read-only; it is given when the agent starts: --set %s=VALUE", ErrReadOnly, name, name)
 }
 
-// CheckGroup says why a config of a group cannot be changed (ErrReadOnly), or that there is none of that name (ErrConfig).
-func CheckGroup(name string) error {
-	d := find(groupDefs, name)
-	switch {
-	case d == nil:
-		return fmt.Errorf("%w: there is no group config %.100q; %s", ErrConfig, name, hint(name, "DescribeConfigs of a group", groupDefs))
-	case find(brokerDefs, groupPrefix+name) != nil:
-		return fmt.Errorf("%w: %s cannot be set on a group yet; its default is given when the agent starts: --set %s%s=VALUE", ErrReadOnly, name, groupPrefix, name)
-	}
-	return fmt.Errorf("%w: %s cannot be set on a group yet", ErrReadOnly, name)
-}
-
 // find looks up a definition in a sorted table.
 func find(table []def, name string) *def {
 	i, ok := slices.BinarySearchFunc(table, name, func(d def, name string) int { return strings.Compare(d.name, name) })

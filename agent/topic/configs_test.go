@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const forever = "9223372036854775807" // Long.MAX_VALUE of Java
@@ -278,4 +279,51 @@ func settings(t *testing.T, values map[string]string) *Settings {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// TestAlterGroup: what can be set of a group, within the agent's bounds, and what comes of it.
+func TestAlterGroup(t *testing.T) {
+	s := settings(t, map[string]string{"group.consumer.max.session.timeout.ms": "90000"})
+	const session, beat = "consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"
+	set := func(name, v string) Change { return Change{Name: name, Op: OpSet, Value: &v} }
+	own := map[string]string{}
+	got, err := s.AlterGroup(own, []Change{set(session, " 80000 "), set(beat, "6000")})
+	if err != nil || got[session] != "80000" || got[beat] != "6000" || len(own) != 0 {
+		t.Fatalf("%v, %v; before %v", got, err, own)
+	}
+	if d := s.GroupMillis(got, session); d != 80*time.Second {
+		t.Errorf("%s comes to %v", session, d)
+	}
+	if d := settings(t, nil).GroupMillis(got, session); d != 60*time.Second { // another agent allows less
+		t.Errorf("beyond the bounds it comes to %v", d)
+	}
+	if d := s.GroupMillis(map[string]string{session: "many"}, session); d != 45*time.Second {
+		t.Errorf("nonsense comes to %v", d)
+	}
+	if got, err = s.AlterGroup(got, []Change{{Name: session, Op: OpDelete}}); err != nil || len(got) != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err = s.AlterGroup(got, []Change{{Op: OpClear}}); err != nil || len(got) != 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, c := range []struct {
+		change Change
+		want   error
+		says   string
+	}{
+		{set(session, "90001"), ErrConfig, "above group.consumer.max.session.timeout.ms, which is 90000"},
+		{set(session, "44999"), ErrConfig, "below group.consumer.min.session.timeout.ms, which is 45000"},
+		{set(session, ""), ErrConfig, "not a whole number"},
+		{set("share.session.timeout.ms", "50000"), ErrReadOnly, "share groups are not served yet"},
+		{set("consumer.session.timeout", "50000"), ErrConfig, "did you mean " + session},
+		{Change{Name: session, Op: OpAppend}, ErrConfig, "no list"},
+	} {
+		if _, err := s.AlterGroup(nil, []Change{c.change}); !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: %v", c.change, err)
+		}
+	}
+	tight := settings(t, map[string]string{"group.consumer.min.session.timeout.ms": "1", "group.consumer.min.heartbeat.interval.ms": "1"})
+	if _, err := tight.AlterGroup(nil, []Change{set(session, "5000"), set(beat, "5000")}); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "not below") {
+		t.Errorf("heartbeats as long as the session: %v", err)
+	}
 }

@@ -17,6 +17,7 @@ const (
 	SourceBroker  Source = 4 // set at the start of the agent
 	SourceDefault Source = 5
 	SourceLogger  Source = 6 // the level of a logger
+	SourceGroup   Source = 8 // set on the group
 )
 
 // Entry is a config as it is shown.
@@ -136,24 +137,6 @@ func (s *Settings) brokerEntry(d *def) Entry {
 		e.Synonyms = nil
 	}
 	return e
-}
-
-// groupPrefix before the name of a group config is the broker config that defaults it.
-const groupPrefix = "group."
-
-// Group lists the configs of a group, sorted by name. Nothing can be set on a group yet, so they have their defaults.
-func (s *Settings) Group() []Entry {
-	out := make([]Entry, 0, len(groupDefs))
-	for i := range groupDefs {
-		d := &groupDefs[i]
-		e := Entry{Name: d.name, Value: d.def, Type: d.typ, Source: SourceDefault, ReadOnly: true, Doc: d.text()}
-		if b := find(brokerDefs, groupPrefix+d.name); b != nil {
-			from := s.brokerEntry(b)
-			e.Value, e.Source, e.Synonyms = from.Value, from.Source, from.Synonyms
-		}
-		out = append(out, e)
-	}
-	return out
 }
 
 // effective is what overrides come to.

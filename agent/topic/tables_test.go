@@ -67,7 +67,7 @@ func TestEveryConfigOfKafka4(t *testing.T) {
 // What does not act says so first in its documentation.
 func TestDocumentationTellsTheEffect(t *testing.T) {
 	s := settings(t, nil)
-	entries := append(s.Topic(nil), append(s.Broker(nil), s.Group()...)...)
+	entries := append(s.Topic(nil), append(s.Broker(nil), s.Group(nil)...)...)
 	doc := map[string]string{}
 	for _, e := range entries {
 		doc[e.Name] = e.Doc
@@ -77,7 +77,7 @@ func TestDocumentationTellsTheEffect(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"retention.ms": "Not yet: agents of this", "flush.ms": "No effect: flushes are the agent's", "ssl.client.auth": "Fixed: this version has no TLS",
-		"num.partitions": "Partitions of", "varve.slots": "Who leads", "consumer.session.timeout.ms": "Not yet: groups",
+		"num.partitions": "Partitions of", "varve.slots": "Who leads", "consumer.session.timeout.ms": "Session", "share.session.timeout.ms": "Not yet: share groups",
 		"cleanup.policy": "delete: old records go, see retention.ms. compact: every record needs a key; nothing is removed, since logs are not compacted yet.",
 	} {
 		if !strings.HasPrefix(doc[name], want) {

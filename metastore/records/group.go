@@ -31,8 +31,11 @@ const (
 // GroupType is the protocol that a group's members speak.
 type GroupType string
 
-// ClassicGroup is JoinGroup and SyncGroup. Other protocols have values of their own.
-const ClassicGroup GroupType = "classic"
+// The protocols that there are.
+const (
+	ClassicGroup  GroupType = "classic"  // JoinGroup, SyncGroup
+	ConsumerGroup GroupType = "consumer" // ConsumerGroupHeartbeat (KIP-848)
+)
 
 // GroupState is what the item knows of a group's state. What lies between two of them lives in memory.
 type GroupState string

@@ -40,6 +40,25 @@ func TestGroupRoundTrip(t *testing.T) {
 	}
 }
 
+func TestGroupConfigRoundTrip(t *testing.T) {
+	want := GroupConfig{Configs: map[string]string{"a": "1", "b": ""}, V: 3, Nonce: u(4)}
+	got, err := DecodeGroupConfig(want.Item())
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for attr := range want.Item() {
+		it := want.Item()
+		delete(it, attr)
+		if _, err := DecodeGroupConfig(it); err == nil {
+			t.Errorf("an item without %q is taken", attr)
+		}
+	}
+	key := Cluster("c").GroupConfigKey("a%")
+	if name, err := ParseGroupSK(key.SK); err != nil || name != "a%" || key.Validate() != nil {
+		t.Errorf("%q, %v", name, err)
+	}
+}
+
 func TestGroupMembersRoundTrip(t *testing.T) {
 	want := []GroupMember{
 		{ID: "a", Client: "c", Host: "/h", Session: 10_000, Rebalance: 60_000, Assignment: []byte{1},
