@@ -289,10 +289,16 @@ func (k sink) Committed(o bundle.Object, f *bundle.Footer, body *memory.Buf) err
 	return k.s.parts.Committed(o, f)
 }
 
-func (k sink) Capture() func() *bundle.Footer {
-	snap := k.s.parts.Capture()
-	return func() *bundle.Footer { return k.s.withTopics(snap.Footer()) }
+func (k sink) Capture() wal.Captured { return captured{k.s, k.s.parts.Capture()} }
+
+// captured is a snapshot of the partitions as the WAL sees it.
+type captured struct {
+	s    *session
+	snap *partition.Snapshot
 }
+
+func (c captured) Footer() *bundle.Footer { return c.s.withTopics(c.snap.Footer()) }
+func (c captured) Recorded()              { c.s.parts.Recorded(c.snap) }
 
 // withTopics adds to a snapshot how many partitions its topics have: a rebuild from the bucket alone needs it.
 func (s *session) withTopics(f *bundle.Footer) *bundle.Footer {

@@ -169,16 +169,12 @@ func (p slots) Loads() []cluster.Load {
 	return all
 }
 
-// Trimmable returns the lowest sequence that a snapshot does not cover, or that a led slot needs: trim may rise to it, if no pin
-// is lower.
+// Trimmable returns the lowest sequence that no recorded snapshot covers, or that a log or such a snapshot names: trim may rise to it,
+// if no pin is lower.
 func (p slots) Trimmable() uint64 {
-	low := p.s.wal.Snapped() + 1
-	for _, l := range p.s.parts.Loads() {
-		for _, src := range p.s.parts.Sources(l.Slot) {
-			if src.Session == p.s.member.Session() {
-				low = min(low, src.Low)
-			}
-		}
+	low := p.s.wal.Snapped() + 1 // first: what is committed and captured after it is not covered by it
+	if needed, ok := p.s.parts.Needed(p.s.member.Session()); ok {
+		low = min(low, needed)
 	}
 	return low
 }

@@ -14,6 +14,8 @@ var (
 	ErrOutOfOrder = errors.New("out of order sequence number")
 	// ErrProducerEpoch: a newer instance of the producer has written already.
 	ErrProducerEpoch = errors.New("producer epoch is older than one seen before")
+	// ErrMoved: the tail index is not any more as it was when the caller looked. Look again with Partition.Runs.
+	ErrMoved = errors.New("the partition's tail has moved")
 	// ErrTimestamp: the batch's largest timestamp is outside of what the topic allows.
 	ErrTimestamp = errors.New("timestamp outside of the allowed range")
 )

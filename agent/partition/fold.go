@@ -14,7 +14,7 @@ import (
 // Fold rebuilds the committed logs of slots from a snapshot and the footers after it. It is fed by a replay and taken over
 // by Set.Begin.
 type Fold struct {
-	objects *objects
+	objects *objects               // of its own: the numbers change with take
 	logs    map[uint16]map[ID]*log // by slot
 	names   map[uuid.UUID]string
 	holes   map[ID]error // the first run that did not continue its log; nothing after it is applied
@@ -22,7 +22,7 @@ type Fold struct {
 
 // NewFold returns an empty Fold whose logs the Set can take over.
 func (s *Set) NewFold() *Fold {
-	return &Fold{objects: s.objects, logs: map[uint16]map[ID]*log{}, names: map[uuid.UUID]string{}, holes: map[ID]error{}}
+	return &Fold{objects: newObjects(), logs: map[uint16]map[ID]*log{}, names: map[uuid.UUID]string{}, holes: map[ID]error{}}
 }
 
 // Snapshot takes over the state of the slots that want holds, replacing what the fold had of them. That a slot is in the snapshot
@@ -68,10 +68,7 @@ func (f *Fold) snapshotRuns(s *bundle.Footer, want func(slot uint16) bool) error
 	if len(s.Refs) != len(s.Runs) {
 		return fmt.Errorf("take over snapshot: %w: %d runs with %d references", bundle.ErrCorrupt, len(s.Runs), len(s.Refs))
 	}
-	places := make([]place, len(s.Objects))
-	for i, o := range s.Objects {
-		places[i] = f.objects.add(o)
-	}
+	places := make([]place, len(s.Objects)) // filled for those that wanted runs lie in
 	for i := 0; i < len(s.Runs); {
 		r := &s.Runs[i]
 		end := i + 1
@@ -90,16 +87,27 @@ func (f *Fold) snapshotRuns(s *bundle.Footer, want func(slot uint16) bool) error
 
 func (f *Fold) snapshotTail(s *bundle.Footer, from, end int, places []place) error {
 	r := &s.Runs[from]
-	t := &f.log(r.Slot, f.id(s, r.Topic, r.Partition)).tail
+	l := f.log(r.Slot, f.id(s, r.Topic, r.Partition))
+	t := &l.tail
 	if t.runs == nil {
 		t.runs = make([]tailRun, 0, end-from)
 	}
+	if last := s.Runs[end-1].Next; last != l.end {
+		return fmt.Errorf("take over snapshot: %w: the runs of partition %d end at offset %d, its log at %d", bundle.ErrCorrupt, r.Partition, last, l.end)
+	}
 	for i := from; i < end; i++ {
 		object := s.Refs[i].Object
+		if i > from && s.Runs[i].Base != s.Runs[i-1].Next {
+			return fmt.Errorf("take over snapshot: %w: run %d begins at offset %d, the one before ends at %d", bundle.ErrCorrupt, i, s.Runs[i].Base, s.Runs[i-1].Next)
+		}
 		if int64(object) >= int64(len(places)) { // bundle.Here too: a snapshot holds no batches
 			return fmt.Errorf("take over snapshot: %w: run %d lies in object %d of %d", bundle.ErrCorrupt, i, object, len(places))
 		}
-		t.add(newTailRun(&s.Runs[i], places[object].object), places[object].session)
+		at := &places[object]
+		if *at == (place{}) {
+			*at = f.objects.add(s.Objects[object])
+		}
+		t.add(newTailRun(&s.Runs[i], at.object), at.session)
 	}
 	return nil
 }
@@ -120,11 +128,14 @@ func (f *Fold) Apply(o bundle.Object, ft *bundle.Footer, want func(slot uint16, 
 			f.log(op.Slot, f.id(ft, op.Topic, op.Partition)).moveStart(op.Offset)
 		}
 	}
-	at := f.objects.add(o)
+	var at place
 	for i := range ft.Runs {
 		r := &ft.Runs[i]
 		if !want(r.Slot, r.LeaderEpoch) {
 			continue
+		}
+		if at == (place{}) {
+			at = f.objects.add(o) // not before: most bundles may be of other slots
 		}
 		id := f.id(ft, r.Topic, r.Partition)
 		if l := f.log(r.Slot, id); f.holes[id] == nil && !l.apply(r, ft.BatchesOf(r), at, now) {
@@ -158,6 +169,16 @@ func (f *Fold) Drop(topic uuid.UUID) {
 		}
 	}
 	delete(f.names, topic)
+}
+
+// take returns the logs of a slot, with these numbers of objects and sessions, and forgets them.
+func (f *Fold) take(slot uint16, objects, sessions []uint32) map[ID]*log {
+	logs := f.logs[slot]
+	delete(f.logs, slot)
+	for _, l := range logs {
+		l.tail.renumber(objects, sessions)
+	}
+	return logs
 }
 
 func (f *Fold) id(ft *bundle.Footer, topic uint32, partition int32) ID {

@@ -1,12 +1,9 @@
 package partition
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 	"sync/atomic"
-
-	"github.com/google/uuid"
 )
 
 // lead is a slot that this agent leads under an epoch: OPENING, then OPEN, perhaps DRAINING, until Leave.
@@ -97,47 +94,6 @@ func (s *Set) Forget(slot uint16, epoch int32) {
 	if f, ok := s.mu.frozen[slot]; ok && f.epoch == epoch {
 		delete(s.mu.frozen, slot)
 	}
-}
-
-// Source is a session in whose WAL committed data of a slot lies, and the lowest sequence number of it.
-type Source struct {
-	Session uuid.UUID
-	Low     uint64
-}
-
-// Sources returns in whose WAL the committed records of a led slot lie, from each log start on, in the order of the
-// session ids; none for a slot that is not led. It takes time by the partitions of the slot and how often it changed its leader.
-func (s *Set) Sources(slot uint16) []Source {
-	parts := s.partsOf(slot)
-	var objects []uint32
-	for _, p := range parts {
-		p.mu.Lock()
-		p.mu.log.tail.sources(func(object uint32) { objects = append(objects, object) })
-		p.mu.Unlock()
-	}
-	table := s.objects.all()
-	low := map[uuid.UUID]uint64{}
-	for _, o := range objects {
-		seq, known := low[table[o].Session]
-		if !known || table[o].Seq < seq {
-			low[table[o].Session] = table[o].Seq
-		}
-	}
-	out := make([]Source, 0, len(low))
-	for session, seq := range low {
-		out = append(out, Source{session, seq})
-	}
-	slices.SortFunc(out, func(a, b Source) int { return bytes.Compare(a.Session[:], b.Session[:]) })
-	return out
-}
-
-func (s *Set) partsOf(slot uint16) []*Partition {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if l := s.mu.slots[slot]; l != nil {
-		return slices.Clone(l.parts)
-	}
-	return nil
 }
 
 // Load is how much a led slot has to do.

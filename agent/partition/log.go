@@ -3,6 +3,8 @@
 package partition
 
 import (
+	"fmt"
+	"math"
 	"slices"
 	"sort"
 
@@ -74,6 +76,64 @@ func (l *log) moveStart(offset int64) {
 		l.start = offset
 		l.tail.forget(offset)
 	}
+}
+
+// tailStart is the offset from which on the tail knows where the records are; those from the log start up to it are in extents.
+func (l *log) tailStart() int64 {
+	if len(l.tail.runs) == 0 {
+		return l.end
+	}
+	return l.tail.runs[0].base
+}
+
+// lineUp finds the runs [i, j) of the tail whose offsets the given ones, which lie in packs, hold, without those that the tail has
+// forgotten meanwhile: rest. Errors: ErrMoved; any other is a fault of the caller.
+func (l *log) lineUp(runs []bundle.Location) (i, j int, rest []bundle.Location, err error) {
+	if err := l.checkPacked(runs); err != nil {
+		return 0, 0, nil, err
+	}
+	first := l.tailStart()
+	for len(runs) > 0 && runs[0].Next <= first {
+		runs = runs[1:]
+	}
+	if len(runs) == 0 {
+		return 0, 0, nil, nil
+	}
+	base, next := runs[0].Base, runs[len(runs)-1].Next
+	i, j = l.tail.find(base), l.tail.find(next-1)+1
+	// They may begin elsewhere than the tail does if what only one of the two holds is below the log start.
+	cut := i == 0 && base != first && max(base, first) <= l.start
+	if j > len(l.tail.runs) || l.tail.runs[j-1].next() != next || l.tail.runs[i].base != base && !cut {
+		return 0, 0, nil, fmt.Errorf("%w: no runs from offset %d to %d", ErrMoved, base, next)
+	}
+	var was, is int64
+	for _, r := range l.tail.runs[i:j] {
+		was += int64(r.length)
+	}
+	for _, r := range runs {
+		is += int64(r.Len)
+	}
+	if was != is && !cut {
+		return 0, 0, nil, fmt.Errorf("replace runs: offsets %d to %d have %d bytes, not %d", base, next, was, is)
+	}
+	return i, j, runs, nil
+}
+
+// checkPacked returns an error unless runs may stand in a tail index as packed ones.
+func (l *log) checkPacked(runs []bundle.Location) error {
+	for i, r := range runs {
+		switch {
+		case r.Object.Kind != bundle.PACK:
+			return fmt.Errorf("replace runs: run %d lies in a %v", i, r.Object.Kind)
+		case i > 0 && r.Base != runs[i-1].Next:
+			return fmt.Errorf("replace runs: run %d begins at offset %d, the one before ends at %d", i, r.Base, runs[i-1].Next)
+		case r.Next <= r.Base || r.Next-r.Base > math.MaxUint32 || r.Pos > math.MaxUint32:
+			return fmt.Errorf("replace runs: run %d of offsets %d to %d at byte %d is out of bounds", i, r.Base, r.Next, r.Pos)
+		case epochAt(l.epochs, r.Base) != epochAt(l.epochs, r.Next-1):
+			return fmt.Errorf("replace runs: run %d of offsets %d to %d crosses a leader epoch", i, r.Base, r.Next)
+		}
+	}
+	return nil
 }
 
 // appended is what a duplicate of b will be answered with.

@@ -46,9 +46,10 @@ type Partition struct {
 
 	mu struct {
 		sync.Mutex
-		closed  bool // the slot is not led any more, or
-		dropped bool // the topic is deleted
-		log     *log // committed
+		closed  bool   // the slot is not led any more, or
+		dropped bool   // the topic is deleted
+		table   *table // once closed: the objects that log names, which the set may forget
+		log     *log   // committed
 		end     int64
 		live    producers // only those with something appended and not committed: their state with it
 		dups    []duplicate
@@ -79,6 +80,7 @@ func (w *Waiter) wake() {
 // State is what a partition's leader tells of it.
 type State struct {
 	LogStart      int64
+	TailStart     int64 // the tail index begins here: what lies between LogStart and it is in extents
 	HighWatermark int64
 	LastStable    int64 // the high watermark, as long as there are no transactions
 	LogEnd        int64 // includes what is not committed yet
@@ -261,7 +263,10 @@ func (p *Partition) commit(r *bundle.Run, batches []bundle.Batch, at place, now 
 func (p *Partition) close() (unanswered []duplicate) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mu.closed = true
+	if !p.mu.closed {
+		view := p.lead.set.objects.view()
+		p.mu.closed, p.mu.table = true, &view
+	}
 	unanswered, p.mu.dups, p.mu.live = p.mu.dups, nil, nil
 	p.wakeAll()
 	return unanswered
@@ -284,6 +289,43 @@ func (p *Partition) moveStart(offset int64) {
 		p.mu.log.moveStart(offset)
 		p.wakeAll()
 	}
+}
+
+// Replace puts runs that lie in packs, in order and without a gap, in the place of those that hold the same offsets. A run may not
+// cross a leader epoch, and has the same bytes as those it replaces. What the log start has passed meanwhile is left out. Do not
+// pack and cut one partition at the same time. Errors: ErrNotLeader; ErrMoved, and nothing is replaced; any other is a fault of the
+// caller.
+func (p *Partition) Replace(runs []bundle.Location) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.closed {
+		return ErrNotLeader
+	}
+	i, j, runs, err := p.mu.log.lineUp(runs)
+	if err != nil || len(runs) == 0 {
+		return err
+	}
+	with := make([]tailRun, len(runs))
+	for k, r := range runs {
+		with[k] = tailRun{
+			base: r.Base, maxTS: r.MaxTimestamp, object: p.lead.set.objects.add(r.Object).object,
+			pos: uint32(r.Pos), length: r.Len, span: uint32(r.Next - r.Base),
+		}
+	}
+	p.mu.log = p.mu.log.own()
+	p.mu.log.tail.replace(i, j, with)
+	return nil
+}
+
+// Tiered says that extents, which are linked, reach up to next: the tail forgets the runs that end there or before.
+func (p *Partition) Tiered(next int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.closed || p.mu.log.tail.find(next) == 0 {
+		return
+	}
+	p.mu.log = p.mu.log.own()
+	p.mu.log.tail.forget(next)
 }
 
 func (p *Partition) wakeAll() {

@@ -20,25 +20,38 @@ func (p *Partition) State() (State, error) {
 		return State{}, ErrNotLeader
 	}
 	l := p.mu.log
-	return State{LogStart: l.start, HighWatermark: l.end, LastStable: l.end, LogEnd: p.mu.end, Epoch: p.lead.epoch}, nil
+	return State{LogStart: l.start, TailStart: l.tailStart(), HighWatermark: l.end, LastStable: l.end, LogEnd: p.mu.end, Epoch: p.lead.epoch}, nil
 }
 
 // Locate appends to dst where the committed records from offset on lie, in order and without a gap, at most n runs. The
-// first one holds offset.
+// first one holds offset; none if offset is below the log start, or below the tail index (State.TailStart): then it is in extents.
 func (p *Partition) Locate(dst []bundle.Location, offset int64, n int) []bundle.Location {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.mu.log
-	if offset < l.start {
+	if offset < l.start || offset < l.tailStart() {
 		return dst
 	}
-	for i := l.tail.find(offset); i < len(l.tail.runs) && n > 0; i, n = i+1, n-1 {
-		dst = append(dst, p.location(l.tail.runs[i]))
+	return p.runs(dst, offset, n)
+}
+
+// Runs appends to dst the runs of the tail index that end after from, in order, at most n, wherever the log starts.
+func (p *Partition) Runs(dst []bundle.Location, from int64, n int) []bundle.Location {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.runs(dst, from, n)
+}
+
+func (p *Partition) runs(dst []bundle.Location, from int64, n int) []bundle.Location {
+	t := &p.mu.log.tail
+	for i := t.find(from); i < len(t.runs) && n > 0; i, n = i+1, n-1 {
+		dst = append(dst, p.location(t.runs[i]))
 	}
 	return dst
 }
 
-// LocateTime returns the first committed run that holds a record with a timestamp of ts (ms) or later.
+// LocateTime returns the first run of the tail index that holds a record with a timestamp of ts (ms) or later; extents come
+// before it.
 func (p *Partition) LocateTime(ts int64) (bundle.Location, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -53,7 +66,7 @@ func (p *Partition) locateTime(ts int64) (bundle.Location, bool) {
 	return bundle.Location{}, false
 }
 
-// LocateMaxTime returns the first committed run that holds the partition's largest timestamp.
+// LocateMaxTime returns the first run of the tail index that holds the largest timestamp of all of them.
 func (p *Partition) LocateMaxTime() (bundle.Location, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,9 +78,16 @@ func (p *Partition) LocateMaxTime() (bundle.Location, bool) {
 
 func (p *Partition) location(r tailRun) bundle.Location {
 	return bundle.Location{
-		Object: p.lead.set.objects.all()[r.object], Pos: uint64(r.pos), Len: r.length,
+		Object: p.object(r), Pos: uint64(r.pos), Len: r.length,
 		Base: r.base, Next: r.next(), MaxTimestamp: r.maxTS, LeaderEpoch: epochAt(p.mu.log.epochs, r.base),
 	}
+}
+
+func (p *Partition) object(r tailRun) bundle.Object {
+	if p.mu.table != nil {
+		return p.mu.table.get(r.object)
+	}
+	return p.lead.set.objects.get(r.object)
 }
 
 // EndOfEpoch answers OffsetForLeaderEpoch: the largest epoch not above the one asked for, and where it ended; (-1, -1)
@@ -92,7 +112,7 @@ func (p *Partition) Producers() []bundle.Producer {
 	return p.mu.log.producers.list()
 }
 
-// Bytes returns the bytes of a partition's committed records in the store, 0 for one that is not led here or holds nothing.
+// Bytes returns the bytes of a partition's committed records that are in no extent, 0 for one that is not led here or holds nothing.
 func (s *Set) Bytes(id ID) int64 {
 	s.mu.RLock()
 	p := s.mu.parts[id]

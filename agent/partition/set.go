@@ -16,6 +16,7 @@ import (
 type Set struct {
 	appender Appender
 	objects  *objects
+	durable  durable
 
 	mu struct {
 		sync.RWMutex
@@ -90,6 +91,14 @@ func (s *Set) Serves(slot uint16) error {
 	return nil
 }
 
+// Leads reports whether a slot is served here under epoch, be it draining.
+func (s *Set) Leads(slot uint16, epoch int32) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	l := s.mu.slots[slot]
+	return l != nil && l.open && l.epoch == epoch
+}
+
 func (s *Set) add(id ID, topic string, l *lead, c *log) *Partition {
 	p := &Partition{id: id, lead: l, topic: topic}
 	p.mu.log, p.mu.end = c, c.end
@@ -105,6 +114,7 @@ func (s *Set) add(id ID, topic string, l *lead, c *log) *Partition {
 func (s *Set) Begin(f *Fold, epochs map[uint16]int32) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	objects, sessions := f.objects.numbersIn(s.objects)
 	for n, epoch := range epochs {
 		if old := s.mu.slots[n]; old != nil {
 			if old.open {
@@ -113,8 +123,7 @@ func (s *Set) Begin(f *Fold, epochs map[uint16]int32) (err error) {
 			}
 			s.remove(old) // nobody waits: it was never served
 		}
-		logs := f.logs[n]
-		delete(f.logs, n)
+		logs := f.take(n, objects, sessions)
 		l := &lead{set: s, slot: n, epoch: epoch, parts: make([]*Partition, 0, len(logs))}
 		s.mu.slots[n] = l
 		for id, c := range logs {
@@ -210,13 +219,14 @@ func (s *Set) moveStarts(ft *bundle.Footer) {
 // End gives up every slot: the session is over. Repeated batches whose original was not committed get records.ErrFenced.
 func (s *Set) End() {
 	s.mu.Lock()
-	parts := s.mu.parts
+	var unanswered []duplicate
+	for _, p := range s.mu.parts {
+		unanswered = append(unanswered, p.close()...)
+	}
 	s.mu.parts = map[ID]*Partition{}
 	s.mu.slots, s.mu.frozen = map[uint16]*lead{}, map[uint16]slotLogs{}
 	s.mu.Unlock()
-	for _, p := range parts {
-		refuse(p.close())
-	}
+	refuse(unanswered)
 }
 
 // Drop forgets the partitions of a deleted topic, for good, and what is frozen of them.

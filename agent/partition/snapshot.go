@@ -14,7 +14,8 @@ import (
 // Snapshot is the committed state of slots at one moment between two commits.
 type Snapshot struct {
 	slots   []slotLogs
-	objects []bundle.Object
+	objects table
+	claim   *claim
 }
 
 // slotLogs is the logs of a slot as they were under an epoch. The logs are shared: nobody changes them any more.
@@ -34,13 +35,20 @@ type namedLog struct {
 // epoch of that time, until they are served again. Never what is only appended: a fail-over to it must not take a retry of
 // an uncommitted batch for a duplicate. It copies no log, and must be called where commits are applied, so that it lies
 // between two of them; Footer does the long part.
+//
+// From now on Sources and Needed count what it names, until Recorded says that a later one, or this one, is the newest that
+// a successor may open from.
 func (s *Set) Capture() *Snapshot {
-	snap := &Snapshot{objects: s.objects.all()}
+	snap := &Snapshot{claim: s.durable.claim()}
+	defer snap.claim.made(snap)
+	s.objects.holds.RLock()
+	defer s.objects.holds.RUnlock()
 	for _, slot := range s.known() {
 		if logs, ok := s.captureSlot(slot); ok {
 			snap.slots = append(snap.slots, logs)
 		}
 	}
+	snap.objects = s.objects.view()
 	return snap
 }
 
@@ -74,16 +82,21 @@ func (s *Set) captureSlot(slot uint16) (slotLogs, bool) {
 }
 
 // CaptureOpening takes the state of the slots named that are being opened under these epochs: what their slot-open records
-// will name.
+// will name, and Sources and Needed count for each of them until a later snapshot that holds the slot is recorded.
 func (s *Set) CaptureOpening(slots map[uint16]int32) *Snapshot {
+	snap := &Snapshot{claim: newClaim(0)}
+	defer snap.claim.made(snap)
+	s.objects.holds.RLock()
+	defer s.objects.holds.RUnlock()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	snap := &Snapshot{objects: s.objects.all()}
 	for slot, epoch := range slots {
 		if l := s.mu.slots[slot]; l != nil && !l.open && l.epoch == epoch {
 			snap.slots = append(snap.slots, l.share())
+			s.durable.opening(slot, epoch, snap.claim)
 		}
 	}
+	snap.objects = s.objects.view()
 	return snap
 }
 
@@ -114,6 +127,7 @@ func (l *lead) share() slotLogs {
 
 // Footer returns the snapshot as sections of a SNAP bundle.
 func (s *Snapshot) Footer() *bundle.Footer {
+	s.claim.settle() // before the sorting: it may be under way elsewhere
 	slices.SortFunc(s.slots, func(a, b slotLogs) int { return cmp.Compare(a.slot, b.slot) })
 	var parts, runs, epochs, producers int
 	for _, sl := range s.slots {
@@ -161,7 +175,7 @@ func (s *Snapshot) topics(f *bundle.Footer) map[uuid.UUID]uint32 {
 	return indexes
 }
 
-func (p *namedLog) appendTo(f *bundle.Footer, slot uint16, topic uint32, table []bundle.Object, objects map[uint32]uint32) {
+func (p *namedLog) appendTo(f *bundle.Footer, slot uint16, topic uint32, table table, objects map[uint32]uint32) {
 	l := p.log
 	f.Partitions = append(f.Partitions, bundle.Partition{
 		Topic: topic, Partition: p.id.Index, Slot: slot, LogStart: l.start, LogEnd: l.end,
@@ -176,7 +190,7 @@ func (p *namedLog) appendTo(f *bundle.Footer, slot uint16, topic uint32, table [
 		if !ok {
 			o = uint32(len(f.Objects))
 			objects[r.object] = o
-			f.Objects = append(f.Objects, table[r.object])
+			f.Objects = append(f.Objects, table.get(r.object))
 		}
 		f.Refs = append(f.Refs, bundle.Ref{Object: o})
 		f.Runs = append(f.Runs, bundle.Run{

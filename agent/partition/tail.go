@@ -2,19 +2,20 @@
 
 package partition
 
-import (
-	"slices"
-	"sort"
-)
+import "sort"
 
-// tail is where the committed records of a partition lie, from the log start on. What it points to is only ever appended to
-// or replaced, never changed, so that a copy of the struct stays true while the log goes on.
+// tail is where the committed records of a partition lie from some offset on, up to the log's end; what lies below it is in
+// extents. What it points to is only ever appended to or replaced, never changed, so that a copy of the struct stays true while
+// the log goes on.
 type tail struct {
-	runs    []tailRun // contiguous, up to the log's end
-	tops    []int64   // largest timestamp (ms) of the first blockRuns, 2*blockRuns, ... of runs
-	moves   []move    // where the session changes, in the order of the offsets; not the first run
-	session uint32    // number of the session that the last run lies in
-	bytes   int64     // of runs
+	runs     []tailRun // contiguous, up to the log's end
+	tops     []int64   // largest timestamp (ms) of the first blockRuns, 2*blockRuns, ... of runs
+	moves    []move    // where the session changes, in the order of the offsets; not the first run
+	first    uint32    // number of the session that the first run lies in
+	session  uint32    // and the last one
+	bytes    int64     // of runs
+	walBytes int64     // of those that lie in WAL bundles,
+	walRuns  int       // and how many they are
 }
 
 // blockRuns is how many runs a search by time looks at one by one, at most.
@@ -24,8 +25,8 @@ const blockRuns = 64
 type tailRun struct {
 	base   int64
 	maxTS  int64  // ms
-	object uint32 // index into the table of objects
-	pos    uint32 // in the object: bundles are far smaller than 4 GiB
+	object uint32 // number in the table of objects
+	pos    uint32 // in the object: bundles and packs are far smaller than 4 GiB
 	length uint32 // bytes
 	span   uint32 // offsets
 }
@@ -33,20 +34,28 @@ type tailRun struct {
 func (r tailRun) next() int64 { return r.base + int64(r.span) }
 
 // move says that the run at base lies in another session than the one before, in that object. Within a session the sequence
-// numbers rise with the offsets, so it is the lowest that this stretch of the log needs.
+// numbers rise with the offsets, so it is the lowest that this stretch of the log needs. All packs count as one session.
 type move struct {
-	base   int64
-	object uint32
+	base    int64
+	object  uint32
+	session uint32
 }
 
 // add appends a run that lies in the given session.
 func (t *tail) add(r tailRun, session uint32) {
-	if len(t.runs) > 0 && session != t.session {
-		t.moves = append(t.moves, move{r.base, r.object})
+	switch {
+	case len(t.runs) == 0:
+		t.first = session
+	case session != t.session:
+		t.moves = append(t.moves, move{r.base, r.object, session})
 	}
 	t.session = session
 	t.runs = append(t.runs, r)
 	t.bytes += int64(r.length)
+	if session != packs {
+		t.walRuns++
+		t.walBytes += int64(r.length)
+	}
 	if len(t.runs)%blockRuns == 0 {
 		t.tops = append(t.tops, t.top())
 	}
@@ -87,36 +96,62 @@ func (t *tail) findTime(ts int64) int {
 
 // forget drops the runs that end before offset, and their memory.
 func (t *tail) forget(offset int64) {
-	k := t.find(offset)
-	if k == 0 {
+	if k := t.find(offset); k > 0 {
+		t.replace(0, k, nil)
+	}
+}
+
+// replace puts runs that lie in packs in the place of runs [i, j).
+func (t *tail) replace(i, j int, with []tailRun) {
+	old, n := *t, len(t.runs)-(j-i)+len(with)
+	if *t = (tail{}); n == 0 {
 		return
 	}
-	if k == len(t.runs) {
-		*t = tail{}
-		return
+	t.runs = make([]tailRun, 0, n)
+	old.each(0, i, t.add)
+	for _, r := range with {
+		t.add(r, packs)
 	}
-	for _, r := range t.runs[:k] {
-		t.bytes -= int64(r.length)
-	}
-	t.runs = slices.Clone(t.runs[k:])
-	first := t.runs[0].base
-	t.moves = slices.Clone(t.moves[sort.Search(len(t.moves), func(i int) bool { return t.moves[i].base > first }):])
-	t.tops = nil
-	top := t.runs[0].maxTS
-	for i, r := range t.runs {
-		if top = max(top, r.maxTS); (i+1)%blockRuns == 0 {
-			t.tops = append(t.tops, top)
+	old.each(j, len(old.runs), t.add)
+}
+
+// each calls yield with runs [i, j) and the number of the session that each lies in.
+func (t *tail) each(i, j int, yield func(r tailRun, session uint32)) {
+	session, moves := t.first, t.moves
+	for k, r := range t.runs[:j] {
+		if len(moves) > 0 && moves[0].base == r.base {
+			session, moves = moves[0].session, moves[1:]
+		}
+		if k >= i {
+			yield(r, session)
 		}
 	}
 }
 
-// sources calls yield with the first object of each stretch of the log that lies in one session. A session may come twice.
+// sources calls yield with the first object of each stretch of the log that lies in one session's WAL. A session may come twice.
 func (t *tail) sources(yield func(object uint32)) {
 	if len(t.runs) == 0 {
 		return
 	}
-	yield(t.runs[0].object)
+	if t.first != packs {
+		yield(t.runs[0].object)
+	}
 	for _, m := range t.moves {
-		yield(m.object)
+		if m.session != packs {
+			yield(m.object)
+		}
+	}
+}
+
+// renumber changes the numbers of objects and sessions of a tail that nobody else looks at.
+func (t *tail) renumber(objects, sessions []uint32) {
+	for i := range t.runs {
+		t.runs[i].object = objects[t.runs[i].object]
+	}
+	for i := range t.moves {
+		t.moves[i].object, t.moves[i].session = objects[t.moves[i].object], sessions[t.moves[i].session]
+	}
+	if len(t.runs) > 0 {
+		t.first, t.session = sessions[t.first], sessions[t.session]
 	}
 }

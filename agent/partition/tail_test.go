@@ -8,7 +8,7 @@ import (
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
-// The tail answers as a scan of its runs would, whatever is added and forgotten.
+// The tail answers as a scan of its runs would, whatever is added, replaced and forgotten.
 func TestTailAgainstAScan(t *testing.T) {
 	for seed := range uint64(30) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -34,6 +34,15 @@ func TestTailAgainstAScan(t *testing.T) {
 					want, sessions = want[1:], sessions[1:]
 				}
 			}
+			if n := len(want); n > 0 && rnd.IntN(30) == 0 {
+				i := rnd.IntN(n)
+				j := i + 1 + rnd.IntN(n-i)
+				r := want[i]
+				r.span, r.object = uint32(want[j-1].next()-r.base), 5000
+				got.replace(i, j, []tailRun{r})
+				want = slices.Replace(slices.Clone(want), i, j, r)
+				sessions = slices.Replace(slices.Clone(sessions), i, j, packs)
+			}
 			compareTail(t, seed, &got, want, sessions, int64(rnd.IntN(1100)))
 			if t.Failed() {
 				return
@@ -47,13 +56,17 @@ func TestTailAgainstAScan(t *testing.T) {
 
 func compareTail(t *testing.T, seed uint64, got *tail, want []tailRun, sessions []uint32, ts int64) {
 	t.Helper()
-	at, top, bytes := len(want), int64(-1), int64(0)
+	at, top, bytes, walBytes, wal := len(want), int64(-1), int64(0), int64(0), 0
 	var sources []uint32
 	for i, r := range want {
 		if r.maxTS >= ts && at == len(want) {
 			at = i
 		}
 		top, bytes = max(top, r.maxTS), bytes+int64(r.length)
+		if sessions[i] == packs {
+			continue
+		}
+		wal, walBytes = wal+1, walBytes+int64(r.length)
 		if i == 0 || sessions[i] != sessions[i-1] {
 			sources = append(sources, r.object)
 		}
@@ -65,8 +78,8 @@ func compareTail(t *testing.T, seed uint64, got *tail, want []tailRun, sessions 
 		t.Errorf("seed %d: %d runs, want %d", seed, len(got.runs), len(want))
 	case got.findTime(ts) != at:
 		t.Errorf("seed %d: time %d found at %d of %d, want %d", seed, ts, got.findTime(ts), len(want), at)
-	case got.bytes != bytes:
-		t.Errorf("seed %d: %d bytes, want %d", seed, got.bytes, bytes)
+	case got.bytes != bytes || got.walBytes != walBytes || got.walRuns != wal:
+		t.Errorf("seed %d: %d bytes, %d of %d runs in bundles; want %d, %d of %d", seed, got.bytes, got.walBytes, got.walRuns, bytes, walBytes, wal)
 	case len(want) > 0 && got.top() != top:
 		t.Errorf("seed %d: top %d, want %d", seed, got.top(), top)
 	case !slices.Equal(named, sources):

@@ -378,6 +378,7 @@ func (l *coreLog) snapshot(done func(error)) {
 			}
 			l.name(seq, id, 1, func(err error) {
 				if err == nil {
+					l.s.set.Recorded(snap)
 					l.snap.named = max(l.snap.named, seq)
 					l.forgetOld(key)
 				}
@@ -497,12 +498,8 @@ func (s *coreSession) sources(slot uint16) []cluster.Source {
 // trimmable is up to where snapshots and led slots let trim rise.
 func (s *coreSession) trimmable() uint64 {
 	low := s.log.snap.named + 1
-	for _, l := range s.set.Loads() {
-		for _, src := range s.set.Sources(l.Slot) {
-			if src.Session == s.id {
-				low = min(low, src.Low)
-			}
-		}
+	if needed, ok := s.set.Needed(s.id); ok {
+		low = min(low, needed)
 	}
 	return low
 }

@@ -228,12 +228,8 @@ func (w *handoverWorld) trim(m *member) {
 	for _, pin := range m.pins {
 		low = min(low, uint64(pin.Seq))
 	}
-	for slot := range w.slots {
-		for _, s := range m.set.Sources(uint16(slot)) {
-			if s.Session == m.session {
-				low = min(low, s.Low)
-			}
-		}
+	if needed, ok := m.set.Needed(m.session); ok {
+		low = min(low, needed)
 	}
 	if err := m.log.Trim(context.Background(), low); err != nil {
 		w.t.Errorf("trim to %d: %v", low, err)

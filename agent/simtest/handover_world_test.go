@@ -138,7 +138,14 @@ func (m *member) Committed(o bundle.Object, f *bundle.Footer, _ *memory.Buf) err
 }
 
 // Capture implements wal.Sink.
-func (m *member) Capture() func() *bundle.Footer { return m.set.Capture().Footer }
+func (m *member) Capture() wal.Captured { return captured{m.set.Capture(), m.set} }
+
+type captured struct {
+	*partition.Snapshot
+	set *partition.Set
+}
+
+func (c captured) Recorded() { c.set.Recorded(c.Snapshot) }
 
 // Ended implements wal.Sink.
 func (m *member) Ended() { m.set.End() }

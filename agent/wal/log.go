@@ -71,11 +71,19 @@ type Sink interface {
 	// Committed: bundle o is part of the log. body is the whole object; retain it to keep it. An error is a fault of the
 	// program: nothing is acked on it, and the session ends.
 	Committed(o bundle.Object, f *bundle.Footer, body *memory.Buf) error
-	// Capture returns the committed state as it is between two calls of Committed. The function it returns makes the
-	// snapshot's footer, and may take its time.
-	Capture() func() *bundle.Footer
+	// Capture returns the committed state as it is between two calls of Committed.
+	Capture() Captured
 	// Ended: the session is over. Entries that are not in its log hear records.ErrFenced after this.
 	Ended()
+}
+
+// Captured is the committed state at one moment. Its methods are called on a goroutine of their own.
+type Captured interface {
+	// Footer makes the snapshot's footer. It may take its time.
+	Footer() *bundle.Footer
+	// Recorded: the session item names the snapshot, so that no older one of this session is opened from any more. It is called
+	// before Log.Snapped says so. If it is not called, the item may name the snapshot all the same: nobody knows.
+	Recorded()
 }
 
 // Log is the WAL of one session.

@@ -114,6 +114,10 @@ type recorder struct {
 	committed []uint64
 	footers   []*bundle.Footer
 	ended     bool
+
+	captured   int   // how many snapshots were taken,
+	recorded   []int // and which of them, from 1 on, are recorded
+	onRecorded func()
 }
 
 func (r *recorder) Committed(o bundle.Object, f *bundle.Footer, _ *memory.Buf) error {
@@ -124,8 +128,28 @@ func (r *recorder) Committed(o bundle.Object, f *bundle.Footer, _ *memory.Buf) e
 	return nil
 }
 
-func (r *recorder) Capture() func() *bundle.Footer {
-	return func() *bundle.Footer { return &bundle.Footer{} }
+func (r *recorder) Capture() Captured {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.captured++
+	return &capture{r, r.captured}
+}
+
+// capture is a state that a recorder was asked for, by number.
+type capture struct {
+	r *recorder
+	n int
+}
+
+func (c *capture) Footer() *bundle.Footer { return &bundle.Footer{} }
+
+func (c *capture) Recorded() {
+	c.r.mu.Lock()
+	defer c.r.mu.Unlock()
+	c.r.recorded = append(c.r.recorded, c.n)
+	if c.r.onRecorded != nil {
+		c.r.onRecorded()
+	}
 }
 
 func (r *recorder) Ended() {

@@ -74,9 +74,9 @@ func (c *committer) snapshotIfDue(ctx context.Context) {
 	}
 	c.snap.last, c.snap.flushes, c.snap.running = time.Now(), 0, true
 	c.snap.serving, c.snap.wanted = c.snap.wanted, nil
-	seq, footer := c.prefix.committed, c.sink.Capture()
+	seq, state := c.prefix.committed, c.sink.Capture()
 	c.wg.Go(func() {
-		key, err := c.recordSnapshot(ctx, seq, footer())
+		key, err := c.recordSnapshot(ctx, seq, state)
 		if err != nil && ctx.Err() == nil {
 			c.logger.Warn("a snapshot was not written; the next one will cover it", "seq", seq, "err", err)
 		}
@@ -121,7 +121,7 @@ func (c *committer) snapshotLast(ctx context.Context) {
 		}
 	}
 	if c.prefix.committed > c.Snapped() {
-		if _, err := c.recordSnapshot(ctx, c.prefix.committed, c.sink.Capture()()); err != nil {
+		if _, err := c.recordSnapshot(ctx, c.prefix.committed, c.sink.Capture()); err != nil {
 			c.logger.Warn("the last snapshot was not written; the next start replays more", "err", err)
 			return
 		}
@@ -153,11 +153,12 @@ func (c *committer) forgetOld(ctx context.Context, key string) {
 
 // recordSnapshot makes a snapshot durable and names it in the session item. It returns the key of the one that the item names
 // then.
-func (l *Log) recordSnapshot(ctx context.Context, seq uint64, f *bundle.Footer) (string, error) {
-	id, _, err := l.WriteSnapshot(ctx, seq, f)
+func (l *Log) recordSnapshot(ctx context.Context, seq uint64, state Captured) (string, error) {
+	id, _, err := l.WriteSnapshot(ctx, seq, state.Footer())
 	if err != nil {
 		return "", err
 	}
+	ours := id
 	err = retry(ctx, func() error {
 		wctx, cancel := context.WithTimeout(metastore.WithPurpose(ctx, metastore.PurposeSlot), l.cfg.Timeout)
 		defer cancel()
@@ -172,6 +173,9 @@ func (l *Log) recordSnapshot(ctx context.Context, seq uint64, f *bundle.Footer) 
 	if err != nil {
 		return "", fmt.Errorf("record snapshot: %w", err)
 	}
+	if id == ours {
+		state.Recorded()
+	} // else the item names an earlier one, which goes on counting as one of unknown outcome
 	l.mu.Lock()
 	l.mu.snap = max(l.mu.snap, seq)
 	l.mu.Unlock()
