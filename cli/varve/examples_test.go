@@ -22,6 +22,9 @@ type exampleCase struct {
 
 const twoAgents = "needs a second agent"
 
+// twoRuns makes the files of the examples of "bench compare".
+const twoRuns = "varve bench produce --store null --rate 1000 --warmup 0s --duration 300ms -o json | tee before.json > after.json"
+
 const onAWS = "needs a bucket and a table on AWS"
 
 // exampleCases are the examples that need something; all others are run as they are.
@@ -34,18 +37,20 @@ var exampleCases = map[string]exampleCase{
 	"varve segment verify orders --store 's3://varve/prod?region=eu-central-1' --output jsonl":                                                                                {why: onAWS},
 	`varve consume orders --from -1h --grep error -f '%d{go#15:04:05#} %k %v\n'`:                                                                                              {until: "an error"},
 	"varve cluster drain a2": {why: twoAgents}, "varve cluster move 0 a2 --bootstrap 10.0.0.1:9092": {why: twoAgents},
-	"varve topic delete scratch":                   {before: "varve topic create scratch", types: "y\r"},
-	"varve topic delete scratch-1 scratch-2 --yes": {before: "varve topic create scratch-1; varve topic create scratch-2"},
-	"varve group describe billing":                 {before: "varve group seek billing --topic orders --to 0"},
-	"varve group describe billing --output json":   {before: "varve group seek billing --topic orders --to 0"},
-	"varve group lag billing":                      {before: "varve group seek billing --topic orders --to 0"},
-	"varve group delete billing --yes":             {before: "varve group seek billing --topic orders --to 0"},
-	"varve group delete old-1 old-2 --dry-run":     {before: "varve group seek old-1 --topic orders --to 0; varve group seek old-2 --topic orders --to 0"},
-	"varve completion fish | source":               {why: "is typed into fish: see TestCompletionInFish"},
-	"source <(varve completion zsh)":               {why: "is typed into zsh: see TestCompletionOnATerminal"},
-	"varve profile show":                           {before: "varve profile set output table"},
-	"varve profile show default --output yaml":     {before: "varve profile set output table"},
-	"varve profile use default":                    {before: "varve profile set output table"},
+	"varve bench compare before.json after.json":                                                  {before: twoRuns},
+	"varve bench compare before.json after.json --only put_per_gib,dollars_per_gb --tolerance 5%": {before: twoRuns},
+	"varve topic delete scratch":                                                                  {before: "varve topic create scratch", types: "y\r"},
+	"varve topic delete scratch-1 scratch-2 --yes":                                                {before: "varve topic create scratch-1; varve topic create scratch-2"},
+	"varve group describe billing":                                                                {before: "varve group seek billing --topic orders --to 0"},
+	"varve group describe billing --output json":                                                  {before: "varve group seek billing --topic orders --to 0"},
+	"varve group lag billing":                                                                     {before: "varve group seek billing --topic orders --to 0"},
+	"varve group delete billing --yes":                                                            {before: "varve group seek billing --topic orders --to 0"},
+	"varve group delete old-1 old-2 --dry-run":                                                    {before: "varve group seek old-1 --topic orders --to 0; varve group seek old-2 --topic orders --to 0"},
+	"varve completion fish | source":                                                              {why: "is typed into fish: see TestCompletionInFish"},
+	"source <(varve completion zsh)":                                                              {why: "is typed into zsh: see TestCompletionOnATerminal"},
+	"varve profile show":                                                                          {before: "varve profile set output table"},
+	"varve profile show default --output yaml":                                                    {before: "varve profile set output table"},
+	"varve profile use default":                                                                   {before: "varve profile set output table"},
 }
 
 // TestExamplesRun runs the examples of every help text as a person would: in a shell, beside a "varve dev", one folder for

@@ -58,7 +58,7 @@ func commands() *command {
 		sub: []*command{
 			devCommand(), agentCommand(),
 			topicCommand(), produceCommand(), consumeCommand(), groupCommand(),
-			clusterCommand(), segmentCommand(), pprofCommand(),
+			clusterCommand(), segmentCommand(), benchCommand(), pprofCommand(),
 			profileCommand(), completionCommand(), versionCommand(),
 		},
 	}

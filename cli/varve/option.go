@@ -16,6 +16,7 @@ type option struct {
 	many        bool   // may be given several times
 	choices     []string
 	set         func(values []string) error
+	now         func() string // the value, as text
 
 	given []string // on the command line, as the parser saw them
 	from  string   // what set it: the flag, the variable or the file's key; empty: nothing
@@ -23,7 +24,7 @@ type option struct {
 
 // opt makes an option whose value parse puts into dst. What dst holds now is the default.
 func opt[T any](dst *T, parse func(string) (T, error), name, value, usage string) *option {
-	o := &option{name: name, value: value, usage: usage, def: fmt.Sprint(*dst)}
+	o := &option{name: name, value: value, usage: usage, def: fmt.Sprint(*dst), now: func() string { return fmt.Sprint(*dst) }}
 	o.set = func(values []string) error {
 		v, err := parse(values[len(values)-1])
 		if err == nil {

@@ -89,6 +89,7 @@ var stableFields = map[string]string{
 	"cluster slots": "slots slot leader agent epoch session want from state partitions bytes_per_sec", "cluster health": "well agents slots troubles", "cluster config": "configs config source value", "cluster api-versions": "apis key api min max",
 	"segment list":    "runs partition base next leader_epoch batches bytes key",
 	"segment inspect": "key bytes kind cluster session seq footer_pos sections topics slots runs batches ops", "segment verify": "objects result kind runs batches bytes_read key error",
+	"bench produce": benchFields, "bench consume": benchFields, "bench e2e": benchFields, "bench compare": "measures measure a b ratio low high better worse",
 	"profile list": "profiles profile current", "profile show": "profile settings setting value", "version": "version go os arch",
 }
 

@@ -54,6 +54,10 @@ func recipes(l *live) map[string]recipe {
 		"segment list": {args: []string{"t"}}, "segment inspect": {args: []string{l.key, "--batches"}},
 		"segment verify": {args: []string{"t", "--deep"}}, "segment cat": {args: []string{l.key}},
 
+		"bench produce": {args: shortBench(l, "--acks", "1"), cannot: benchCannot}, "bench e2e": {args: shortBench(l), cannot: benchCannot},
+		"bench consume": {args: shortBench(l, "--backlog", "64KiB"), cannot: benchCannot},
+		"bench compare": {args: twoReports(l), cannot: "reads two files"},
+
 		"pprof": {args: []string{"heap", "--file", filepath.Join(l.dir, "heap")}, before: [][]string{{"topic", "list"}}},
 
 		"profile list": {before: profile}, "profile show": {args: []string{"p"}, before: profile},

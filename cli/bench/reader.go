@@ -1,0 +1,96 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Sizes of a reader's requests: what a consumer of much data would set.
+const (
+	fetchBytes          = 50 << 20
+	fetchPartitionBytes = 8 << 20
+)
+
+// reader reads every partition of a topic from some offsets on, and checks what it sees. All of it belongs to the goroutine of
+// run but read and position.
+type reader struct {
+	cl       *kgo.Client
+	check    *checker
+	consumed Histogram            // from the intended time of sending to here
+	window   func(time.Time) bool // which intended times count; nil: none
+	service  requestTimes
+	read     *atomic.Int64 // records
+	wants    atomic.Pointer[map[int32]int64]
+	at       map[int32]int64 // by partition: the offset after the last record seen
+}
+
+// newReader opens a client that reads topic from the offsets in from, by partition.
+func (t Target) newReader(run uint32, topic string, from map[int32]int64, read *atomic.Int64, window func(time.Time) bool) (*reader, error) {
+	offsets := map[int32]kgo.Offset{}
+	for p, at := range from {
+		offsets[p] = kgo.NewOffset().At(at)
+	}
+	r := &reader{check: newChecker(run), window: window, read: read, at: maps.Clone(from)}
+	r.service.key, r.service.counts = fetchKey, func(time.Time) bool { return true }
+	cl, err := t.dial(kgo.WithHooks(&r.service), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchPartitionBytes))
+	if err != nil {
+		return nil, err
+	}
+	r.cl = cl
+	return r, nil
+}
+
+// until tells the reader to end once it has seen everything below the offsets in ends.
+func (r *reader) until(ends map[int32]int64) { r.wants.Store(&ends) }
+
+// done reports whether everything that until asked for was seen.
+func (r *reader) done() bool {
+	ends := r.wants.Load()
+	if ends == nil {
+		return false
+	}
+	for p, end := range *ends {
+		if r.at[p] < end {
+			return false
+		}
+	}
+	return true
+}
+
+// pollTime bounds one wait for records, so that a reader that has seen everything learns that it may end.
+const pollTime = 100 * time.Millisecond
+
+// run reads until it is done or ctx ends. Errors that the client does not repeat by itself end it.
+func (r *reader) run(ctx context.Context) error {
+	for !r.done() {
+		pctx, cancel := context.WithTimeout(ctx, pollTime)
+		fetches := r.cl.PollFetches(pctx)
+		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		for _, e := range fetches.Errors() {
+			if e.Err != context.DeadlineExceeded {
+				return fmt.Errorf("read partition %d: %w", e.Partition, e.Err)
+			}
+		}
+		now := time.Now()
+		n := int64(0)
+		fetches.EachRecord(func(rec *kgo.Record) {
+			n++
+			r.at[rec.Partition] = rec.Offset + 1
+			s, ok := r.check.see(rec.Partition, rec.Value)
+			if intended := time.Unix(0, s.intended); ok && r.window != nil && r.window(intended) {
+				r.consumed.Observe(now.Sub(intended))
+			}
+		})
+		r.read.Add(n)
+	}
+	return nil
+}

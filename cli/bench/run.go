@@ -1,0 +1,192 @@
+package bench
+
+import (
+	"context"
+	"time"
+)
+
+// Produce loads the server with producers alone. readBack: what was written is read again after the measurement and checked;
+// without, only the offsets of acknowledgements are.
+func Produce(ctx context.Context, t Target, load Load, readBack bool, live *Live) (*Report, error) {
+	s, err := newStage(ctx, t, load, live)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.produce(ctx, readBack)
+	return r, s.leave(err)
+}
+
+func (s *stage) produce(ctx context.Context, readBack bool) (*Report, error) {
+	w, err := s.measureProducers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := s.report("produce", w, w.to.acked-w.from.acked)
+	s.reportAnswers(r)
+	if readBack {
+		r.Verified, err = s.verify(ctx)
+	} else {
+		r.Verified, err = s.verifyEnds(ctx)
+	}
+	return r, err
+}
+
+// measureProducers runs the producers from beginning to end.
+func (s *stage) measureProducers(ctx context.Context) (w window, err error) {
+	if w.from, err = s.sight(ctx); err != nil {
+		return w, err
+	}
+	began, err := s.start(ctx, s.load)
+	if err != nil {
+		return w, err
+	}
+	err = s.watch(ctx, &w, began, s.sent)
+	if settled := s.settle(ctx); err == nil {
+		err = settled
+	}
+	return w, err
+}
+
+// verifyEnds compares the ends of the log with what was acknowledged: for stores that keep nothing.
+func (s *stage) verifyEnds(ctx context.Context) (v Verified, err error) {
+	ends, err := s.ends(ctx)
+	if err != nil {
+		return v, err
+	}
+	for p, end := range ends {
+		want := int64(0)
+		for _, pr := range s.everyProducer() {
+			want += int64(pr.numbers[p])
+		}
+		v.Records += min(want, end)
+		v.Lost += max(0, want-end)
+		v.Doubled += max(0, end-want)
+	}
+	return s.disorder(v), nil
+}
+
+// EndToEnd loads the server with producers, and with readers that wait for each record.
+func EndToEnd(ctx context.Context, t Target, load Load, live *Live) (*Report, error) {
+	s, err := newStage(ctx, t, load, live)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.endToEnd(ctx)
+	return r, s.leave(err)
+}
+
+func (s *stage) endToEnd(ctx context.Context) (*Report, error) {
+	tails, err := s.startTails(ctx, s.load.FanOut)
+	if err != nil {
+		return nil, err
+	}
+	w, err := s.measureProducers(ctx)
+	if err = tails.finish(ctx, s, err); err != nil {
+		return nil, err
+	}
+	r := s.report("e2e", w, w.to.acked-w.from.acked)
+	s.reportAnswers(r)
+	r.latency(latencyConsumed, tails.consumed())
+	r.Verified = s.disorder(tails.verified(s.written()))
+	return r, nil
+}
+
+// Consume writes a backlog, and reads it again and again.
+func Consume(ctx context.Context, t Target, load Load, live *Live) (*Report, error) {
+	s, err := newStage(ctx, t, load, live)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.consume(ctx)
+	return r, s.leave(err)
+}
+
+// backlog writes so many bytes as fast as they are answered.
+func (s *stage) backlog(ctx context.Context) error {
+	fill := s.load
+	fill.Rate, fill.Limit, fill.Warmup, fill.Duration = 0, s.load.Backlog, 0, maxSpan
+	if _, err := s.start(ctx, fill); err != nil {
+		return err
+	}
+	s.live.say("writing the backlog")
+	return s.settle(ctx)
+}
+
+func (s *stage) consume(ctx context.Context) (*Report, error) {
+	if err := s.backlog(ctx); err != nil {
+		return nil, err
+	}
+	ends, err := s.ends(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	over := make(chan struct{})
+	rounds := make(chan *roundsOf, s.load.FanOut)
+	for range s.load.FanOut {
+		go func() { rounds <- s.again(ctx, ends, over) }()
+	}
+	var w window
+	if w.from, err = s.sight(ctx); err == nil {
+		err = s.watch(ctx, &w, time.Now(), nil)
+	}
+	close(over)
+	if err != nil {
+		cancel()
+	}
+	s.live.say("reading to the end")
+	var all roundsOf
+	for range s.load.FanOut {
+		one := <-rounds
+		if err == nil {
+			err = one.err
+		}
+		all.found.add(one.found)
+		all.service.Merge(&one.service)
+		all.rounds += one.rounds
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := s.report("consume", w, w.to.read-w.from.read)
+	r.measure("mib_per_s_per_reader", s.rate(w, w.to.read-w.from.read)/float64(s.load.FanOut))
+	r.measure("rounds", float64(all.rounds))
+	r.latency(latencyService, &all.service)
+	r.Verified = all.found
+	return r, nil
+}
+
+// roundsOf is what a reader that began again and again has seen.
+type roundsOf struct {
+	found   Verified
+	service Histogram // of Fetch requests
+	rounds  int
+	err     error
+}
+
+// again reads everything from the beginning until over, and the round that it is in then to its end.
+func (s *stage) again(ctx context.Context, ends map[int32]int64, over <-chan struct{}) *roundsOf {
+	all := &roundsOf{}
+	for {
+		r, err := s.newReader(s.run, s.topic, s.starts(), &s.live.read, nil)
+		if err != nil {
+			return &roundsOf{err: err}
+		}
+		r.until(ends)
+		err = r.run(ctx)
+		r.cl.Close()
+		if err != nil {
+			all.err = err
+			return all
+		}
+		all.found.add(r.check.finish(s.written()))
+		all.service.Merge(&r.service.h)
+		all.rounds++
+		select {
+		case <-over:
+			return all
+		default:
+		}
+	}
+}

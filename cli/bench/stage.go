@@ -1,0 +1,227 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/varvelog/varve/client"
+)
+
+// stage is one run: its topic, who writes, who reads.
+type stage struct {
+	Target
+	load      Load
+	live      *Live
+	c         *client.Client
+	topic     string
+	run       uint32
+	producers []*producer    // of the last start
+	before    []*producer    // of all starts before
+	wg        sync.WaitGroup // of the producers' goroutines
+	sent      chan struct{}  // closed when they have ended
+	settled   bool           // their clients are closed
+	began     atomic.Int64   // the last start, Unix time in ns; 0: none yet
+}
+
+// counts reports whether a record that was intended for a moment is measured: not in the warm-up, and not after the end.
+func (s *stage) counts(intended time.Time) bool {
+	began := s.began.Load()
+	since := time.Duration(intended.UnixNano() - began)
+	return began != 0 && since >= s.load.Warmup && since < s.load.Warmup+s.load.Duration
+}
+
+// everyProducer is those of all starts.
+func (s *stage) everyProducer() []*producer { return slices.Concat(s.before, s.producers) }
+
+// newStage makes a topic for the run alone. leave must be called.
+func newStage(ctx context.Context, t Target, load Load, live *Live) (*stage, error) {
+	if err := load.Validate(); err != nil {
+		return nil, err
+	}
+	live.size.Store(int64(load.Size))
+	live.say("preparing")
+	c, err := t.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	run := rand.Uint32()
+	s := &stage{Target: t, load: load, live: live, c: c, run: run, topic: fmt.Sprintf("bench-%08x", run)}
+	if err := createTopic(ctx, c, s.topic, load.Partitions); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// leaveTime bounds the removal of the topic.
+const leaveTime = 10 * time.Second
+
+// leave takes the topic away, unless it shall be kept, also if the run was interrupted.
+func (s *stage) leave(err error) error {
+	defer s.c.Close()
+	if s.load.Keep {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+	defer cancel()
+	if gone := s.c.DeleteTopic(ctx, s.topic); gone != nil && err == nil {
+		return gone
+	}
+	return err
+}
+
+// start lets the producers begin. A Load with other values than that of the stage makes a backlog.
+func (s *stage) start(ctx context.Context, load Load) (began time.Time, err error) {
+	s.before, s.producers, s.sent = s.everyProducer(), nil, make(chan struct{})
+	s.settled = false
+	sending, cancel := context.WithCancel(ctx)
+	for i := range load.Producers {
+		id := uint32(len(s.before) + i)
+		rng := rand.New(rand.NewPCG(load.Seed, uint64(id)<<32|1))
+		p := &producer{
+			load: load, id: id, run: s.run, rng: rng, fill: filling(rng, load.Size), numbers: make([]uint64, load.Partitions),
+			sent: &s.live.sent, acked: &s.live.acked, gone: cancel,
+		}
+		p.service.key, p.service.counts = produceKey, p.measured
+		p.answers.failed = map[stream]map[uint64]struct{}{}
+		for range load.Partitions {
+			p.answers.last = append(p.answers.last, -1)
+		}
+		if p.cl, err = s.dial(append(load.options(s.topic), kgo.WithHooks(&p.service))...); err != nil {
+			cancel()
+			s.closeProducers()
+			return began, err
+		}
+		s.producers = append(s.producers, p)
+	}
+	began = time.Now()
+	s.began.Store(began.UnixNano())
+	for _, p := range s.producers {
+		p.began = began
+		s.wg.Go(func() { p.send(sending, ctx) })
+	}
+	go func() {
+		s.wg.Wait()
+		cancel()
+		close(s.sent)
+	}()
+	return began, nil
+}
+
+// flushTime bounds the wait for the last answers.
+const flushTime = 2 * time.Minute
+
+// settle waits for the producers and for every answer, and closes their clients. A second call does nothing.
+func (s *stage) settle(ctx context.Context) error {
+	<-s.sent
+	if s.settled {
+		return nil
+	}
+	s.settled = true
+	s.live.say("waiting for answers")
+	ctx, cancel := context.WithTimeout(ctx, flushTime)
+	defer cancel()
+	var errs []error
+	for _, p := range s.producers {
+		if err := p.cl.Flush(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("wait for answers: %w", err))
+			break
+		}
+	}
+	s.closeProducers()
+	for _, p := range s.producers {
+		if err := p.answers.err; err != nil {
+			return errors.Join(append(errs, fmt.Errorf("%d records failed: %w", p.answers.failures, err))...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *stage) closeProducers() {
+	for _, p := range s.producers {
+		p.cl.Close()
+	}
+}
+
+// written is what the producers know. To be called after settle.
+func (s *stage) written() map[stream]written {
+	all := map[stream]written{}
+	for _, p := range s.everyProducer() {
+		p.written(all)
+	}
+	return all
+}
+
+// starts are the offsets at which a topic that was just made begins.
+func (s *stage) starts() map[int32]int64 {
+	from := map[int32]int64{}
+	for p := range s.load.Partitions {
+		from[int32(p)] = 0
+	}
+	return from
+}
+
+// appearTime bounds the wait for records that were acknowledged before they were committed, as with acks=1.
+const appearTime = 10 * time.Second
+
+// ends returns the offset after the last record, by partition, once all that was acknowledged can be read, or appearTime is
+// over.
+func (s *stage) ends(ctx context.Context) (map[int32]int64, error) {
+	want := map[int32]int64{}
+	for id, w := range s.written() {
+		want[id.partition] += int64(w.sent) - int64(len(w.failed))
+	}
+	for since := time.Now(); ; {
+		ends, err := endsOf(ctx, s.c, s.topic)
+		if err != nil {
+			return nil, err
+		}
+		there := true
+		for p, n := range want {
+			there = there && ends[p] >= n
+		}
+		if there || time.Since(since) > appearTime || !sleepUntil(ctx, time.Now().Add(10*time.Millisecond)) {
+			return ends, ctx.Err()
+		}
+	}
+}
+
+// verifyTime bounds the reading back of everything.
+const verifyTime = 10 * time.Minute
+
+// verify reads everything back, once.
+func (s *stage) verify(ctx context.Context) (v Verified, err error) {
+	s.live.say("verifying")
+	ctx, cancel := context.WithTimeout(ctx, verifyTime)
+	defer cancel()
+	ends, err := s.ends(ctx)
+	if err != nil {
+		return v, err
+	}
+	r, err := s.newReader(s.run, s.topic, s.starts(), &s.live.read, nil)
+	if err != nil {
+		return v, err
+	}
+	defer r.cl.Close()
+	r.until(ends)
+	if err := r.run(ctx); err != nil {
+		return v, fmt.Errorf("read everything back: %w", err)
+	}
+	return s.disorder(r.check.finish(s.written())), nil
+}
+
+// disorder adds what the acknowledgements alone have shown.
+func (s *stage) disorder(v Verified) Verified {
+	for _, p := range s.everyProducer() {
+		v.Reordered += p.answers.disordered
+	}
+	return v
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/varvelog/varve/cli/bench"
+)
+
+func benchCommand() *command {
+	return &command{
+		name:  "bench",
+		short: "load a server, and tell its latency and its price",
+		long: `Without --bootstrap or --peer it starts an agent of its own as another process, on the store that --store names, and stops
+it at the end. Records are sent at times drawn beforehand, whether earlier ones were answered or not, and everything is read
+back and checked: a record lost, doubled, out of order or damaged is a failure. Each run has a topic of its own, which it removes.
+
+No latency is printed without its price. Dollars are those of requests to the bucket and the table at list prices (us-east-1);
+storage comes on top. What cannot be seen, as of a server that is not Varve, prints "-".`,
+		sub:      []*command{benchProduceCommand(), benchConsumeCommand(), benchEndToEndCommand(), benchCompareCommand()},
+		examples: []string{"varve bench e2e --duration 1s --warmup 1s", "varve bench produce --store null --rate 0 --duration 1s --warmup 1s"},
+	}
+}
+
+// benchFlags is what every run of the bench takes.
+type benchFlags struct {
+	load               bench.Load
+	size, batch        byteSize
+	limit, backlog     byteSize
+	acks, spread       string
+	bootstrap, peer    []string
+	http               []string
+	store, meta, flush string
+	flushBytes         byteSize
+	output             string
+	memory             byteSize
+}
+
+func newBenchFlags() *benchFlags {
+	l := bench.DefaultLoad()
+	return &benchFlags{
+		load: l, size: byteSize(l.Size), batch: byteSize(l.BatchBytes), backlog: byteSize(l.Backlog),
+		acks: string(l.Acks), spread: string(l.Spread), store: "sim", flush: "250ms", flushBytes: 8 << 20, memory: 1 << 30,
+	}
+}
+
+// benchStores are the words that --store takes besides URLs.
+var benchStores = []string{"sim", "sim-express", "null", "mem", "disk", "minio", "s3"}
+
+// serverOptions say which server it is about.
+func (b *benchFlags) serverOptions() []*option {
+	store := opt(&b.store, parseText, "store", "STORE", "what the agent it starts writes to: "+strings.Join(benchStores, ", ")+" or a URL")
+	store.choices = benchStores
+	return []*option{
+		store,
+		opt(&b.meta, parseText, "meta", "URL", "the metastore, if --store is a URL"),
+		opt(&b.flush, parseSpan, "flush", "DURATION", "of the agent it starts: longest time between two flushes"),
+		opt(&b.flushBytes, parseBytes, "flush-bytes", "SIZE", "likewise: flush when so much waits"),
+		opt(&b.memory, parseBytes, "memory-limit", "SIZE", "likewise: what its process shall stay under"),
+		opt(&b.bootstrap, parseList, "bootstrap", "HOST:PORT,...", "load this cluster of Varve instead").withDefault("starts an agent"),
+		opt(&b.http, parseList, "http", "HOST:PORT,...", "with --bootstrap: the HTTP sides of its agents, for costs").withDefault(""),
+		opt(&b.peer, parseList, "peer", "HOST:PORT,...", "load this server instead, whatever it is").withDefault(""),
+	}
+}
+
+// loadOptions say how much of what.
+func (b *benchFlags) loadOptions() []*option {
+	l := &b.load
+	return []*option{
+		opt(&l.Rate, parseLoadRate, "rate", "N/s", "records a second; 0: as fast as they are answered").withDefault("20000"),
+		opt(&b.size, parseBytes, "record-size", "SIZE", "of each value; a quarter of it random"),
+		opt(&l.Partitions, parseCount, "partitions", "N", "of the topic"),
+		opt(&l.Producers, parseCount, "producers", "N", "clients that write"),
+		optOneOf(&b.acks, []string{"all", "1", "0"}, "acks", "all|1|0", "what a producer waits for"),
+		optOneOf(&b.spread, []string{"sticky", "each"}, "spread", "sticky|each", "a batch to one partition, or each record to any"),
+		opt(&l.Linger, parseDuration, "linger", "DURATION", "how long a client waits for a batch to fill"),
+		opt(&b.batch, parseBytes, "batch-size", "SIZE", "of the largest batch"),
+		opt(&b.limit, parseBytes, "limit", "SIZE", "end when so many bytes were written").withDefault("none; in memory 2GiB"),
+		opt(&l.Seed, parseSeed, "seed", "N", "of the times of sending, the values, and the simulated store"),
+		optSwitch(&l.Keep, "keep", "leave the topic there"),
+	}
+}
+
+// timeOptions say for how long.
+func (b *benchFlags) timeOptions() []*option {
+	return []*option{
+		opt(&b.load.Warmup, parseDuration, "warmup", "DURATION", "at first; not measured"),
+		opt(&b.load.Duration, parseDuration, "duration", "DURATION", "measured"),
+		outputOption(&b.output),
+	}
+}
+
+// options are all of them, with those that a command has besides.
+func (b *benchFlags) options(more ...*option) []*option {
+	return slices.Concat(b.serverOptions(), b.loadOptions(), more, b.timeOptions())
+}
+
+// parseSpan checks a duration and leaves it as it is written: the agent parses it.
+func parseSpan(s string) (string, error) {
+	_, err := parseDuration(s)
+	return s, err
+}
+
+// parseLoadRate is parseRate that takes 0 too.
+func parseLoadRate(s string) (float64, error) {
+	if s == "0" {
+		return 0, nil
+	}
+	return parseRate(s)
+}
+
+// parseSeed reads a seed.
+func parseSeed(s string) (uint64, error) {
+	n, err := parseInt(s)
+	if err == nil && n < 0 {
+		err = fmt.Errorf("%d is less than 0", n)
+	}
+	return uint64(n), err
+}
+
+// inMemory is what --limit is if objects lie in memory.
+const inMemory = 2 << 30
+
+// settle puts the pieces together.
+func (b *benchFlags) settle() error {
+	l := &b.load
+	l.Size, l.BatchBytes, l.Limit, l.Backlog = int(b.size), int(b.batch), int64(b.limit), int64(b.backlog)
+	l.Acks, l.Spread = bench.Acks(b.acks), bench.Spread(b.spread)
+	if b.limit == 0 && b.owns() && slices.Contains([]string{"sim", "sim-express", "mem"}, b.store) {
+		l.Limit = inMemory
+	}
+	if err := l.Validate(); err != nil {
+		return usageError{err}
+	}
+	if len(b.bootstrap) > 0 && len(b.peer) > 0 {
+		return usagef("--bootstrap and --peer exclude each other")
+	}
+	if len(b.http) > 0 && len(b.bootstrap) == 0 {
+		return usagef("--http is about --bootstrap: add it, or leave both out")
+	}
+	return nil
+}
+
+// owns reports whether the bench starts agents itself.
+func (b *benchFlags) owns() bool { return len(b.bootstrap) == 0 && len(b.peer) == 0 }
+
+// runner runs one kind of bench.
+type runner func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error)
+
+// run starts a server if need be, loads it and prints what was seen.
+func (b *benchFlags) run(ctx context.Context, w *world, c *command, do runner) error {
+	if err := b.settle(); err != nil {
+		return err
+	}
+	t, stop, err := b.target(ctx, w)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	var live bench.Live
+	hide := showProgress(w, false, live.Line)
+	r, err := do(ctx, t, &live)
+	hide()
+	if err != nil {
+		return err
+	}
+	r.Version, r.Settings = version(), settingsOf(c)
+	if err := reportDocument(r, b.output).print(w.out, b.output); err != nil {
+		return err
+	}
+	if v := r.Verified; !v.Good() {
+		return fmt.Errorf("the log does not hold what was written: %s", verdict(v))
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/varvelog/varve/cli/bench"
+)
+
+// settingsOf are all flags of a command but how to print.
+func settingsOf(c *command) []bench.Setting {
+	settings := []bench.Setting{}
+	for _, o := range c.options {
+		if o.name != "output" && o.now != nil {
+			settings = append(settings, bench.Setting{Name: o.name, Value: o.now()})
+		}
+	}
+	return settings
+}
+
+// verdict is what reading back has shown, in one line.
+func verdict(v bench.Verified) string {
+	return fmt.Sprintf("%d records: %d lost, %d doubled, %d reordered, %d damaged, %d failed", v.Records, v.Lost, v.Doubled, v.Reordered, v.Damaged, v.Failed)
+}
+
+// reportDocument is a report for people if format is table, else with all there is, by the names that bench.Report has.
+func reportDocument(r *bench.Report, format string) document {
+	if format == "table" {
+		return reportTable(r)
+	}
+	d := document{fields: []docField{
+		{"command", r.Command}, {"version", r.Version}, {"at", r.At}, {"os", r.OS}, {"arch", r.Arch}, {"cpus", r.CPUs},
+		{"seconds", r.Seconds}, {"verified", r.Verified},
+	}}
+	settings := listing{name: "settings", columns: []column{{"", "setting"}, {"", "value"}}}
+	for _, s := range r.Settings {
+		settings.rows = append(settings.rows, []any{s.Name, s.Value})
+	}
+	latencies := listing{name: "latencies"}
+	for _, name := range []string{"latency", "count", "mean_ms", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"} {
+		latencies.columns = append(latencies.columns, column{"", name})
+	}
+	for _, l := range r.Latencies {
+		latencies.rows = append(latencies.rows, []any{l.Name, l.Count, l.Mean, l.P50, l.P90, l.P99, l.P999, l.Max})
+	}
+	measures := listing{name: "measures", columns: []column{{"", "measure"}, {"", "value"}}}
+	for _, m := range r.Measures {
+		measures.rows = append(measures.rows, []any{m.Name, m.Value})
+	}
+	d.listings = []listing{settings, latencies, measures}
+	return d
+}
+
+// reportTable has the percentiles beside the price, then everything that was measured.
+func reportTable(r *bench.Report) document {
+	var flags []string
+	for _, s := range r.Settings {
+		if s.Value != "" && s.Value != "[]" {
+			flags = append(flags, s.Name+"="+s.Value)
+		}
+	}
+	d := document{fields: []docField{
+		{"command", r.Command + " for " + rounded(r.Seconds) + " s"}, {"verified", verdict(r.Verified)},
+		{"machine", fmt.Sprintf("%d CPUs, %s/%s", r.CPUs, r.OS, r.Arch)}, {"version", r.Version}, {"settings", strings.Join(flags, " ")},
+	}}
+	price := func(name string) any {
+		if v, ok := r.Get(name); ok {
+			return rounded(v)
+		}
+		return nil
+	}
+	perGB, perMonth := price("dollars_per_gb"), price("dollars_per_month")
+	latencies := listing{name: "latencies", columns: []column{
+		{"MS", ""}, {"P50", ""}, {"P90", ""}, {"P99", ""}, {"P999", ""}, {"MAX", ""}, {"COUNT", ""}, {"USD-PER-GB", ""}, {"USD-PER-MONTH", ""},
+	}}
+	for _, l := range r.Latencies {
+		latencies.rows = append(latencies.rows, []any{
+			l.Name, rounded(l.P50), rounded(l.P90), rounded(l.P99), rounded(l.P999), rounded(l.Max), l.Count, perGB, perMonth,
+		})
+	}
+	measures := listing{name: "measures", columns: []column{{"MEASURE", ""}, {"VALUE", ""}}}
+	for _, m := range r.Measures {
+		measures.rows = append(measures.rows, []any{m.Name, price(m.Name)})
+	}
+	d.listings = []listing{latencies, measures}
+	return d
+}
+
+// rounded writes v with three significant digits, or all of its whole ones.
+func rounded(v float64) string {
+	if math.Abs(v) >= 100 || v == 0 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	digits := 2 - int(math.Floor(math.Log10(math.Abs(v))))
+	return strconv.FormatFloat(v, 'f', max(0, digits), 64)
+}

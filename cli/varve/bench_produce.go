@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+
+	"github.com/varvelog/varve/cli/bench"
+)
+
+func benchProduceCommand() *command {
+	b := newBenchFlags()
+	c := &command{
+		name: "produce", max: 0,
+		short: "producers alone: latency of acknowledgements, and what a GiB costs",
+		long: `Five times are taken of each record that is not sent in the warm-up. "intended_to_ack" counts from when the record was to be
+sent, as a user waits; "sent_to_ack" from when the client got it; "service" is one Produce request; "publish_delay" is how late
+the bench itself was. With --rate 0 producers send as fast as they are answered: then there is no intended time.
+
+On --store null, which keeps nothing, the offsets of the log are checked instead of its records.`,
+		options:  b.options(),
+		examples: []string{"varve bench produce --rate 5000 --warmup 1s --duration 1s", "varve bench produce --store null --rate 0 --warmup 1s --duration 1s --output json"},
+	}
+	c.run = func(ctx context.Context, w *world, _ []string) error {
+		return b.run(ctx, w, c, func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error) {
+			return bench.Produce(ctx, t, b.load, !b.owns() || b.store != "null", live)
+		})
+	}
+	return c
+}
+
+func benchConsumeCommand() *command {
+	b := newBenchFlags()
+	c := &command{
+		name: "consume", max: 0,
+		short: "readers alone, of what was written before",
+		long: `Writes --backlog bytes as fast as they are answered, then --fan-out readers read all of it again and again. A backlog that fits
+into the agent's cache is served from memory; a larger one comes from the store. Costs are those of a GiB read.`,
+		options: b.options(
+			opt(&b.backlog, parseBytes, "backlog", "SIZE", "what is there to read"),
+			opt(&b.load.FanOut, parseCount, "fan-out", "N", "readers; each reads everything"),
+		),
+		examples: []string{"varve bench consume --store mem --backlog 64MiB --warmup 1s --duration 1s", "varve bench consume --store mem --backlog 64MiB --fan-out 4 --warmup 1s --duration 1s"},
+	}
+	c.run = func(ctx context.Context, w *world, _ []string) error {
+		return b.run(ctx, w, c, func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error) {
+			return bench.Consume(ctx, t, b.load, live)
+		})
+	}
+	return c
+}
+
+func benchEndToEndCommand() *command {
+	b := newBenchFlags()
+	c := &command{
+		name: "e2e", max: 0,
+		short: "producers, and readers that wait for each record",
+		long: `Like produce; besides, "intended_to_consumed" is how long it takes from when a record was to be sent until a reader has it.
+Every record is checked as it arrives.`,
+		options:  b.options(opt(&b.load.FanOut, parseCount, "fan-out", "N", "readers; each reads everything")),
+		examples: []string{"varve bench e2e --rate 5000 --warmup 1s --duration 1s", "varve bench e2e --peer 127.0.0.1:9092 --rate 1000 --warmup 1s --duration 1s"},
+	}
+	c.run = func(ctx context.Context, w *world, _ []string) error {
+		return b.run(ctx, w, c, func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error) {
+			return bench.EndToEnd(ctx, t, b.load, live)
+		})
+	}
+	return c
+}

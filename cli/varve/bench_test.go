@@ -1,0 +1,205 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/varvelog/varve/cli/bench"
+)
+
+const (
+	benchCannot = "finds its server on the command line alone"
+	benchFields = "command version at os arch cpus seconds verified records lost doubled reordered damaged failed settings setting value " +
+		"latencies latency count mean_ms p50_ms p90_ms p99_ms p999_ms max_ms measures measure"
+)
+
+// shortBench are flags for a run on the live server that is over soon.
+func shortBench(l *live, more ...string) []string {
+	return append([]string{
+		"--bootstrap", l.env["VARVE_BOOTSTRAP"], "--http", l.env["VARVE_HTTP"],
+		"--rate", "2000", "--warmup", "20ms", "--duration", "100ms", "--partitions", "2", "--producers", "2",
+	}, more...)
+}
+
+// twoReports writes two files to compare, and returns their names.
+func twoReports(l *live) (names []string) {
+	for _, name := range []string{"a.json", "b.json"} {
+		path := filepath.Join(l.dir, name)
+		if err := os.WriteFile(path, oneReport(l.t, 1.5), 0o644); err != nil {
+			l.t.Fatal(err)
+		}
+		names = append(names, path)
+	}
+	return names
+}
+
+// oneReport is a small report of that many CPU seconds per GiB.
+func oneReport(t *testing.T, cpu float64) []byte {
+	t.Helper()
+	b, err := json.Marshal(bench.Report{
+		SchemaVersion: 1, Command: "produce", CPUs: 2,
+		Latencies: []bench.Latency{{Name: "sent_to_ack", Count: 1, P50: 1, P99: 2, P999: 3}},
+		Measures:  []bench.Measure{{Name: "cpu_s_per_gib", Value: &cpu}, {Name: "put_per_gib"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(b, '\n')
+}
+
+// measure is one number of a report; it fails the test if the run could not see it.
+func measure(t *testing.T, r bench.Report, name string) float64 {
+	t.Helper()
+	v, ok := r.Get(name)
+	if !ok {
+		t.Errorf("%s: no %s", r.Command, name)
+	}
+	return v
+}
+
+// runBench runs a command of the bench with an agent of its own.
+func runBench(t *testing.T, args ...string) (r bench.Report) {
+	t.Helper()
+	t.Setenv(asMain, "1") // so that the agent is this test binary
+	out := (&shell{t: t}).ok("", append(append([]string{"bench"}, args...), "--output", "json")...)
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if again := printed(t, &r); again != out {
+		t.Errorf("it does not come back as it was:\n%s\n%s", out, again)
+	}
+	if !r.Verified.Good() || r.Verified.Records == 0 || r.Verified.Foreign != 0 {
+		t.Errorf("%+v", r.Verified)
+	}
+	return r
+}
+
+func printed(t *testing.T, r *bench.Report) string {
+	t.Helper()
+	var b strings.Builder
+	if err := reportDocument(r, "json").print(&b, "json"); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestBenchHasAllOfAReport: nothing that bench.Report says as JSON is left out of what is printed.
+func TestBenchHasAllOfAReport(t *testing.T) {
+	var r, back bench.Report
+	if err := json.Unmarshal(oneReport(t, 2), &r); err != nil {
+		t.Fatal(err)
+	}
+	r.Version, r.At, r.OS, r.Arch, r.Seconds = "v1", "2026-01-01T00:00:00Z", "plan9", "mips", 3.5
+	r.Verified = bench.Verified{Records: 1, Lost: 2, Doubled: 3, Reordered: 4, Damaged: 5, Failed: 6, Foreign: 7}
+	r.Settings = []bench.Setting{{Name: "a", Value: "b"}}
+	if err := json.Unmarshal([]byte(printed(t, &r)), &back); err != nil || !reflect.DeepEqual(r, back) {
+		t.Errorf("%v\n%+v\n%+v", err, r, back)
+	}
+}
+
+// TestBenchStartsAnAgent: on each store of its own, with every number that a Varve shows.
+func TestBenchStartsAnAgent(t *testing.T) {
+	for _, store := range []string{"null", "mem", "disk"} {
+		r := runBench(t, "produce", "--store", store, "--rate", "0", "--warmup", "0s", "--limit", "16MiB", "--flush", "10ms")
+		if r.Command != "produce" || len(r.Latencies) != 2 || r.Verified.Records != 16<<10 {
+			t.Errorf("%s: %q, %+v", store, r.Command, r.Latencies)
+		}
+		for _, name := range []string{"records_per_s", "cpu_s_per_gib", "rss_max_mib", "allocated_mib_per_gib", "allocations_per_gib", "put_per_gib", "wru_per_gib", "dollars_per_gb", "dollars_per_month", "wire_in_mib_per_s", "flushes_per_s", "wru_per_flush"} {
+			if measure(t, r, name) <= 0 {
+				t.Errorf("%s: %s is %v", store, name, measure(t, r, name))
+			}
+		}
+		if v, ok := r.Get("cross_zone_percent"); ok {
+			t.Errorf("cross_zone_percent is %v, and nobody counts it", v)
+		}
+	}
+}
+
+// TestBenchOpenLoop: the rate is that which was asked for, and each kind of time is there.
+func TestBenchOpenLoop(t *testing.T) {
+	r := runBench(t, "e2e", "--store", "mem", "--rate", "3000", "--warmup", "200ms", "--duration", "1s", "--flush", "10ms", "--fan-out", "2", "--partitions", "4")
+	var names []string
+	for _, l := range r.Latencies {
+		names = append(names, l.Name)
+		if l.P50 > l.P99 || l.P99 > l.Max || l.Count == 0 {
+			t.Errorf("%+v", l)
+		}
+	}
+	if want := []string{"intended_to_ack", "sent_to_ack", "service", "publish_delay", "intended_to_consumed"}; !slices.Equal(names, want) {
+		t.Errorf("%q, want %q", names, want)
+	}
+	// Poisson: 3,000 with a deviation of 55; each is read twice.
+	if n := r.Latencies[0].Count; n < 2700 || n > 3300 || r.Latencies[4].Count != 2*n {
+		t.Errorf("%d records were intended for one second, %d were read by two", n, r.Latencies[4].Count)
+	}
+}
+
+// TestBenchPeer: a server that is not Varve shows no costs, and they are not taken for 0.
+func TestBenchPeer(t *testing.T) {
+	peer := newShell(t).env["VARVE_BOOTSTRAP"]
+	r := runBench(t, "produce", "--peer", peer, "--rate", "500", "--warmup", "100ms", "--duration", "300ms", "--partitions", "3")
+	for _, name := range []string{"cpu_s_per_gib", "dollars_per_gb", "put_per_gib", "rss_max_mib"} {
+		if v, ok := r.Get(name); ok {
+			t.Errorf("%s is %v", name, v)
+		}
+	}
+	measure(t, r, "records_per_s")
+}
+
+func TestBenchCompare(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string, cpus ...float64) string {
+		var all []byte
+		for _, cpu := range cpus {
+			all = append(all, oneReport(t, cpu)...)
+		}
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, all, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	before, same, worse, none := file("a", 1, 2, 3), file("b", 3, 1, 2.1), file("c", 2, 2.5, 4), file("none")
+	s := &shell{t: t}
+	if got := s.ok("", "bench", "compare", before, same, "--only", "cpu_s_per_gib"); !strings.Contains(got, "cpu_s_per_gib  2.00  2.10  1.05   0.500  3.00  lower   false") {
+		t.Errorf("%s", got)
+	}
+	if r := s.run("", "bench", "compare", before, worse, "--tolerance", "20%"); r.code != exitFailed || !strings.Contains(r.err, "cpu_s_per_gib is worse: 1.25 times") || strings.Contains(r.out, "put_per_gib") {
+		t.Errorf("%+v", r)
+	}
+	s.ok("", "bench", "compare", before, worse, "--tolerance", "0.25")
+	s.ok("", "bench", "compare", before, worse, "--only", "sent_to_ack_p99_ms")
+	s.fails(exitFailed, "it is empty", "bench", "compare", before, none)
+	s.fails(exitUsage, "did you mean cpu_s_per_gib", "bench", "compare", before, same, "--only", "cpu_s_per_gb")
+	s.fails(exitUsage, "is not a share", "bench", "compare", before, same, "--tolerance", "-1")
+	s.fails(exitFailed, "no such file", "bench", "compare", before, before+"x")
+	s.fails(exitFailed, "not a report", "bench", "compare", before, "bench_test.go")
+}
+
+func TestBenchRefuses(t *testing.T) {
+	s := &shell{t: t}
+	for _, c := range []struct {
+		code int
+		want string
+		args string
+	}{
+		{exitUsage, "is none of sim", "--store what"},
+		{exitUsage, "has a metastore of its own", "--store sim --meta mem://"},
+		{exitUsage, "VARVE_STORE", "--store s3"},
+		{exitUsage, "exclude each other", "--bootstrap a:1 --peer b:1"},
+		{exitUsage, "--http is about --bootstrap", "--http a:1"},
+		{exitUsage, "record size: 35", "--record-size 35"},
+		{exitUsage, "is not a rate", "--rate -1"},
+		{exitUsage, "duration: 0s", "--duration 0s"},
+		{exitFailed, "no server answers", "--peer 127.0.0.1:1"},
+	} {
+		s.fails(c.code, c.want, append([]string{"bench", "produce"}, strings.Fields(c.args)...)...)
+	}
+	s.env = map[string]string{"VARVE_STORE": "s3://b/p?endpoint=http://127.0.0.1:1", "VARVE_META": "dynamodb://t"}
+	s.fails(exitUsage, "say --store minio", "bench", "produce", "--store", "s3")
+}
