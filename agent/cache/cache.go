@@ -105,18 +105,19 @@ func (c *Cache[K]) Has(key K) bool {
 	return there || loading
 }
 
-// Prefetch starts to load the block of key, unless it is there or being loaded, and does not wait. The load goes on to its
-// end, or to Close, whatever becomes of ctx, from which it has its values.
-func (c *Cache[K]) Prefetch(ctx context.Context, key K, fetch func(context.Context) (*memory.Buf, error)) {
+// Prefetch starts to load the block of key, unless it is there or being loaded, and does not wait; it reports whether fetch is
+// called. The load goes on to its end, or to Close, whatever becomes of ctx, from which it has its values.
+func (c *Cache[K]) Prefetch(ctx context.Context, key K, fetch func(context.Context) (*memory.Buf, error)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.mu.entries[key]; ok || c.mu.closed {
-		return
+		return false
 	}
 	if _, ok := c.mu.loads[key]; ok {
-		return
+		return false
 	}
 	c.start(ctx, key, fetch)
+	return true
 }
 
 // start begins a load, under the lock.

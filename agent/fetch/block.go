@@ -1,43 +1,88 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
+
+	"github.com/google/uuid"
 
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/bundle"
-	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
-// block returns block i of o, with a reference for the caller.
-func (r *Reader) block(ctx context.Context, o bundle.Object, i int, mode Mode) (*memory.Buf, error) {
-	if mode == Cached {
-		if buf := r.cache.Peek(key(o, i)); buf != nil {
+// blockKey names a block: the UUID and number of an object are its own, whatever its kind.
+type blockKey struct {
+	id    uuid.UUID
+	seq   uint64
+	block uint32
+}
+
+func key(o bundle.Object, block int) blockKey {
+	return blockKey{o.Session, o.Seq, uint32(block)}
+}
+
+// Committed puts a bundle that was just committed into the cache. body is the whole object; if it is marked as sound its
+// batches are not checked again when they are read.
+func (r *Reader) Committed(o bundle.Object, body *memory.Buf) {
+	b := body.Bytes()[:o.Size]
+	if len(b) <= BlockLen {
+		// A small bundle lies in a buffer that may be many times larger: keep a copy of its own size.
+		if len(b) < body.Cap()/2 {
+			sound := body.Sound()
+			body = memory.Wrap(bytes.Clone(b))
+			if sound {
+				body.MarkSound()
+			}
+			defer body.Release()
+		}
+		r.tail.Put(key(o, 0), body)
+		return
+	}
+	for i := 0; i*BlockLen < len(b); i++ {
+		block := memory.Slice(body, i*BlockLen, min((i+1)*BlockLen, len(b))) // see whole
+		r.tail.Put(key(o, i), block)
+		block.Release()
+	}
+}
+
+// block returns block i of an object, with a reference for the caller.
+func (t *trip) block(ctx context.Context, o bundle.Object, i int) (*memory.Buf, error) {
+	k := key(o, i)
+	if buf := t.r.tail.Peek(k); buf != nil {
+		return buf, nil
+	}
+	t.far = true
+	if t.q.Mode == Cached {
+		if buf := t.r.history.Peek(k); buf != nil {
 			return buf, nil
 		}
 		return nil, ErrMiss
 	}
-	return r.cache.Get(ctx, key(o, i), func(ctx context.Context) (*memory.Buf, error) { return r.load(ctx, o, i) })
+	return t.r.history.Get(ctx, k, func(ctx context.Context) (*memory.Buf, error) { return t.fresh(ctx, o, i) })
 }
 
 // fresh loads block i past the cache.
-func (r *Reader) fresh(ctx context.Context, o bundle.Object, i int, _ Mode) (*memory.Buf, error) {
-	return r.load(ctx, o, i)
-}
-
-// load gets a block from the store.
-func (r *Reader) load(ctx context.Context, o bundle.Object, i int) (*memory.Buf, error) {
+func (t *trip) fresh(ctx context.Context, o bundle.Object, i int) (*memory.Buf, error) {
+	pool := t.r.far
+	if o.Kind == bundle.WAL {
+		pool = t.r.near
+	}
 	select {
-	case r.loads <- struct{}{}:
+	case pool <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer func() { <-r.loads }()
+	defer func() { <-pool }()
+	return t.r.load(ctx, t.q.Topic, t.q.Index, o, i)
+}
+
+// load gets a block from the store, of an object that holds records of a partition.
+func (r *Reader) load(ctx context.Context, topic uuid.UUID, index int32, o bundle.Object, i int) (*memory.Buf, error) {
 	off := int64(i) * BlockLen
 	n := min(BlockLen, int64(o.Size)-off)
-	k := r.keys.WAL(o.Session, o.Seq)
+	k := r.key(topic, index, o)
 	got, err := r.store.Get(objstore.WithPurpose(ctx, objstore.PurposeCatchup), k, objstore.Exact(off, n))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", k, err)
@@ -48,54 +93,34 @@ func (r *Reader) load(ctx context.Context, o bundle.Object, i int) (*memory.Buf,
 	return memory.Wrap(got.Body), nil
 }
 
-// readAhead starts to load the blocks of the next runs, so that a reader who goes through history waits for the first
-// one only. What it loads goes into the cache; an error there is met again by the read itself.
-func (r *Reader) readAhead(ctx context.Context, locs []bundle.Location) {
-	if r.cfg.CacheBytes == 0 || len(locs) < 2 {
-		return
+// key returns the key of an object that holds records of a partition.
+func (r *Reader) key(topic uuid.UUID, index int32, o bundle.Object) string {
+	switch o.Kind {
+	case bundle.PACK:
+		return r.keys.Pack(o.Session)
+	case bundle.SEG:
+		return r.keys.Segment(topic, index, int64(o.Seq), o.Session)
 	}
-	started := 0
-	var last blockKey
-	for n, loc := range locs {
-		if loc.Len == 0 {
-			return
-		}
-		for i := int(loc.Pos / BlockLen); i <= int((loc.Pos+uint64(loc.Len)-1)/BlockLen); i++ {
-			k := key(loc.Object, i)
-			if k == last || r.cache.Has(k) {
-				continue
-			}
-			last = k
-			if n == 0 {
-				continue // the read itself loads this one
-			}
-			if started++; started > r.cfg.ReadAhead {
-				return
-			}
-			o := loc.Object
-			r.cache.Prefetch(ctx, k, func(ctx context.Context) (*memory.Buf, error) { return r.load(ctx, o, i) })
-		}
-	}
+	return r.keys.WAL(o.Session, o.Seq)
 }
 
-// check reports whether run is the batches that loc says: contiguous from Base to Next, each with a true CRC.
-func check(run []byte, loc bundle.Location) error {
-	next := loc.Base
-	for len(run) > 0 {
-		b, rest, err := recordbatch.Next(run)
-		if err != nil || b == nil {
-			return errors.Join(fmt.Errorf("%w: no batch at offset %d", ErrCorrupt, next), err)
+// Cached copies the bytes of a run to dst, which has its length, if all of its blocks are in memory. It never blocks.
+func (r *Reader) Cached(run bundle.Location, dst []byte) bool {
+	for at := run.Pos; len(dst) > 0; {
+		k := key(run.Object, int(at/BlockLen))
+		buf := r.tail.Peek(k)
+		if buf == nil {
+			buf = r.history.Peek(k)
 		}
-		if b.BaseOffset() != next {
-			return fmt.Errorf("%w: batch of offset %d at the place of offset %d", ErrCorrupt, b.BaseOffset(), next)
+		if buf == nil {
+			return false
 		}
-		if err := b.CheckCRC(); err != nil {
-			return errors.Join(fmt.Errorf("%w: batch at offset %d", ErrCorrupt, next), err)
+		n := copy(dst, buf.Bytes()[min(int(at%BlockLen), buf.Len()):])
+		buf.Release()
+		if n == 0 {
+			return false
 		}
-		next, run = b.NextOffset(), rest
+		dst, at = dst[n:], at+uint64(n)
 	}
-	if next != loc.Next {
-		return fmt.Errorf("%w: run from offset %d ends at %d instead of %d", ErrCorrupt, loc.Base, next, loc.Next)
-	}
-	return nil
+	return true
 }

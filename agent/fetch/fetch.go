@@ -1,15 +1,6 @@
-// Package fetch reads committed batches: from memory where they are, else from the object store by ranged GETs.
-//
-// The unit of reading, caching and joining is a block: 4 MiB of an object, aligned, or what is left of it. A bundle that
-// this agent wrote enters the cache whole at its commit, so that a reader at the tail causes no request at all. Batches are
-// handed out as slices of cached blocks, verbatim, with a reference to keep them alive while they are being sent.
-//
-// Goroutines: loads, one per block under way, at most Config.Loads at the store; read-ahead uses the same ones; Close ends
-// them. No locks of its own.
 package fetch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,9 +9,9 @@ import (
 
 	"github.com/varvelog/varve/agent/cache"
 	"github.com/varvelog/varve/agent/memory"
+	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/bundle"
-	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
 // BlockLen is the length of a block in bytes.
@@ -28,15 +19,36 @@ const BlockLen = 4 << 20
 
 // Config of a Reader.
 type Config struct {
-	CacheBytes int64 // how much to keep, in bytes; 0: nothing
-	Loads      int   // most GETs at once, 0: 32
-	ReadAhead  int   // most blocks to get ahead of a reader, 0: 4
+	CacheBytes int64   // how much to keep, in bytes, half of it for what was just committed; 0: nothing
+	Loads      int     // most GETs at once, 0: 32; at least 4
+	Extents    Extents // what lies in segments; nil: nothing
 }
 
-// Log is a led partition as this package sees it: where its committed runs lie, from the one that holds offset on, at most
-// n of them, without a gap.
+// Log is a led partition's tail as this package sees it.
 type Log interface {
+	// Locate appends to dst where the committed runs from offset on lie, at most n, without a gap. It appends none, or begins above
+	// offset, if the tail does not reach down to it.
 	Locate(dst []bundle.Location, offset int64, n int) []bundle.Location
+	// LocateTime returns the first run of the tail that holds a record with a timestamp of ts (ms) or later.
+	LocateTime(ts int64) (bundle.Location, bool)
+	// LocateMaxTime returns the first run that holds the tail's largest timestamp.
+	LocateMaxTime() (bundle.Location, bool)
+	// Tiered tells the tail that extents reach up to next, so that it can forget what lies below.
+	Tiered(next int64)
+}
+
+// Extents is what lies in segments, by topic and partition.
+type Extents interface {
+	// Locate is as Log's, for pieces of segments. Without load it never blocks, and known is false if memory has no answer.
+	Locate(ctx context.Context, dst []bundle.Location, topic uuid.UUID, index int32, offset int64, n int, load bool) (_ []bundle.Location, known bool, err error)
+	// LocateTime returns the first piece from offset from on that may hold a record with a timestamp of ts (ms) or later.
+	LocateTime(ctx context.Context, topic uuid.UUID, index int32, from, ts int64) (loc bundle.Location, ok bool, err error)
+	// LocateMaxTime returns the largest timestamp from offset from on, and from where on LocateTime finds it.
+	LocateMaxTime(ctx context.Context, topic uuid.UUID, index int32, from int64) (ts, at int64, ok bool, err error)
+	// Partition returns the partition's item as it is now.
+	Partition(ctx context.Context, topic uuid.UUID, index int32) (p records.Partition, ok bool, err error)
+	// Forget drops what memory has of extents below an offset: an object was gone.
+	Forget(topic uuid.UUID, index int32, below int64)
 }
 
 // Slice is some bytes of a block. Release it once they are sent.
@@ -48,10 +60,12 @@ type Slice struct {
 // Release lets go of the block.
 func (s Slice) Release() { s.buf.Release() }
 
-// The errors of Read, each with the caller's next move; besides those of objstore.Store and of the context.
+// The errors of Read, each with the caller's next move; besides those of objstore.Store, of metastore.Store and of the context.
 var (
 	// ErrMiss: not in memory, and the mode was Cached. Read again with Load, where waiting is allowed.
 	ErrMiss = errors.New("not in memory")
+	// ErrGone: neither the tail nor an extent holds the offset. If the log start has moved above it, that is why; else an alarm.
+	ErrGone = errors.New("nothing holds the offset any more")
 	// ErrCorrupt: the bytes are not what the index says, also after reading them once more past the cache. An alarm.
 	ErrCorrupt = errors.New("stored batch is damaged")
 )
@@ -66,20 +80,18 @@ const (
 	Load
 )
 
-type blockKey struct {
-	session uuid.UUID
-	seq     uint64
-	block   uint32
-}
-
 // Reader reads batches.
 type Reader struct {
 	store objstore.Store
 	keys  objstore.Keys
 	pool  *memory.Pool
 	cfg   Config
-	cache *cache.Cache[blockKey]
-	loads chan struct{} // holds one token per load under way
+
+	tail    *cache.Cache[blockKey] // what this session committed
+	history *cache.Cache[blockKey] // what was loaded
+	streams *streams
+
+	near, far, ahead chan struct{} // hold one token per load under way: of WAL; of packs and segments; ahead of a reader
 }
 
 // New returns a Reader.
@@ -87,52 +99,34 @@ func New(store objstore.Store, keys objstore.Keys, pool *memory.Pool, cfg Config
 	if cfg.Loads == 0 {
 		cfg.Loads = 32
 	}
-	if cfg.ReadAhead == 0 {
-		cfg.ReadAhead = 4
-	}
+	cfg.Loads = max(cfg.Loads, 4)
 	return &Reader{
 		store: store, keys: keys, pool: pool, cfg: cfg,
-		cache: cache.New[blockKey](cfg.CacheBytes), loads: make(chan struct{}, cfg.Loads),
+		tail: cache.New[blockKey](cfg.CacheBytes / 2), history: cache.New[blockKey](cfg.CacheBytes / 2), streams: newStreams(),
+		near: make(chan struct{}, cfg.Loads/2), far: make(chan struct{}, cfg.Loads/4), ahead: make(chan struct{}, cfg.Loads/4),
 	}
 }
 
 // Close ends all loads, those ahead of readers too, waits for them and gives up the cache. Reads fail from then on.
-func (r *Reader) Close() { r.cache.Close() }
-
-// Stats returns the cache's counters.
-func (r *Reader) Stats() cache.Stats { return r.cache.Stats() }
-
-// Committed puts a bundle that was just committed into the cache. body is the whole object; if it is marked as sound its
-// batches are not checked again when they are read.
-func (r *Reader) Committed(o bundle.Object, body *memory.Buf) {
-	b := body.Bytes()[:o.Size]
-	if len(b) <= BlockLen {
-		// A small bundle lies in a buffer that may be many times larger: keep a copy of its own size.
-		if len(b) < body.Cap()/2 {
-			sound := body.Sound()
-			body = memory.Wrap(bytes.Clone(b))
-			if sound {
-				body.MarkSound()
-			}
-			defer body.Release()
-		}
-		r.cache.Put(key(o, 0), body)
-		return
-	}
-	for i := 0; i*BlockLen < len(b); i++ {
-		block := memory.Slice(body, i*BlockLen, min((i+1)*BlockLen, len(b))) // see whole
-		r.cache.Put(key(o, i), block)
-		block.Release()
-	}
+func (r *Reader) Close() {
+	r.history.Close()
+	r.tail.Close()
 }
 
-func key(o bundle.Object, block int) blockKey {
-	return blockKey{o.Session, o.Seq, uint32(block)}
+// Stats returns the cache's counters.
+func (r *Reader) Stats() cache.Stats {
+	t, h := r.tail.Stats(), r.history.Stats()
+	return cache.Stats{
+		Hits: t.Hits + h.Hits, Misses: t.Misses + h.Misses, Joined: t.Joined + h.Joined, Evicted: t.Evicted + h.Evicted,
+		Bytes: t.Bytes + h.Bytes,
+	}
 }
 
 // Request says what to read: whole batches of log from the one that holds From on, none that begins at Before or later.
 type Request struct {
 	Log          Log
+	Topic        uuid.UUID // whose log it is
+	Index        int32     // of the partition
 	From, Before int64
 	// MaxBytes bounds the sum of the batches. The first batch is returned however large it is if AtLeastOne is set.
 	MaxBytes   int
@@ -146,138 +140,104 @@ const runsPerLook = 16
 // Read appends the batches to dst and returns how many bytes they are. On an error dst is returned as far as it got:
 // what was read before is whole and may be used; with nothing read the error is what counts.
 func (r *Reader) Read(ctx context.Context, q Request, dst []Slice) (_ []Slice, n int, err error) {
+	t := trip{r: r, q: &q, dst: dst, next: q.From}
+	t.stream = r.streams.take(streamKey{q.Topic, q.Index, q.From})
+	err = t.read(ctx)
+	r.keepStream(ctx, &t, err)
+	return t.dst, t.n, err
+}
+
+// trip is one Read on its way.
+type trip struct {
+	r      *Reader
+	q      *Request
+	dst    []Slice
+	n      int     // bytes in dst
+	next   int64   // offset to go on from
+	stream *stream // nil: did not read here before
+	spot   spot    // where next lies, if it is inside of a run
+	far    bool    // something came from the store, now or earlier
+}
+
+func (t *trip) read(ctx context.Context) error {
 	var space [runsPerLook]bundle.Location
-	next := q.From
-	for next < q.Before {
-		locs := q.Log.Locate(space[:0], next, runsPerLook)
-		if len(locs) == 0 {
-			return dst, n, nil
+	lost := false // an object was gone, and the index has been asked again
+	for t.next < t.q.Before {
+		locs, err := t.r.locate(ctx, t.q, space[:0], t.next, t.q.Mode == Load)
+		if err != nil {
+			return err
 		}
-		if q.Mode == Load {
-			r.readAhead(ctx, locs)
+		if t.q.Mode == Load && t.next == t.q.From {
+			t.r.readAhead(ctx, t)
 		}
 		for _, loc := range locs {
-			if loc.Base >= q.Before {
-				return dst, n, nil
+			if loc.Base >= t.q.Before {
+				return nil
 			}
-			var more bool
-			was := n
-			dst, n, more, err = r.readRun(ctx, q, loc, next, dst, n)
-			if err != nil || !more {
-				return dst, n, err
-			}
-			if n == was && loc.Next <= next {
-				return dst, n, fmt.Errorf("%w: run at offset %d holds nothing from offset %d on", ErrCorrupt, loc.Base, next)
-			}
-			next = loc.Next
-		}
-	}
-	return dst, n, nil
-}
-
-// readRun adds the batches of one run, and reports whether the next run may be read too.
-func (r *Reader) readRun(ctx context.Context, q Request, loc bundle.Location, from int64, dst []Slice, n int) ([]Slice, int, bool, error) {
-	run, err := r.run(ctx, loc, q.Mode)
-	if err != nil {
-		return dst, n, false, err
-	}
-	defer run.Release()
-	rest, first, end := run.Bytes, -1, 0
-	more := true
-	for pos := 0; len(rest) > 0; {
-		var b recordbatch.Batch
-		if b, rest, err = recordbatch.Next(rest); err != nil || b == nil {
-			break
-		}
-		start := pos
-		pos += len(b)
-		if b.NextOffset() <= from {
-			continue
-		}
-		if first < 0 {
-			first = start
-		}
-		whole := n == 0 && end == 0 && q.AtLeastOne
-		if b.BaseOffset() >= q.Before || !whole && n+pos-first > q.MaxBytes {
-			more = false
-			break
-		}
-		end = pos
-	}
-	if end > 0 {
-		run.buf.Retain()
-		dst = append(dst, Slice{run.Bytes[first:end], run.buf})
-		n += end - first
-	}
-	return dst, n, more && n < q.MaxBytes, nil
-}
-
-// run returns the bytes of a run, checked unless they are sound.
-func (r *Reader) run(ctx context.Context, loc bundle.Location, mode Mode) (Slice, error) {
-	s, err := r.bytes(ctx, loc, mode, r.block)
-	if err == nil && !s.buf.Sound() {
-		err = check(s.Bytes, loc)
-		if err != nil {
-			s.Release()
-			if mode == Cached {
-				return Slice{}, ErrMiss
-			}
-			if s, err = r.bytes(ctx, loc, Load, r.fresh); err == nil {
-				if err = check(s.Bytes, loc); err != nil {
-					s.Release()
+			was := t.n
+			more, err := t.readRun(ctx, loc)
+			if errors.Is(err, objstore.ErrNotFound) && !lost && t.q.Mode == Load {
+				if lost, err = true, t.r.relocate(ctx, t.q, loc, t.next, err); err == nil {
+					break // and look again
 				}
 			}
+			if err != nil || !more {
+				return err
+			}
+			if t.n == was && loc.Next <= t.next {
+				return fmt.Errorf("%w: run at offset %d holds nothing from offset %d on", ErrCorrupt, loc.Base, t.next)
+			}
+			t.next = loc.Next
 		}
 	}
-	return s, err
+	return nil
 }
 
-type blockFunc func(ctx context.Context, o bundle.Object, i int, mode Mode) (*memory.Buf, error)
-
-// bytes returns [Pos, Pos+Len) of an object: a slice of one block, or a copy of what lies in several.
-func (r *Reader) bytes(ctx context.Context, loc bundle.Location, mode Mode, get blockFunc) (Slice, error) {
-	if loc.Pos+uint64(loc.Len) > loc.Object.Size || loc.Len == 0 {
-		return Slice{}, fmt.Errorf("%w: %d bytes at %d lie outside of %s, which ends at %d", ErrCorrupt, loc.Len, loc.Pos, r.keys.WAL(loc.Object.Session, loc.Object.Seq), loc.Object.Size)
+// locate asks where the records from offset on lie, at most cap(dst) runs: the tail, and below it the extents. The first one
+// holds offset.
+func (r *Reader) locate(ctx context.Context, q *Request, dst []bundle.Location, offset int64, load bool) ([]bundle.Location, error) {
+	if locs := q.Log.Locate(dst, offset, cap(dst)); len(locs) > 0 && locs[0].Base <= offset {
+		return locs, nil
 	}
-	first, last := int(loc.Pos/BlockLen), int((loc.Pos+uint64(loc.Len)-1)/BlockLen)
-	at := int(loc.Pos % BlockLen)
-	if first == last {
-		buf, err := get(ctx, loc.Object, first, mode)
-		if err != nil {
-			return Slice{}, err
-		}
-		return Slice{buf.Bytes()[at : at+int(loc.Len) : at+int(loc.Len)], buf}, nil
+	if r.cfg.Extents == nil {
+		return nil, ErrGone
 	}
-	if s, ok := r.whole(ctx, loc, first, mode, get); ok {
-		return s, nil
+	locs, known, err := r.cfg.Extents.Locate(ctx, dst[:0], q.Topic, q.Index, offset, cap(dst), load)
+	switch {
+	case err != nil:
+		return nil, err
+	case !known:
+		return nil, ErrMiss
+	case len(locs) > 0:
+		return locs, nil
 	}
-	joined := r.pool.Get(int(loc.Len))
-	out := joined.Bytes()[:0]
-	for i := first; i <= last; i++ {
-		buf, err := get(ctx, loc.Object, i, mode)
-		if err != nil {
-			joined.Release()
-			return Slice{}, err
-		}
-		part := buf.Bytes()[at:]
-		out = append(out, part[:min(len(part), int(loc.Len)-len(out))]...)
-		buf.Release()
-		at = 0
-	}
-	return Slice{joined.Bytes(), joined}, nil
+	// A take-over may have shown the tail late, never low: what was in neither is gone.
+	return nil, fmt.Errorf("%w: offset %d", ErrGone, offset)
 }
 
-// whole returns the bytes of a run that lies in several blocks of one bundle in memory, without a copy.
-func (r *Reader) whole(ctx context.Context, loc bundle.Location, first int, mode Mode, get blockFunc) (Slice, bool) {
-	block, err := get(ctx, loc.Object, first, mode)
-	if err != nil {
-		return Slice{}, false
+// relocate is called when the object of a run or piece is gone (404). It returns nil if the index has changed since it was asked:
+// the bytes lie elsewhere now. A snapshot may name what was linked or packed since, so the table is asked, once.
+func (r *Reader) relocate(ctx context.Context, q *Request, loc bundle.Location, offset int64, notFound error) error {
+	if r.cfg.Extents == nil {
+		return notFound
 	}
-	defer block.Release()
-	body := block.Whole()
-	if body == nil {
-		return Slice{}, false
+	if loc.Object.Kind == bundle.SEG {
+		r.cfg.Extents.Forget(q.Topic, q.Index, loc.Next)
+		return nil
 	}
-	end := loc.Pos + uint64(loc.Len)
-	return Slice{body.Bytes()[loc.Pos:end:end], body}, true
+	if now := q.Log.Locate(nil, offset, 1); len(now) == 0 || now[0].Base > offset || now[0].Object != loc.Object {
+		return nil
+	}
+	p, ok, err := r.cfg.Extents.Partition(ctx, q.Topic, q.Index)
+	switch {
+	case err != nil:
+		return err
+	case ok && p.Tiered > offset:
+		r.cfg.Extents.Forget(q.Topic, q.Index, p.Tiered)
+		q.Log.Tiered(p.Tiered)
+		return nil
+	case ok && p.LogStart > offset:
+		return fmt.Errorf("%w: offset %d lies below the log start", ErrGone, offset)
+	}
+	return notFound
 }

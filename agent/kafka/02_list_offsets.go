@@ -140,80 +140,105 @@ func (s *Server) led(ctx context.Context, name string, index, epoch int32) (*par
 	return p, st, checkEpoch(epoch, st.Epoch)
 }
 
-// byTime finds the first record with a timestamp of ts or later, or the one with the largest: in the run that the index
-// names, batch by batch, of which at most one is opened (LO2). A run whose headers promise more than its records hold is
+// byTime finds the first record with a timestamp of ts or later, or the one with the largest: in the run or piece of a segment that
+// the index names, batch by batch, of which at most one is opened (LO2). A run whose headers promise more than its records hold is
 // passed over; so are records below the log start. Without such a record offset stays -1.
 func (s *Server) byTime(ctx context.Context, p *partition.Partition, st *partition.State, ts int64, r *kmsg.ListOffsetsResponseTopicPartition) int16 {
+	if st.LogStart == st.HighWatermark {
+		return codeNone
+	}
+	id := p.ID()
 	if ts == tsMax {
-		loc, ok := p.LocateMaxTime()
-		if !ok {
-			return codeNone
+		loc, ok, err := s.deps.Reader.MaxTime(ctx, p, id.Topic, id.Index, st.LogStart)
+		if err != nil || !ok {
+			return indexCode(err)
 		}
-		_, code := s.inRun(ctx, p, span{loc.Base, loc.Next, loc.Len}, st, math.MinInt64, r)
+		_, code := s.inRun(ctx, p, span{loc.Base, loc.Next}, st, math.MinInt64, r)
 		return code
 	}
-	loc, ok := p.LocateTime(ts)
-	for run := (span{loc.Base, loc.Next, loc.Len}); ok; run, ok = runAfter(p, run.next, ts) {
-		if found, code := s.inRun(ctx, p, run, st, ts, r); found || code != codeNone {
+	for from := st.LogStart; from < st.HighWatermark; {
+		loc, ok, err := s.deps.Reader.FirstTime(ctx, p, id.Topic, id.Index, from, ts)
+		if err != nil || !ok {
+			return indexCode(err)
+		}
+		if found, code := s.inRun(ctx, p, span{loc.Base, loc.Next}, st, ts, r); found || code != codeNone {
 			return code
 		}
+		from = loc.Next
 	}
 	return codeNone
 }
 
-// span is a run: its offsets and its bytes.
-type span struct {
-	base, next int64
-	length     uint32
+// indexCode is the code for a failed look at the index of a log: the store may answer the next time.
+func indexCode(err error) int16 {
+	switch {
+	case err == nil:
+		return codeNone
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return codeRequestTimedOut
+	}
+	return codeStorage
 }
 
-// runAfter returns the first run from offset on that says to hold a record with a timestamp of ts or later.
-func runAfter(p *partition.Partition, offset, ts int64) (span, bool) {
-	for {
-		runs := p.Locate(nil, offset, 64)
-		if len(runs) == 0 {
-			return span{}, false
-		}
-		for _, loc := range runs {
-			if loc.MaxTimestamp >= ts {
-				return span{loc.Base, loc.Next, loc.Len}, true
-			}
-			offset = loc.Next
-		}
-	}
-}
+// span is a run by its offsets.
+type span struct{ base, next int64 }
+
+// lookBytes is how much of a run is looked at in one go: a run of a pack may be large.
+const lookBytes = 4 << 20
 
 // inRun looks in one run for the first record with a timestamp of ts or later; if ts is the least there is, for the first one
 // with the largest.
 func (s *Server) inRun(ctx context.Context, p *partition.Partition, at span, st *partition.State, ts int64, r *kmsg.ListOffsetsResponseTopicPartition) (found bool, code int16) {
-	run, _, err := s.deps.Reader.Read(ctx, fetch.Request{
-		Log: p, From: max(at.base, st.LogStart), Before: min(at.next, st.HighWatermark), MaxBytes: int(at.length), AtLeastOne: true, Mode: fetch.Load,
-	}, nil)
-	defer func() {
+	id := p.ID()
+	q := fetch.Request{
+		Log: p, Topic: id.Topic, Index: id.Index, From: max(at.base, st.LogStart), Before: min(at.next, st.HighWatermark),
+		MaxBytes: lookBytes, AtLeastOne: true, Mode: fetch.Load,
+	}
+	for q.From < q.Before {
+		run, n, err := s.deps.Reader.Read(ctx, q, nil)
+		if n == 0 {
+			return found, s.lookCode(p, q.From, err)
+		}
+		was := q.From
 		for _, sl := range run {
+			if code == codeNone && (!found || ts == math.MinInt64) {
+				found, q.From, code = s.inBytes(ctx, sl.Bytes, st, ts, found, r)
+			}
 			sl.Release()
 		}
-	}()
-	if err != nil && len(run) == 0 {
-		return false, readCode(err)
-	}
-	largest := ts == math.MinInt64
-	for _, sl := range run {
-		for rest := sl.Bytes; len(rest) > 0; {
-			var b recordbatch.Batch
-			if b, rest, err = recordbatch.Next(rest); err != nil || b == nil {
-				return false, codeCorruptMessage
-			}
-			if b.MaxTimestamp() < ts || largest && found && b.MaxTimestamp() <= r.Timestamp {
-				continue
-			}
-			more, code := s.inBatch(ctx, b, st, ts, found, r)
-			if found = found || more; code != codeNone || found && !largest {
-				return found, code
-			}
+		if code != codeNone || found && ts != math.MinInt64 || q.From <= was {
+			return found, code
 		}
 	}
 	return found, codeNone
+}
+
+// lookCode is the code for a look that found no bytes: what lies below the log start by now is passed over.
+func (s *Server) lookCode(p *partition.Partition, offset int64, err error) int16 {
+	if st, e := p.State(); err == nil || e == nil && offset < st.LogStart {
+		return codeNone
+	}
+	return readCode(err)
+}
+
+// inBytes is inRun for some batches; next is the offset after them.
+func (s *Server) inBytes(ctx context.Context, batches []byte, st *partition.State, ts int64, found bool, r *kmsg.ListOffsetsResponseTopicPartition) (_ bool, next int64, code int16) {
+	largest := ts == math.MinInt64
+	for rest := batches; len(rest) > 0; {
+		b, after, err := recordbatch.Next(rest)
+		if err != nil || b == nil {
+			return false, next, codeCorruptMessage
+		}
+		rest, next = after, b.NextOffset()
+		if b.MaxTimestamp() < ts || largest && found && b.MaxTimestamp() <= r.Timestamp {
+			continue
+		}
+		more, code := s.inBatch(ctx, b, st, ts, found, r)
+		if found = found || more; code != codeNone || found && !largest {
+			return found, next, code
+		}
+	}
+	return found, next, codeNone
 }
 
 // inBatch is inRun for one batch. found says that r holds a record already, a later one of the largest timestamp takes its place.

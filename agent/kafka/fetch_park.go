@@ -173,10 +173,7 @@ func (op *fetchOp) readAll(ctx context.Context, parts []*fetchPart) {
 			before = part.look.stable
 		}
 		g := &got[i]
-		g.slices, g.n, g.err = op.c.s.deps.Reader.Read(ctx, fetch.Request{
-			Log: part.p, From: part.want.offset, Before: before,
-			MaxBytes: min(part.most(), share), AtLeastOne: first && i == 0, Mode: fetch.Load,
-		}, nil)
+		g.slices, g.n, g.err = op.c.s.deps.Reader.Read(ctx, part.request(before, min(part.most(), share), first && i == 0, fetch.Load), nil)
 	}
 	var others sync.WaitGroup
 	for i := 1; i < len(parts); i++ {
@@ -203,9 +200,7 @@ func (c *conn) warm(op *fetchOp) {
 	var ahead []fetch.Request
 	for i := range op.parts {
 		if part := &op.parts[i]; part.miss && len(ahead) < loadsAtOnce {
-			ahead = append(ahead, fetch.Request{
-				Log: part.p, From: part.want.offset, Before: part.look.hw, MaxBytes: min(part.most(), warmBytes), AtLeastOne: true, Mode: fetch.Load,
-			})
+			ahead = append(ahead, part.request(part.look.hw, min(part.most(), warmBytes), true, fetch.Load))
 		}
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, storeTime)
@@ -223,9 +218,17 @@ func (c *conn) warm(op *fetchOp) {
 	c.spawn(func() { loads.Wait(); cancel() })
 }
 
-// failed answers a partition that could not be read.
+// failed answers a partition that could not be read. What is gone because the log start has moved above it meanwhile is out of
+// range; anything else that is gone is an alarm.
 func (op *fetchOp) failed(part *fetchPart, err error) {
 	op.urgent = true
+	if st, e := part.p.State(); e != nil {
+		part.look.code = codeOf(e, codeUnknown)
+		return
+	} else if part.want.offset < st.LogStart {
+		part.outOfRange()
+		return
+	}
 	part.look.code = readCode(err)
 	if op.c.ctx.Err() == nil {
 		op.c.s.log.Error("read for a consumer", "topic", part.name, "partition", part.key.index,

@@ -23,10 +23,8 @@ func (op *fetchOp) collect() {
 			op.missed = true
 		case part.want.offset < before && (op.size == 0 || op.size < room):
 			n, err := 0, error(nil)
-			op.slices, n, err = op.c.s.deps.Reader.Read(op.c.ctx, fetch.Request{
-				Log: part.p, From: part.want.offset, Before: before,
-				MaxBytes: min(part.most(), max(room-op.size, 0)), AtLeastOne: op.size == 0, Mode: fetch.Cached,
-			}, op.slices)
+			op.slices, n, err = op.c.s.deps.Reader.Read(op.c.ctx,
+				part.request(before, min(part.most(), max(room-op.size, 0)), op.size == 0, fetch.Cached), op.slices)
 			part.miss = n == 0 && err != nil
 			op.missed = op.missed || part.miss
 			op.add(part, n)
@@ -36,6 +34,15 @@ func (op *fetchOp) collect() {
 }
 
 func (part *fetchPart) most() int { return int(max(part.want.maxBytes, 0)) }
+
+// request asks for the part's records that lie before an offset.
+func (part *fetchPart) request(before int64, most int, atLeastOne bool, mode fetch.Mode) fetch.Request {
+	id := part.p.ID()
+	return fetch.Request{
+		Log: part.p, Topic: id.Topic, Index: id.Index, From: part.want.offset, Before: before,
+		MaxBytes: most, AtLeastOne: atLeastOne, Mode: mode,
+	}
+}
 
 // add makes the last n bytes of the slices the records of part.
 func (op *fetchOp) add(part *fetchPart, n int) {

@@ -1,0 +1,96 @@
+package fetch
+
+import (
+	"runtime"
+	"testing"
+	"time"
+)
+
+// settled waits until n GETs are done and what they brought is in the cache.
+func (w *world) settled(r *Reader, n int32) {
+	w.t.Helper()
+	for end := time.Now().Add(20 * time.Second); (w.store.gets.Load() < n || len(r.ahead) > 0) && time.Now().Before(end); {
+		runtime.Gosched()
+	}
+	if got := w.store.gets.Load(); got != n {
+		w.t.Fatalf("%d GETs, want %d", got, n)
+	}
+}
+
+// Who goes through history finds the next blocks loaded, twice as many each time.
+func TestReadAheadDoubles(t *testing.T) {
+	w := newWorld(t)
+	for range 40 {
+		w.object(0, 1000)
+	}
+	r := w.reader(Config{CacheBytes: 1 << 30, Loads: 256})
+	defer r.Close()
+	got, err := w.read(r, Request{MaxBytes: 1, AtLeastOne: true, Mode: Load})
+	w.want(got, err, 0, 1)
+	w.settled(r, 1+4)
+	// What is there is read without waiting, and more is loaded meanwhile.
+	got, err = w.read(r, Request{From: 2, MaxBytes: 4 * len(w.batches[0]), Mode: Cached})
+	w.want(got, err, 1, 5)
+	w.settled(r, 5+8)
+	got, err = w.read(r, Request{From: 10, MaxBytes: 8 * len(w.batches[0]), Mode: Cached})
+	w.want(got, err, 5, 13)
+	w.settled(r, 13+16)
+}
+
+// Who jumps is nobody to load ahead for beyond the first few blocks; who reads the tail from memory causes no load.
+func TestReadAheadIsForStreams(t *testing.T) {
+	w := newWorld(t)
+	for range 40 {
+		w.object(0, 1000)
+	}
+	r := w.reader(Config{CacheBytes: 1 << 30, Loads: 256})
+	defer r.Close()
+	for i, at := range []int64{60, 40, 20, 0} {
+		got, err := w.read(r, Request{From: at, MaxBytes: 1, AtLeastOne: true, Mode: Load})
+		w.want(got, err, int(at/2), int(at/2)+1)
+		w.settled(r, int32(i+1)*5)
+	}
+}
+
+// A stream goes on inside of a large run where it stopped, also if the blocks before it have left the cache.
+func TestStreamInsideOfARun(t *testing.T) {
+	w := newWorld(t)
+	sizes := make([]int, 40)
+	for i := range sizes {
+		sizes[i] = 1 << 20
+	}
+	w.object(0, sizes...)
+	r := w.reader(Config{CacheBytes: 20 << 20})
+	defer r.Close()
+	size, from := len(w.batches[0]), 0
+	for from < 40 {
+		to := min(from+3, 40)
+		got, err := w.read(r, Request{From: int64(2 * from), MaxBytes: 3 * size, Mode: Load})
+		w.want(got, err, from, to)
+		from = to
+	}
+	for len(r.ahead) > 0 {
+		runtime.Gosched()
+	}
+	if n := w.store.gets.Load(); n > 11 {
+		t.Fatalf("%d GETs for 11 blocks read once", n)
+	}
+}
+
+// A bundle that was committed here stays in memory while others read history.
+func TestHistoryDoesNotPushOutTheTail(t *testing.T) {
+	w := newWorld(t)
+	for range 10 {
+		w.object(0, 1<<20)
+	}
+	o := w.object(0, 1<<20)
+	r := w.reader(Config{CacheBytes: 4 << 20})
+	defer r.Close()
+	r.Committed(o, wrapped(w.bodies[10]))
+	for range 3 {
+		got, err := w.read(r, Request{MaxBytes: 1 << 30, Before: 20, Mode: Load})
+		w.want(got, err, 0, 10)
+	}
+	got, err := w.read(r, Request{From: 20, MaxBytes: 1 << 30, Mode: Cached})
+	w.want(got, err, 10, 11)
+}
