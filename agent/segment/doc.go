@@ -1,0 +1,30 @@
+// Package segment is the log's second life: it rewrites what the WAL holds by flush into objects by partition, so that the WAL
+// can go, fail-over stays short, and history is read with few requests.
+//
+// A pack holds the runs of many partitions, sorted by partition; it takes the place of runs in WAL bundles in the leader's memory
+// and snapshots, and the table says of it only that it exists and how many of its runs somebody may still need. A segment holds one
+// stretch of one partition; an extent in the table names it, and the leader forgets what extents cover. Bytes are never
+// transformed: batches are copied verbatim, each with its CRC checked on the way.
+//
+// # What happens when
+//
+// Once each Config.PackInterval, or when Config.PackBytes wait, all that lies in WAL bundles is packed, oldest bundles first, whole
+// bundles, so that they become garbage together. A partition with large runs and enough of them skips that and is cut from the WAL
+// at once. A partition with Config.SegmentBytes in its tail, or whose oldest record waits for longer than the roll time, is cut; neighbours
+// are cut together, because their runs lie side by side in each pack. A segment is cut from at most 16 packs: a partition that has
+// more has them merged first. plan.go, layout.go and join.go are pure and decide all of that; the rest does it.
+//
+// # Order of writes
+//
+// Pack: its item, its object, then memory. Segment: its object, then one transaction (link.go) that moves the partition's `tiered`
+// by a compare, puts the extent, takes the runs off their packs' counters and checks the topic; then memory. So nothing in the
+// bucket is nameless, one of two leaders wins, and each run is taken off its pack once: by whoever moved `tiered` past it.
+// A crash in between leaves a pack or a segment that nobody names; it costs its bytes and nothing else.
+//
+// What a merge took out of a pack is counted down only after a recorded snapshot knows the new place: a successor opens from there.
+//
+// # Goroutines
+//
+// Run: one, which plans and does everything in order; under it at most 4 GETs and 2 PUTs. Collect: one, for all shards of the
+// garbage queue. No locks over I/O.
+package segment

@@ -1,0 +1,65 @@
+// Pure.
+
+package segment
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/varvelog/varve/objstore/bundle"
+)
+
+// want is bytes of an object, and where they shall go.
+type want struct {
+	object bundle.Object
+	pos    uint64
+	dst    []byte
+}
+
+// span is one GET: bytes [pos, end) of an object, for the wants inside it.
+type span struct {
+	object   bundle.Object
+	pos, end uint64
+	wants    []want
+}
+
+// maxGap is how many bytes that nobody wants a GET reads over: less than what a further request costs in time.
+const maxGap = 512 << 10
+
+// spans joins wants to GETs of at most limit bytes, by object and position. Larger wants are split.
+func spans(wants []want, limit int) []span {
+	wants = splitWants(wants, limit)
+	slices.SortFunc(wants, func(a, b want) int {
+		return cmp.Or(compareSources(sourceOf(a.object), sourceOf(b.object)), cmp.Compare(a.pos, b.pos))
+	})
+	var all []span
+	for _, w := range wants {
+		end := w.pos + uint64(len(w.dst))
+		if n := len(all) - 1; n >= 0 && sourceOf(all[n].object) == sourceOf(w.object) && w.pos <= all[n].end+maxGap && end-all[n].pos <= uint64(limit) {
+			all[n].end = max(all[n].end, end)
+			all[n].wants = append(all[n].wants, w)
+			continue
+		}
+		all = append(all, span{object: w.object, pos: w.pos, end: end, wants: []want{w}})
+	}
+	return all
+}
+
+func splitWants(wants []want, limit int) []want {
+	out := make([]want, 0, len(wants))
+	for _, w := range wants {
+		for len(w.dst) > limit {
+			out = append(out, want{w.object, w.pos, w.dst[:limit:limit]})
+			w.pos, w.dst = w.pos+uint64(limit), w.dst[limit:]
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// deal copies what a GET of s brought to where it is wanted.
+func (s *span) deal(body []byte) {
+	for _, w := range s.wants {
+		copy(w.dst, body[w.pos-s.pos:])
+	}
+}
