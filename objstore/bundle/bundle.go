@@ -50,6 +50,7 @@ type Footer struct {
 	Slots      []Slot
 	Runs       []Run
 	Batches    []Batch
+	Sparse     []Sparse // segments: those of Runs, in their order
 	Ops        []Op
 	Objects    []Object    // snapshots: the objects that Refs names
 	Refs       []Ref       // snapshots: where each of Runs lies, one for one
@@ -86,7 +87,7 @@ type Run struct {
 	Len          uint32
 	Batches      uint32 // how many batches the run has; snapshots may have 0: not counted, and no digest
 	MaxTimestamp int64  // ms since 1970
-	FirstBatch   uint32 // index into Footer.Batches of its first entry, if the object has that section
+	FirstBatch   uint32 // index into Footer.Batches, in a segment into Footer.Sparse, of its first entry, if the object has that section
 	Digest       uint32 // ownership: Digest over topic, partition, epoch, base and batch CRCs
 }
 
@@ -102,6 +103,14 @@ type Batch struct {
 	Attributes      uint16
 	BaseSequence    int32
 	Records         uint32
+}
+
+// Sparse is the index entry of a stretch of a segment's run: whole batches, from this entry's up to the next one's, or the run's end.
+type Sparse struct {
+	OffsetDelta  uint32 // of the first offset, from Run.Base
+	PosDelta     uint32 // of the first byte, from Run.Pos
+	MaxTimestamp int64  // ms: the largest of the run up to the end of this stretch, so that it never falls within a run
+	Batches      uint32 // in the stretch
 }
 
 // OpKind says what an Op does.

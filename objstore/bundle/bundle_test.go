@@ -126,7 +126,7 @@ func TestParseAllocatesLittle(t *testing.T) {
 }
 
 func TestCutAtEveryByte(t *testing.T) {
-	for _, kind := range []Kind{WAL, SNAP} {
+	for _, kind := range []Kind{WAL, PACK, SEG, SNAP} {
 		f, pos := randomFooter(rand.New(rand.NewPCG(5, uint64(kind))), kind)
 		b := object(Header{Kind: kind}, f, pos)
 		for i := range b {
@@ -144,7 +144,7 @@ func TestCutAtEveryByte(t *testing.T) {
 }
 
 func TestFlipEveryByte(t *testing.T) {
-	for _, kind := range []Kind{WAL, SNAP} {
+	for _, kind := range []Kind{WAL, PACK, SEG, SNAP} {
 		f, pos := randomFooter(rand.New(rand.NewPCG(6, uint64(kind))), kind)
 		b := object(Header{Kind: kind}, f, pos)
 		for i := range b {

@@ -32,6 +32,9 @@ func (f *Footer) Check(kind Kind, pos int64) error {
 	if err := f.checkRuns(kind, uint64(pos)); err != nil {
 		return err
 	}
+	if err := f.checkKind(kind); err != nil {
+		return err
+	}
 	if err := f.checkSlots(); err != nil {
 		return err
 	}

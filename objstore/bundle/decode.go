@@ -102,6 +102,8 @@ func (f *Footer) parseSection(typ uint16, b []byte) (err error) {
 		f.Runs, err = rows(b, runRow, parseRun)
 	case secBatches:
 		f.Batches, err = rows(b, batchRow, parseBatch)
+	case secSparse:
+		f.Sparse, err = rows(b, sparseRow, parseSparse)
 	case secRefs:
 		f.Refs, err = rows(b, refRow, func(b []byte, r *Ref) { r.Object = le.Uint32(b) })
 	case secOps:
@@ -171,6 +173,14 @@ func parseBatch(b []byte, x *Batch) {
 	x.Attributes = le.Uint16(p[34:])
 	x.BaseSequence = int32(le.Uint32(p[36:]))
 	x.Records = le.Uint32(p[40:])
+}
+
+func parseSparse(b []byte, x *Sparse) {
+	p := (*[sparseRow]byte)(b)
+	x.OffsetDelta = le.Uint32(p[0:])
+	x.PosDelta = le.Uint32(p[4:])
+	x.MaxTimestamp = int64(le.Uint64(p[8:]))
+	x.Batches = le.Uint32(p[16:])
 }
 
 // countRows counts the rows of a section whose rows have fixed bytes and then size(row) more, and checks that they fill it.

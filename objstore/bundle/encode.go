@@ -19,6 +19,7 @@ func FooterSize(f *Footer) int {
 	add(len(f.Slots) * slotRow)
 	add(len(f.Runs) * runRow)
 	add(len(f.Batches) * batchRow)
+	add(len(f.Sparse) * sparseRow)
 	add(len(f.Refs) * refRow)
 	add(opsLen(f.Ops))
 	add(len(f.Objects) * objectRow)
@@ -62,6 +63,7 @@ func AppendFooter(dst []byte, kind Kind, f *Footer) []byte {
 	dst = appendSlots(dst, f.Slots)
 	dst = appendRuns(dst, f.Runs)
 	dst = appendBatches(dst, f.Batches)
+	dst = appendSparse(dst, f.Sparse)
 	dst = appendRefs(dst, f.Refs)
 	dst = appendOps(dst, f.Ops)
 	dst = appendObjects(dst, f.Objects)
@@ -166,6 +168,19 @@ func appendBatches(dst []byte, batches []Batch) []byte {
 		le.PutUint32(p[36:], uint32(x.BaseSequence))
 		le.PutUint32(p[40:], x.Records)
 		b = b[batchRow:]
+	}
+	return dst
+}
+
+func appendSparse(dst []byte, sparse []Sparse) []byte {
+	dst, b := section(dst, secSparse, len(sparse)*sparseRow)
+	for i := range sparse {
+		x, p := &sparse[i], (*[sparseRow]byte)(b)
+		le.PutUint32(p[0:], x.OffsetDelta)
+		le.PutUint32(p[4:], x.PosDelta)
+		le.PutUint64(p[8:], uint64(x.MaxTimestamp))
+		le.PutUint32(p[16:], x.Batches)
+		b = b[sparseRow:]
 	}
 	return dst
 }

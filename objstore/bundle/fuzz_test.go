@@ -25,6 +25,7 @@ func seeds(f *testing.F) {
 	f.Add(sec(secProducers, bytes.Repeat([]byte{0xff}, producerRow)), byte(SNAP), uint32(64))
 	f.Add(sec(secTopics, make([]byte, topicRow*100)), byte(PACK), uint32(64))
 	f.Add(sec(secOps, bytes.Repeat([]byte{0xff}, opRow)), byte(WAL), uint32(64))
+	f.Add(sec(secSparse, bytes.Repeat([]byte{0xff}, sparseRow)), byte(SEG), uint32(64))
 	golden, err := filepath.Glob("testdata/v1/*.bin")
 	if err != nil {
 		f.Fatal(err)

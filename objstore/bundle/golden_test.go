@@ -62,11 +62,44 @@ func exampleSnap(t testing.TB) (Header, *Footer) {
 	return h, f
 }
 
+// examplePack is the object of testdata/v1/pack.bin: the run of that WAL object, alone.
+func examplePack(t testing.TB) (Header, []byte, *Footer) {
+	h, batch, f := exampleWAL(t)
+	h.Kind, h.Seq = PACK, 0
+	f.Ops = nil
+	return h, batch, f
+}
+
+// exampleSegment is the object of testdata/v1/seg.bin: that batch, twice as of one epoch and once of a later one.
+func exampleSegment(t testing.TB) (Header, []byte, *Footer) {
+	h, batch, f := examplePack(t)
+	h.Kind = SEG
+	n, body := uint32(len(batch)), bytes.Repeat(batch, 3)
+	body[n+7], body[2*n+7], body[2*n+15] = 43, 44, 4 // two offsets, one epoch
+	first := f.Runs[0]
+	crc := uint32(batch[17])<<24 | uint32(batch[18])<<16 | uint32(batch[19])<<8 | uint32(batch[20])
+	first.Next, first.Len, first.Batches, first.Digest = 44, 2*n, 2, uint32(RunDigest(exampleTopic, 1, 3, 42, crc, crc))
+	second := first
+	second.LeaderEpoch, second.Base, second.Next, second.Pos, second.Len, second.Batches = 4, 44, 45, first.Pos+2*uint64(n), n, 1
+	second.FirstBatch, second.Digest = 2, uint32(RunDigest(exampleTopic, 1, 4, 44, crc))
+	f.Slots, f.Batches, f.Runs = nil, nil, []Run{first, second}
+	f.Sparse = []Sparse{
+		{MaxTimestamp: first.MaxTimestamp, Batches: 1},
+		{OffsetDelta: 1, PosDelta: n, MaxTimestamp: first.MaxTimestamp, Batches: 1},
+		{MaxTimestamp: first.MaxTimestamp, Batches: 1},
+	}
+	return h, body, f
+}
+
 func TestGolden(t *testing.T) {
 	h, batch, f := exampleWAL(t)
 	testGolden(t, "wal.bin", h, batch, f)
 	h, f = exampleSnap(t)
 	testGolden(t, "snap.bin", h, nil, f)
+	h, batch, f = examplePack(t)
+	testGolden(t, "pack.bin", h, batch, f)
+	h, batch, f = exampleSegment(t)
+	testGolden(t, "seg.bin", h, batch, f)
 }
 
 func testGolden(t *testing.T, name string, h Header, body []byte, f *Footer) {

@@ -37,6 +37,12 @@ func randomName(rng *rand.Rand, most int) string {
 
 // randomFooter makes a footer that passes Check, and where its body ends. All sections come and go.
 func randomFooter(rng *rand.Rand, kind Kind) (f *Footer, pos int64) {
+	switch kind {
+	case PACK:
+		return randomPack(rng)
+	case SEG:
+		return randomSegment(rng)
+	}
 	f, end := &Footer{}, uint64(HeaderLen)
 	for range rng.IntN(5) {
 		f.Topics = append(f.Topics, Topic{ID: randomUUID(rng), Name: randomName(rng, 248), Partitions: rng.Uint32()})
@@ -81,6 +87,56 @@ func randomFooter(rng *rand.Rand, kind Kind) (f *Footer, pos int64) {
 		randomPartitions(rng, f)
 	}
 	return f, int64(end)
+}
+
+// randomPack makes the footer of a pack.
+func randomPack(rng *rand.Rand) (f *Footer, pos int64) {
+	f, pos = &Footer{}, HeaderLen
+	for range 1 + rng.IntN(4) {
+		f.Topics = append(f.Topics, Topic{ID: randomUUID(rng), Name: randomName(rng, 248)})
+	}
+	for s := range 1 + rng.IntN(3) {
+		first, next := uint32(len(f.Runs)), rng.Int64N(1<<40)
+		for range 1 + rng.IntN(5) {
+			r := randomRun(rng, f, true)
+			r.Slot, r.Pos, r.Base, r.Next = uint16(s), uint64(pos), next, next+r.Next
+			next, pos = r.Next+rng.Int64N(2), pos+int64(r.Len)
+			f.Runs = append(f.Runs, r)
+		}
+		if len(f.Slots) == s && rng.IntN(8) > 0 {
+			f.Slots = append(f.Slots, Slot{Slot: uint16(s), Epoch: int32(extreme(rng)), FirstRun: first, Runs: uint32(len(f.Runs)) - first})
+		}
+	}
+	if len(f.Slots) > 0 && f.Slots[len(f.Slots)-1].FirstRun+f.Slots[len(f.Slots)-1].Runs != uint32(len(f.Runs)) {
+		f.Slots = nil
+	}
+	return f, pos
+}
+
+// randomSegment makes the footer of a segment.
+func randomSegment(rng *rand.Rand) (f *Footer, pos int64) {
+	f, pos = &Footer{Topics: []Topic{{ID: randomUUID(rng), Name: randomName(rng, 248)}}}, HeaderLen
+	next, epoch := rng.Int64N(1<<40), rng.Int32N(9)
+	for range rng.IntN(4) {
+		r := Run{
+			Partition: 7, Slot: 5, LeaderEpoch: epoch, Base: next, Pos: uint64(pos), MaxTimestamp: extreme(rng), FirstBatch: uint32(len(f.Sparse)),
+			Digest: rng.Uint32(),
+		}
+		for offset := uint32(0); offset == 0 || rng.IntN(4) > 0; r.Next = next + int64(offset) {
+			e := Sparse{OffsetDelta: offset, PosDelta: r.Len, MaxTimestamp: r.MaxTimestamp, Batches: 1 + uint32(rng.IntN(4))}
+			r.Len += e.Batches*minBatch + uint32(rng.IntN(500))
+			r.Batches += e.Batches
+			offset += e.Batches + uint32(rng.IntN(9))
+			f.Sparse = append(f.Sparse, e)
+			if r.MaxTimestamp < 1<<62 {
+				r.MaxTimestamp += rng.Int64N(3)
+			}
+		}
+		f.Sparse[len(f.Sparse)-1].MaxTimestamp = r.MaxTimestamp
+		next, pos, epoch = r.Next, pos+int64(r.Len), epoch+rng.Int32N(2)
+		f.Runs = append(f.Runs, r)
+	}
+	return f, pos
 }
 
 // randomRun makes a run from offset 0 on, and its index entries.

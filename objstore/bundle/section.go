@@ -8,7 +8,7 @@ const (
 	secSlots      = 2
 	secRuns       = 3
 	secBatches    = 4
-	secSparse     = 5 // reserved: the sparse index of segments
+	secSparse     = 5
 	secRefs       = 6
 	secTxn        = 7 // reserved: aborted and open transactions
 	secOps        = 8
@@ -26,6 +26,7 @@ const (
 	slotRow      = 14
 	runRow       = 64
 	batchRow     = 44
+	sparseRow    = 20
 	refRow       = 4
 	opRow        = 26
 	objectRow    = 40
@@ -42,6 +43,9 @@ const (
 	maxAppended = 5    // batches remembered per producer, as in Kafka
 	minBatch    = 61   // bytes of the smallest record batch: its header
 )
+
+// SparseStep is how many bytes of a segment's run a writer passes, at least, before it adds a Sparse entry. Readers take any.
+const SparseStep = 64 << 10
 
 // Here, in a Ref, says that the run lies in the object that has the footer.
 const Here = ^uint32(0)

@@ -66,8 +66,7 @@ func (f *Footer) checkOrder() error {
 		runs := f.Runs[s.FirstRun : s.FirstRun+s.Runs]
 		for i := 1; i < len(runs); i++ {
 			a, b := &runs[i-1], &runs[i]
-			same := a.Topic == b.Topic && a.Partition == b.Partition
-			if same && b.Base < a.Next || !same && cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition)) > 0 {
+			if order := f.compare(a, b); order > 0 || order == 0 && b.Base < a.Next {
 				return fmt.Errorf("slot %d: run %d out of order: %w", s.Slot, int(s.FirstRun)+i, ErrCorrupt)
 			}
 		}
