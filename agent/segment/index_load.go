@@ -1,0 +1,162 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
+	"github.com/varvelog/varve/objstore"
+	"github.com/varvelog/varve/objstore/bundle"
+)
+
+// Partition returns the item of a partition, as it is now; ok is false if there is none: nothing of it was ever in a segment. Errors:
+// those of the table, records.ErrBadItem.
+func (x *Index) Partition(ctx context.Context, topic uuid.UUID, index int32) (p records.Partition, ok bool, err error) {
+	it, err := x.facts.Get(ctx, x.cfg.Cluster.PartitionKey(topic, index), metastore.Consistent)
+	if errors.Is(err, metastore.ErrNotFound) {
+		return p, false, nil
+	}
+	if err == nil {
+		p, err = records.DecodePartition(it)
+	}
+	if err != nil {
+		return p, false, fmt.Errorf("read partition %s-%d: %w", topic, index, err)
+	}
+	return p, true, nil
+}
+
+// Extents returns neighbouring extents of a partition, the one that holds offset first: as many as one page has, none if no extent
+// holds it. They must not be changed. Errors as of Locate.
+func (x *Index) Extents(ctx context.Context, topic uuid.UUID, index int32, offset int64) ([]records.Extent, error) {
+	at := Name{topic, index}
+	for {
+		x.mu.Lock()
+		p := x.mu.shelf.page(at, offset)
+		x.mu.Unlock()
+		if p != nil {
+			return p.extents[find(p.extents, offset):], nil
+		}
+		found, own, err := x.once(ctx, at, func(ctx context.Context) (bool, error) { return x.loadPage(ctx, at, offset) })
+		if err != nil || own && !found {
+			return nil, err
+		}
+	}
+}
+
+// loadPage reads the page of extents that holds offset, if there is one, unless another load has just brought it.
+func (x *Index) loadPage(ctx context.Context, at Name, offset int64) (found bool, err error) {
+	x.mu.Lock()
+	there := x.mu.shelf.page(at, offset) != nil
+	x.mu.Unlock()
+	if there {
+		return true, nil
+	}
+	h, err := x.begin(ctx, at, offset)
+	if err != nil {
+		return false, err
+	}
+	for {
+		extents, more, err := x.query(ctx, at, h.after)
+		if err != nil {
+			return false, err
+		}
+		base, next, last := int64(0), int64(0), int64(0)
+		if n := len(extents); n > 0 {
+			base, next, last = extents[0].Base, extents[n-1].Next, extents[n-1].Base
+		}
+		switch h.learn(len(extents), base, next, last, more) {
+		case huntHit:
+			x.mu.Lock()
+			x.mu.shelf.putPage(&page{at: at, extents: extents})
+			x.mu.Unlock()
+			return true, nil
+		case huntOut:
+			return false, nil
+		}
+	}
+}
+
+// begin returns where to look first: right at the offset if a page that is here ends there, else as far below it as a quarter of a
+// page is likely to reach.
+func (x *Index) begin(ctx context.Context, at Name, offset int64) (hunt, error) {
+	x.mu.Lock()
+	follows := offset > 0 && x.mu.shelf.page(at, offset-1) != nil
+	x.mu.Unlock()
+	if follows {
+		return newHunt(offset, 1), nil
+	}
+	p, ok, err := x.Partition(ctx, at.Topic, at.Index)
+	if err != nil || !ok || p.Extents <= pageExtents || offset <= p.LogStart {
+		return newHunt(offset, offset+1), err
+	}
+	each := max((p.Tiered-p.LogStart)/p.Extents, 1)
+	if offset-p.LogStart < each*(pageExtents/4) {
+		return newHunt(offset, offset+1), nil
+	}
+	return newHunt(offset, each*(pageExtents/4)), nil
+}
+
+// query returns at most one page of extents with a base above after, and whether there are more.
+func (x *Index) query(ctx context.Context, at Name, after int64) (extents []records.Extent, more bool, err error) {
+	q := metastore.Query{
+		PK: x.cfg.Cluster.PartitionPK(at.Topic, at.Index), Prefix: records.ExtentPrefix, Limit: pageExtents, Consistency: metastore.Consistent,
+	}
+	if after >= 0 {
+		q.After = records.ExtentSK(after)
+	}
+	for {
+		got, err := x.facts.Query(ctx, q)
+		if err != nil {
+			return nil, false, fmt.Errorf("read extents of %s-%d: %w", at.Topic, at.Index, err)
+		}
+		for _, row := range got.Rows {
+			e, err := records.DecodeExtent(row.Item)
+			if err != nil {
+				return nil, false, fmt.Errorf("read extent %s of %s-%d: %w", row.SK, at.Topic, at.Index, err)
+			}
+			if n := len(extents); n > 0 && extents[n-1].Next != e.Base {
+				return nil, false, fmt.Errorf("read extents of %s-%d: %w: one ends at offset %d, the next begins at %d",
+					at.Topic, at.Index, records.ErrBadItem, extents[n-1].Next, e.Base)
+			}
+			extents = append(extents, e)
+		}
+		if q.After = got.Next; got.Next == "" || len(extents) > 0 {
+			return extents, got.Next != "", nil
+		}
+	}
+}
+
+// loadOutline reads the footer of a segment, unless another load has just brought it.
+func (x *Index) loadOutline(ctx context.Context, at Name, e records.Extent) error {
+	x.mu.Lock()
+	there := x.mu.shelf.outline(e.Segment) != nil
+	x.mu.Unlock()
+	if there {
+		return nil
+	}
+	key := x.cfg.Keys.Segment(at.Topic, at.Index, e.Base, e.Segment)
+	ctx = objstore.WithPurpose(ctx, objstore.PurposeCatchup)
+	got, err := x.objects.Get(ctx, key, objstore.Exact(int64(e.Size), int64(e.FooterLen)))
+	if err != nil {
+		return fmt.Errorf("read footer of %s: %w", key, err)
+	}
+	f, kind, err := bundle.ParseTail(got.Body, int64(e.Size)+int64(e.FooterLen))
+	if err == nil && kind != bundle.SEG {
+		err = fmt.Errorf("%w: a %s", bundle.ErrCorrupt, kind)
+	}
+	var pieces []bundle.Location
+	if err == nil {
+		pieces, err = outlineOf(f, at, &e)
+	}
+	if err != nil {
+		return fmt.Errorf("read footer of %s: %w", key, err)
+	}
+	x.mu.Lock()
+	x.mu.shelf.putOutline(&outline{segment: e.Segment, pieces: pieces})
+	x.mu.Unlock()
+	return nil
+}
