@@ -104,8 +104,8 @@ func (r *Reader) key(topic uuid.UUID, index int32, o bundle.Object) string {
 	return r.keys.WAL(o.Session, o.Seq)
 }
 
-// Cached copies the bytes of a run to dst, which has its length, if all of its blocks are in memory. It never blocks.
-func (r *Reader) Cached(run bundle.Location, dst []byte) bool {
+// Copy copies the bytes of a run to dst, which has its length, if all of its blocks are in memory. It never blocks.
+func (r *Reader) Copy(run bundle.Location, dst []byte) bool {
 	for at := run.Pos; len(dst) > 0; {
 		k := key(run.Object, int(at/BlockLen))
 		buf := r.tail.Peek(k)

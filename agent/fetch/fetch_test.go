@@ -264,3 +264,18 @@ func TestMissingObject(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Copy gives what is in memory, over the borders of blocks, and never asks the store.
+func TestCopy(t *testing.T) {
+	w := newWorld(t)
+	o := w.object(0, 3<<20, 3<<20, 100)
+	r := w.reader(Config{CacheBytes: 64 << 20})
+	dst := make([]byte, w.index[0].Len)
+	if r.Copy(w.index[0], dst) {
+		t.Fatal("copied what is not there")
+	}
+	r.Committed(o, memory.Wrap(w.bodies[0]))
+	if !r.Copy(w.index[0], dst) || !bytes.Equal(dst, bytes.Join(w.batches, nil)) || w.store.gets.Load() > 0 {
+		t.Fatal("not what was committed")
+	}
+}
