@@ -65,12 +65,23 @@ func (g *Classic) joinGroup(e Join, now time.Time) {
 	}
 }
 
+// admit checks what is wrong in any group, so that none is made for it.
+func (b Bounds) admit(e Join) error {
+	switch {
+	case e.Session < b.MinSession || e.Session > b.MaxSession:
+		return fmt.Errorf("%w: %v, the agent takes %v to %v", ErrSessionTimeout, e.Session, b.MinSession, b.MaxSession)
+	case e.Member == "" && (e.Type == "" || len(e.Protocols) == 0):
+		return ErrProtocol
+	}
+	return nil
+}
+
 func refusal(err error, id string) Joined { return Joined{Err: err, Generation: -1, Member: id} }
 
 // admit checks a Join. m is the member that asks, nil if it is new or takes the place of a static one.
 func (g *Classic) admit(e Join, now time.Time) (m *member, err error) {
-	if e.Session < g.bounds.MinSession || e.Session > g.bounds.MaxSession {
-		return nil, fmt.Errorf("%w: %v, the agent takes %v to %v", ErrSessionTimeout, e.Session, g.bounds.MinSession, g.bounds.MaxSession)
+	if err := g.bounds.admit(e); err != nil {
+		return nil, err
 	}
 	_, isPending := g.pending[e.Member]
 	switch {

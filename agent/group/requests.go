@@ -19,13 +19,17 @@ func (c *Coordinator) ask(group string, e Event, done func(any), refuse func(err
 	if create {
 		m.gone = nil
 	}
+	if group == "" {
+		m.fail(ErrGroupID)
+		return
+	}
 	c.send(group, m)
 }
 
 // Join asks to be a member; j.To is not to be set. A group that is not there is made, for a new member.
 func (c *Coordinator) Join(group string, j Join, done func(Joined)) {
-	if group == "" {
-		done(refusal(ErrGroupID, j.Member))
+	if err := c.cfg.Bounds.admit(j); err != nil && group != "" {
+		done(refusal(err, j.Member))
 		return
 	}
 	to := func(msg any) { done(msg.(Joined)) }
@@ -75,7 +79,13 @@ func (c *Coordinator) ConsumerHeartbeat(group string, e ConsumerBeat, done func(
 func (c *Coordinator) Commit(group string, r Commit, done func(refused map[Partition]error, err error)) {
 	m := message{
 		fail: func(err error) { done(nil, err) },
-		gone: func() { done(nil, ErrGeneration) },
+		gone: func() {
+			if r.Epochs {
+				done(nil, ErrUnknownGroup)
+			} else {
+				done(nil, ErrGeneration)
+			}
+		},
 		serve: func(a *actor, now time.Time) {
 			refused, err := a.checkCommit(&r, now)
 			if err != nil {
@@ -232,6 +242,10 @@ func (a *actor) settleAll() {
 // DeleteOffsets forgets committed offsets. subscribed says of a topic whether a member of a group of the given type reads it; then it is told
 // ErrSubscribed by each partition. Errors of the whole: ErrUnknownGroup, ErrNotEmpty.
 func (c *Coordinator) DeleteOffsets(group string, parts []Partition, topics map[Partition]string, done func(map[Partition]error, error)) {
+	if group == "" {
+		done(nil, ErrGroupID)
+		return
+	}
 	c.send(group, message{
 		fail: func(err error) { done(nil, err) },
 		gone: func() { done(nil, ErrUnknownGroup) },

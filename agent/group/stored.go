@@ -101,7 +101,7 @@ type MemberDescription struct {
 	Assignment []byte
 }
 
-// Describe returns a description. As in Kafka metadata and assignments are told of a Stable group alone.
+// Describe returns a description. As in Kafka metadata are told of a Stable group alone.
 func (g *Classic) Describe() Description {
 	d := Description{State: g.state.String(), Type: g.kind}
 	if g.state == Stable {
@@ -109,9 +109,9 @@ func (g *Classic) Describe() Description {
 	}
 	for _, id := range g.order {
 		m := g.members[id]
-		md := MemberDescription{ID: m.id, Instance: m.instance, Client: m.client, Host: m.host}
+		md := MemberDescription{ID: m.id, Instance: m.instance, Client: m.client, Host: m.host, Assignment: m.assignment}
 		if g.state == Stable {
-			md.Metadata, md.Assignment = m.metadata(g.assignor), m.assignment
+			md.Metadata = m.metadata(g.assignor)
 		}
 		d.Members = append(d.Members, md)
 	}

@@ -14,6 +14,12 @@ import (
 //
 // Differs from Kafka: a member of type "consumer" that the leader left out gets a valid assignment of nothing instead of no bytes.
 func syncGroup(c *conn, req *kmsg.SyncGroupRequest, done func(*kmsg.SyncGroupResponse)) {
+	if req.Version >= 5 && (req.ProtocolType == nil || req.Protocol == nil) {
+		resp := kmsg.NewPtrSyncGroupResponse()
+		resp.ErrorCode = groupCode(group.ErrProtocol)
+		done(resp)
+		return
+	}
 	s := group.Sync{Member: req.MemberID, Instance: req.InstanceID, Generation: req.Generation}
 	if req.ProtocolType != nil {
 		s.Type = *req.ProtocolType

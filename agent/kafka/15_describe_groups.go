@@ -34,7 +34,7 @@ func describeGroups(c *conn, req *kmsg.DescribeGroupsRequest, done func(*kmsg.De
 func describedGroup(req *kmsg.DescribeGroupsRequest, id string, d group.Description, err error) kmsg.DescribeGroupsResponseGroup {
 	g := kmsg.NewDescribeGroupsResponseGroup()
 	g.Group, g.AuthorizedOperations = id, math.MinInt32
-	if req.IncludeAuthorizedOperations && (err == nil || errors.Is(err, group.ErrUnknownGroup)) {
+	if req.IncludeAuthorizedOperations && (err == nil || errors.Is(err, group.ErrUnknownGroup) && req.Version < 6) {
 		g.AuthorizedOperations = groupOperations
 	}
 	if errors.Is(err, group.ErrUnknownGroup) {

@@ -1,0 +1,52 @@
+package group
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/varvelog/varve/metastore/mem"
+	"github.com/varvelog/varve/metastore/records"
+)
+
+// TestRefusedMakesNothing: what would be refused in any group makes none, and a group without a name is nobody's.
+func TestRefusedMakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := lead(t, mem.New(), 1)
+		defer l.Close()
+		join := func(group string, j Join) error {
+			j.NewID = "m"
+			return answer(func(done func(Joined)) { l.Join(group, j, done) }).Err
+		}
+		good := Join{Session: 10 * time.Second, Rebalance: time.Second, Type: "consumer", Protocols: []Protocol{{Name: "range"}}}
+		short, mute, kindless := good, good, good
+		short.Session, mute.Protocols, kindless.Type = time.Second, nil, ""
+		for _, c := range []struct {
+			what      string
+			got, want error
+		}{
+			{"short session", join("g", short), ErrSessionTimeout},
+			{"no protocols", join("g", mute), ErrProtocol},
+			{"no type", join("g", kindless), ErrProtocol},
+			{"join without a name", join("", good), ErrGroupID},
+			{"sync", answer(func(done func(Synced)) { l.Sync("", Sync{}, done) }).Err, ErrGroupID},
+			{"heartbeat", answer(func(done func(error)) { l.Heartbeat("", Heartbeat{}, done) }), ErrGroupID},
+			{"leave", answer(func(done func(Left)) { l.Leave("", Leave{}, done) }).Err, ErrGroupID},
+			{"delete offsets", answer(func(done func(error)) {
+				l.DeleteOffsets("", nil, nil, func(_ map[Partition]error, err error) { done(err) })
+			}), ErrGroupID},
+			{"commit with epochs into no group", answer(func(done func(error)) {
+				l.Coordinator.Commit("g", Commit{Member: "m", Generation: 1, Epochs: true, Offsets: map[Partition]records.GroupOffset{part(0): {}}},
+					func(_ map[Partition]error, err error) { done(err) })
+			}), ErrUnknownGroup},
+		} {
+			if !errors.Is(c.got, c.want) {
+				t.Errorf("%s: %v, want %v", c.what, c.got, c.want)
+			}
+		}
+		if all := answer(func(done func([]Listed)) { l.List(func(all []Listed, _ error) { done(all) }) }); len(all) > 0 {
+			t.Errorf("there are groups: %v", all)
+		}
+	})
+}
