@@ -106,8 +106,15 @@ func committedNeverBack(t *testing.T, seeds []string, group string) (finish func
 }
 
 // TestGroupSurvivesItsCoordinator: the agent that coordinates a group is killed again and again while two members read: commits go on at
-// another agent, nobody rebalances, no committed offset goes back, nothing that was acked is missed.
+// another agent, nobody rebalances, no committed offset goes back, nothing that was acked is missed. In both protocols.
 func TestGroupSurvivesItsCoordinator(t *testing.T) {
+	t.Run("classic", func(t *testing.T) {
+		survivesItsCoordinator(t, []kgo.Opt{kgo.Balancers(kgo.CooperativeStickyBalancer(), kgo.RangeBalancer())})
+	})
+	t.Run("consumer", func(t *testing.T) { survivesItsCoordinator(t, newer()) })
+}
+
+func survivesItsCoordinator(t *testing.T, opts []kgo.Opt) {
 	const topic, group, partitions = "work", "workers", 6
 	f := newFleet(t, 3)
 	createTopic(t, f.agents[0].addr, topic, partitions)
@@ -117,10 +124,10 @@ func TestGroupSurvivesItsCoordinator(t *testing.T) {
 		seen.all[i] = map[int64]bool{}
 	}
 	members := []*reading{
-		startReading(t, seen, f.seeds(), group, topic),
-		startReading(t, seen, f.seeds(), group, topic, kgo.InstanceID("static"), kgo.Balancers(kgo.CooperativeStickyBalancer(), kgo.RangeBalancer())),
+		startReading(t, seen, f.seeds(), group, topic, opts...),
+		startReading(t, seen, f.seeds(), group, topic, append(opts, kgo.InstanceID("static"))...),
 	}
-	time.Sleep(8 * time.Second)
+	time.Sleep(15 * time.Second)
 	finish := committedNeverBack(t, f.seeds(), group)
 	before := []int64{members[0].assigned.Load(), members[1].assigned.Load()}
 	if before[0] == 0 || before[1] == 0 {
