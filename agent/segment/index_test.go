@@ -38,6 +38,15 @@ type countedFacts struct {
 	metastore.Store
 	gets, queries atomic.Int32
 	gate          chan struct{} // queries wait until it is closed
+	lossy         func(apply func() error) error
+}
+
+func (c *countedFacts) Transact(ctx context.Context, ops []metastore.Op) error {
+	apply := func() error { return c.Store.Transact(ctx, ops) }
+	if c.lossy != nil {
+		return c.lossy(apply)
+	}
+	return apply()
 }
 
 func (c *countedFacts) Get(ctx context.Context, k metastore.Key, cons metastore.Consistency) (metastore.Item, error) {
