@@ -36,6 +36,9 @@ func TestRefusedMakesNothing(t *testing.T) {
 			{"delete offsets", answer(func(done func(error)) {
 				l.DeleteOffsets("", nil, nil, func(_ map[Partition]error, err error) { done(err) })
 			}), ErrGroupID},
+			{"describe", answer(func(done func(error)) {
+				l.DescribeConsumer("", func(_ ConsumerDescription, err error) { done(err) })
+			}), ErrGroupID},
 			{"commit with epochs into no group", answer(func(done func(error)) {
 				l.Coordinator.Commit("g", Commit{Member: "m", Generation: 1, Epochs: true, Offsets: map[Partition]records.GroupOffset{part(0): {}}},
 					func(_ map[Partition]error, err error) { done(err) })

@@ -170,6 +170,10 @@ func (c *Coordinator) Describe(group string, done func(Description, error)) {
 
 // DescribeConsumer tells of a group of the newer protocol; ErrUnknownGroup if there is none.
 func (c *Coordinator) DescribeConsumer(group string, done func(ConsumerDescription, error)) {
+	if group == "" {
+		done(ConsumerDescription{}, ErrGroupID)
+		return
+	}
 	c.send(group, message{
 		needs: confirmed,
 		fail:  func(err error) { done(ConsumerDescription{}, err) },

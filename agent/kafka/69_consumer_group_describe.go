@@ -62,12 +62,9 @@ const (
 func (s *Server) describedConsumer(m *group.ConsumerMember) kmsg.ConsumerGroupDescribeResponseGroupMember {
 	rm := kmsg.NewConsumerGroupDescribeResponseGroupMember()
 	rm.MemberID, rm.InstanceID, rm.MemberEpoch, rm.ClientID, rm.ClientHost = m.ID, m.Instance, m.Epoch, m.Client, m.Host
-	rm.SubscribedTopics, rm.MemberType = m.Names, consumerMember
+	rm.SubscribedTopics, rm.SubscribedTopicRegex, rm.MemberType = m.Names, &m.Regex, consumerMember
 	if m.Rack != "" {
 		rm.RackID = &m.Rack
-	}
-	if m.Regex != "" {
-		rm.SubscribedTopicRegex = &m.Regex
 	}
 	if m.Classic {
 		rm.MemberType = classicMember
