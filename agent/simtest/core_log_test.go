@@ -441,7 +441,12 @@ func (l *coreLog) trim(seq uint64, done func(error)) {
 		l.s.after(0, func() { done(nil) })
 		return
 	}
-	l.write(l.steps.Trim(seq), func(err error) {
+	ops := l.steps.Trim(seq, l.s.n.clock())
+	if len(ops) == 0 {
+		l.s.after(0, func() { done(nil) })
+		return
+	}
+	l.s.n.table(true, func() error { return l.s.w.facts.Transact(context.Background(), ops) }, l.s.back(), func(err error) {
 		var cond *metastore.ConditionError
 		refused := errors.As(err, &cond)
 		if err = l.steps.JudgeTrim(err, seq); err == nil && refused {

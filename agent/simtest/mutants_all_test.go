@@ -17,8 +17,8 @@ var scriptedMutants = []mutant{
 		"		if s.State == records.Drained {\n", "		if s.State == \"\" {\n", "TestReplaySkipsDrained",
 	},
 	{
-		"trim goes back", "wal/commit.go",
-		"			{Attr: records.AttrTrim, Cmp: metastore.Lt, Value: metastore.N(int64(seq))},\n", "", "TestTrim",
+		"trim goes back", "wal/trim.go",
+		"			{Attr: records.AttrTrim, Cmp: metastore.Eq, Value: metastore.N(int64(t.at))},\n", "", "TestTrim",
 	},
 	{
 		"pins taken out whatever their epoch", "cluster/protocol.go",

@@ -102,7 +102,7 @@ var coreMutants = []mutant{
 	},
 	// trim
 	{
-		"trim after the fence", "wal/commit.go",
+		"trim after the fence", "wal/trim.go",
 		"			{Attr: records.AttrState, Cmp: metastore.Eq, Value: records.Active.Value()},\n			{Attr: records.AttrTrim,",
 		"			{Attr: records.AttrTrim,", coreTest,
 	},

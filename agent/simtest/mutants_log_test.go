@@ -95,7 +95,7 @@ var logMutants = []mutant{
 		"TestSources",
 	},
 	{
-		"trim above snap + 1", "wal/commit.go",
+		"trim above snap + 1", "wal/trim.go",
 		"metastore.N(int64(seq) - 1)}",
 		"metastore.N(0)}",
 		"TestTrim",

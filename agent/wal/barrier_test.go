@@ -198,7 +198,7 @@ func TestBarrierUnderAFence(t *testing.T) {
 		if err := r.log.Snapshot(t.Context()); !errors.Is(err, records.ErrFenced) {
 			t.Fatalf("a snapshot after the end: %v", err)
 		}
-		if err := r.log.Trim(t.Context(), 1); !errors.Is(err, records.ErrFenced) {
+		if err := r.log.Trim(t.Context(), 2); !errors.Is(err, records.ErrFenced) {
 			t.Fatalf("a trim after the end: %v", err)
 		}
 		r.end(records.ErrFenced)
@@ -355,55 +355,6 @@ func TestSnapshotOnDemandFails(t *testing.T) {
 		if err := <-done; err == nil {
 			t.Fatal("a snapshot that was cut short is said to be there")
 		}
-	})
-}
-
-// Trim moves forward only, never beyond what a recorded snapshot covers, recognises itself, and stops with the session
-// (mutant: a trim above snap + 1).
-func TestTrim(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		for i := range 3 {
-			r.append(i, 0, 10)
-			if err := r.log.Barrier(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := r.log.Trim(t.Context(), 2); !errors.Is(err, ErrTrimTooFar) {
-			t.Fatalf("with no snapshot: %v", err)
-		}
-		if err := r.log.Snapshot(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		want := func(seq uint64, err error, trim int64) {
-			t.Helper()
-			if got := r.log.Trim(t.Context(), seq); !errors.Is(got, err) {
-				t.Fatalf("trim to %d: %v, want %v", seq, got, err)
-			}
-			if s := r.session(); s.Trim != trim {
-				t.Fatalf("trim to %d: the item says %d, want %d", seq, s.Trim, trim)
-			}
-		}
-		want(0, nil, 0)
-		want(2, nil, 2)
-		want(1, nil, 2)
-		want(5, ErrTrimTooFar, 2)
-		lost := 0
-		r.facts.hook(func(_ context.Context, _ metastore.Op, pass func() (metastore.Item, error)) (metastore.Item, error) {
-			item, err := pass()
-			if lost++; lost == 1 {
-				return nil, metastore.ErrUnknown
-			}
-			return item, err
-		})
-		want(4, nil, 4)
-		if lost != 2 {
-			t.Fatalf("%d writes", lost)
-		}
-		if n := r.sessionBytes(); n > 900 {
-			t.Fatalf("session item has %d bytes", n)
-		}
-		r.end(context.Canceled)
 	})
 }
 

@@ -87,45 +87,6 @@ func heartbeatOp(key metastore.Key) metastore.Op {
 	}
 }
 
-// trimOp says that nobody needs bundles below seq. What a snapshot does not cover is never trimmed, and nothing is taken back.
-func trimOp(key metastore.Key, seq uint64) metastore.Op {
-	return metastore.Op{
-		Kind: metastore.OpUpdate, Key: key,
-		Set: metastore.Item{records.AttrTrim: metastore.N(int64(seq))},
-		If: []metastore.Cond{
-			{Attr: records.AttrState, Cmp: metastore.Eq, Value: records.Active.Value()},
-			{Attr: records.AttrTrim, Cmp: metastore.Lt, Value: metastore.N(int64(seq))},
-			{Attr: records.AttrSnap, Cmp: metastore.Ge, Value: metastore.N(int64(seq) - 1)},
-		},
-	}
-}
-
-// ErrTrimTooFar: a fault of the caller, who wants to trim what no recorded snapshot covers.
-var ErrTrimTooFar = errors.New("trim beyond what a recorded snapshot covers")
-
-// judgeTrim interprets the answer to trimOp: nil if the item says so, whoever wrote it.
-func judgeTrim(err error, seq uint64) error {
-	var cond *metastore.ConditionError
-	if !errors.As(err, &cond) {
-		return err
-	}
-	if cond.Old == nil {
-		return records.ErrFenced
-	}
-	old, err := records.DecodeSession(cond.Old)
-	switch {
-	case err != nil:
-		return err
-	case uint64(old.Trim) >= seq:
-		return nil // our own earlier try, or a later one
-	case old.State != records.Active:
-		return records.ErrFenced
-	case uint64(old.Snap)+1 < seq:
-		return ErrTrimTooFar
-	}
-	return metastore.ErrUnknown // all holds now: something changed in between
-}
-
 // snapOp records that a snapshot is durable. A late one never takes a newer one back.
 func snapOp(key metastore.Key, seq uint64, id [16]byte) metastore.Op {
 	return metastore.Op{

@@ -30,6 +30,7 @@ type Config struct {
 	Heartbeat  time.Duration // the session item is written at least so often
 	Timeout    time.Duration // of one try to write to the metastore; 0: two thirds of Heartbeat, 1 to 5 s: two that hang must not last a TTL
 	PutTimeout time.Duration // of one try to PUT; 0: 60 s, far below the grace of deletion
+	Grace      time.Duration // bundles stay so long after nothing names them any more; 0: 15 min
 
 	Beaten func() // called after each confirmed write of the session item, and must not block; nil: nobody wants to know
 
@@ -45,6 +46,7 @@ func (c *Config) defaults() {
 	}
 	set(&c.Timeout, max(time.Second, min(c.Heartbeat*2/3, 5*time.Second)))
 	set(&c.PutTimeout, time.Minute)
+	set(&c.Grace, 15*time.Minute)
 	if c.InFlight == 0 {
 		c.InFlight = 8
 	}
@@ -98,6 +100,7 @@ type Log struct {
 	metrics *Metrics
 	policy  policy
 	key     metastore.Key // of the session item
+	trim    trim          // of who calls Trim
 
 	kick    chan struct{}   // to the flusher
 	wanted  chan chan error // who wants a snapshot now
@@ -147,8 +150,8 @@ func New(cfg Config, store objstore.Store, facts metastore.Store, pool *memory.P
 	l := &Log{
 		cfg: cfg, store: store, facts: facts, pool: pool, budget: budget, sink: sink, logger: logger, metrics: newMetrics(),
 		policy: policy{interval: cfg.Interval, bytes: cfg.FlushBytes, inFlight: cfg.InFlight, ahead: uint64(cfg.Ahead)},
-		key:    cfg.Cluster.SessionKey(cfg.Session),
-		kick:   make(chan struct{}, 1), wanted: make(chan chan error), durable: make(chan *flush, cfg.Ahead),
+		key:    cfg.Cluster.SessionKey(cfg.Session), trim: trim{cluster: cfg.Cluster, session: cfg.Session, grace: cfg.Grace},
+		kick: make(chan struct{}, 1), wanted: make(chan chan error), durable: make(chan *flush, cfg.Ahead),
 		closing: make(chan struct{}), closed: make(chan struct{}), ended: make(chan struct{}), fatal: make(chan error, 1),
 	}
 	l.mu.next = 1

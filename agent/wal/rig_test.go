@@ -82,6 +82,17 @@ type hookedFacts struct {
 	mu     sync.Mutex
 	write  func(ctx context.Context, op metastore.Op, pass func() (metastore.Item, error)) (metastore.Item, error)
 	writes int
+
+	transact func(ctx context.Context, ops []metastore.Op, pass func() error) error
+}
+
+// Transact calls transact instead, if it is set.
+func (h *hookedFacts) Transact(ctx context.Context, ops []metastore.Op) error {
+	pass := func() error { return h.Store.Transact(context.WithoutCancel(ctx), ops) }
+	if h.transact == nil {
+		return pass()
+	}
+	return h.transact(ctx, ops, pass)
 }
 
 func (h *hookedFacts) Write(ctx context.Context, op metastore.Op) (metastore.Item, error) {

@@ -210,17 +210,18 @@ func encodeSnapshot(body *memory.Buf, h bundle.Header, f *bundle.Footer) {
 }
 
 // Trim says in the session item that nobody needs bundles of this session below seq, which only the caller can know: no higher
-// than a recorded snapshot + 1, any pin, and what the slots led still need. To say less than before does nothing. Errors:
-// records.ErrFenced; ErrTrimTooFar, if no recorded snapshot covers seq - 1; else the outcome is unknown: try again.
+// than a recorded snapshot + 1, any pin, and what logs and recorded snapshots name. Those that were needed until now are queued for
+// deletion after Config.Grace, each once. To say less than before does nothing. One call at a time. Errors: records.ErrFenced;
+// ErrTrimTooFar, if no recorded snapshot covers seq - 1; else the outcome is unknown: try again.
 func (l *Log) Trim(ctx context.Context, seq uint64) error {
-	if seq == 0 {
-		return nil
-	}
 	err := retry(ctx, func() error {
+		ops := l.trim.ops(seq, time.Now())
+		if len(ops) == 0 {
+			return nil
+		}
 		wctx, cancel := context.WithTimeout(metastore.WithPurpose(ctx, metastore.PurposeSlot), l.cfg.Timeout)
 		defer cancel()
-		_, err := l.facts.Write(wctx, trimOp(l.key, seq))
-		return judgeTrim(err, seq)
+		return l.trim.judge(l.facts.Transact(wctx, ops), seq)
 	})
 	if err != nil {
 		return fmt.Errorf("trim to %d: %w", seq, err)

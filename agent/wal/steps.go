@@ -18,6 +18,7 @@ type Steps struct {
 	key    metastore.Key
 	policy policy
 	prefix *prefix
+	trim   trim
 }
 
 // NewSteps returns the Steps of a session that has written nothing.
@@ -26,6 +27,7 @@ func NewSteps(cfg Config) *Steps {
 	return &Steps{
 		cfg: cfg, key: cfg.Cluster.SessionKey(cfg.Session), prefix: newPrefix(),
 		policy: policy{interval: cfg.Interval, bytes: cfg.FlushBytes, inFlight: cfg.InFlight, ahead: uint64(cfg.Ahead)},
+		trim:   trim{cluster: cfg.Cluster, session: cfg.Session, grace: cfg.Grace},
 	}
 }
 
@@ -114,8 +116,8 @@ func (s *Steps) Name(seq uint64, id uuid.UUID) metastore.Op { return snapOp(s.ke
 // JudgeName returns nil if the item names the snapshot, else as Log.Snapshot.
 func (s *Steps) JudgeName(err error, id uuid.UUID) error { return judgeSnap(err, id) }
 
-// Trim returns the write that says that nobody needs bundles below seq.
-func (s *Steps) Trim(seq uint64) metastore.Op { return trimOp(s.key, seq) }
+// Trim returns the transaction that says that nobody needs bundles below seq; none if that is known.
+func (s *Steps) Trim(seq uint64, now time.Time) []metastore.Op { return s.trim.ops(seq, now) }
 
 // JudgeTrim returns nil if the item says so, else as Log.Trim.
-func (s *Steps) JudgeTrim(err error, seq uint64) error { return judgeTrim(err, seq) }
+func (s *Steps) JudgeTrim(err error, seq uint64) error { return s.trim.judge(err, seq) }
