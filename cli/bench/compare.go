@@ -124,6 +124,9 @@ func numbers(runs []Report) (values map[string][]float64, names []string) {
 	}
 	for _, r := range runs {
 		for _, l := range r.Latencies {
+			if l.Count == 0 {
+				continue
+			}
 			add(l.Name+"_p50_ms", l.P50)
 			add(l.Name+"_p99_ms", l.P99)
 			add(l.Name+"_p999_ms", l.P999)

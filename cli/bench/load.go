@@ -44,6 +44,7 @@ type Load struct {
 	FanOut     int   // how many readers read everything
 	Backlog    int64 // bytes of values that are there before reading begins
 	Keep       bool  // leave the topic there
+	Hurry      bool  // clients repeat, and look for new leaders, as soon as they can instead of as they do by default
 }
 
 // DefaultLoad is what "varve bench" does without flags.
@@ -93,6 +94,9 @@ func (l Load) options(topic string) []kgo.Opt {
 		kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerLinger(l.Linger), kgo.ProducerBatchMaxBytes(int32(l.BatchBytes)),
 		kgo.MaxBufferedBytes(max(bufferedMost/l.Producers, 2*l.BatchBytes)), kgo.MaxBufferedRecords(1 << 20),
+	}
+	if l.Hurry {
+		opts = append(opts, kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(50*time.Millisecond))
 	}
 	switch l.Acks {
 	case AcksOne:

@@ -30,6 +30,7 @@ type producer struct {
 	numbers []uint64 // by partition: of the next record
 	sent    *atomic.Int64
 	acked   *atomic.Int64
+	latest  []atomic.Int64     // by partition: when the record that was acknowledged last was handed to the client, Unix time in ns
 	gone    context.CancelFunc // ends the run: there is no point in going on
 
 	answers struct {
@@ -127,6 +128,7 @@ func (p *producer) answered(r *kgo.Record, err error) {
 		return
 	}
 	p.acked.Add(1)
+	p.latest[r.Partition].Store(s.sent)
 	if p.load.Acks != AcksNone {
 		if r.Offset <= a.last[r.Partition] {
 			a.disordered++

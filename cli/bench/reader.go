@@ -16,13 +16,20 @@ const (
 	fetchPartitionBytes = 8 << 20
 )
 
+// The phases of a run that has two; others have the first alone.
+const (
+	phaseAlone  = iota // nothing but the tail is read
+	phaseBeside        // a backlog is read beside it
+	phases
+)
+
 // reader reads every partition of a topic from some offsets on, and checks what it sees. All of it belongs to the goroutine of
 // run but read and position.
 type reader struct {
 	cl       *kgo.Client
 	check    *checker
-	consumed Histogram            // from the intended time of sending to here
-	window   func(time.Time) bool // which intended times count; nil: none
+	phase    func(intended time.Time) int // of the run; nil, or below 0: it is not measured
+	consumed [phases]Histogram            // by phase: from the intended time of sending to here
 	service  requestTimes
 	read     *atomic.Int64 // records
 	wants    atomic.Pointer[map[int32]int64]
@@ -30,12 +37,12 @@ type reader struct {
 }
 
 // newReader opens a client that reads topic from the offsets in from, by partition.
-func (t Target) newReader(run uint32, topic string, from map[int32]int64, read *atomic.Int64, window func(time.Time) bool) (*reader, error) {
+func (t Target) newReader(run uint32, topic string, from map[int32]int64, read *atomic.Int64, phase func(time.Time) int) (*reader, error) {
 	offsets := map[int32]kgo.Offset{}
 	for p, at := range from {
 		offsets[p] = kgo.NewOffset().At(at)
 	}
-	r := &reader{check: newChecker(run), window: window, read: read, at: maps.Clone(from)}
+	r := &reader{check: newChecker(run), phase: phase, read: read, at: maps.Clone(from)}
 	r.service.key, r.service.counts = fetchKey, func(time.Time) bool { return true }
 	cl, err := t.dial(kgo.WithHooks(&r.service), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchPartitionBytes))
@@ -80,17 +87,26 @@ func (r *reader) run(ctx context.Context) error {
 				return fmt.Errorf("read partition %d: %w", e.Partition, e.Err)
 			}
 		}
-		now := time.Now()
-		n := int64(0)
+		now, ends, n := time.Now(), r.wants.Load(), int64(0)
 		fetches.EachRecord(func(rec *kgo.Record) {
+			if ends != nil && rec.Offset >= (*ends)[rec.Partition] {
+				return // of somebody who still writes
+			}
 			n++
 			r.at[rec.Partition] = rec.Offset + 1
 			s, ok := r.check.see(rec.Partition, rec.Value)
-			if intended := time.Unix(0, s.intended); ok && r.window != nil && r.window(intended) {
-				r.consumed.Observe(now.Sub(intended))
+			if ok && r.phase != nil {
+				r.note(now, time.Unix(0, s.intended))
 			}
 		})
 		r.read.Add(n)
 	}
 	return nil
+}
+
+// note observes how long a record took.
+func (r *reader) note(now, intended time.Time) {
+	if phase := r.phase(intended); phase >= 0 {
+		r.consumed[phase].Observe(now.Sub(intended))
+	}
 }

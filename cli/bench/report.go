@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -35,7 +36,7 @@ type Setting struct {
 // Latency is a distribution, in milliseconds.
 type Latency struct {
 	Name  string  `json:"latency"`
-	Count uint64  `json:"count"`
+	Count uint64  `json:"count"` // 0: the others mean nothing, and are null in JSON
 	Mean  float64 `json:"mean_ms"`
 	P50   float64 `json:"p50_ms"`
 	P90   float64 `json:"p90_ms"`
@@ -59,11 +60,8 @@ const (
 	latencyConsumed = "intended_to_consumed" // until a reader has it
 )
 
-// latency adds a distribution, unless nothing was observed.
+// latency adds a distribution. One in which nothing was observed has a Count of 0, and its percentiles mean nothing.
 func (r *Report) latency(name string, h *Histogram) {
-	if h.Count() == 0 {
-		return
-	}
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	r.Latencies = append(r.Latencies, Latency{
 		Name: name, Count: h.Count(), Mean: ms(h.Mean()), P50: ms(h.Quantile(0.5)), P90: ms(h.Quantile(0.9)),
@@ -83,6 +81,12 @@ func (r *Report) maybe(name string, v float64, known bool) {
 		return
 	}
 	r.measure(name, v)
+}
+
+// set is maybe for a measure that is there already, perhaps unknown.
+func (r *Report) set(name string, v float64, known bool) {
+	r.Measures = slices.DeleteFunc(r.Measures, func(m Measure) bool { return m.Name == name })
+	r.maybe(name, v, known)
 }
 
 // Get returns a measure by its name.

@@ -76,7 +76,7 @@ func EndToEnd(ctx context.Context, t Target, load Load, live *Live) (*Report, er
 }
 
 func (s *stage) endToEnd(ctx context.Context) (*Report, error) {
-	tails, err := s.startTails(ctx, s.load.FanOut)
+	tails, err := s.startTails(ctx, s.load.FanOut, s.starts())
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (s *stage) endToEnd(ctx context.Context) (*Report, error) {
 	}
 	r := s.report("e2e", w, w.to.acked-w.from.acked)
 	s.reportAnswers(r)
-	r.latency(latencyConsumed, tails.consumed())
+	r.latency(latencyConsumed, tails.consumed(phaseAlone))
 	r.Verified = s.disorder(tails.verified(s.written()))
 	return r, nil
 }

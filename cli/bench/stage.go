@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -29,13 +30,24 @@ type stage struct {
 	sent      chan struct{}  // closed when they have ended
 	settled   bool           // their clients are closed
 	began     atomic.Int64   // the last start, Unix time in ns; 0: none yet
+	drains    atomic.Int64   // when reading the backlog began, likewise
+	drained   atomic.Int64   // and ended
 }
 
-// counts reports whether a record that was intended for a moment is measured: not in the warm-up, and not after the end.
-func (s *stage) counts(intended time.Time) bool {
-	began := s.began.Load()
-	since := time.Duration(intended.UnixNano() - began)
-	return began != 0 && since >= s.load.Warmup && since < s.load.Warmup+s.load.Duration
+// phase is that of a record that was intended for a moment: below 0 in the warm-up, and after the end.
+func (s *stage) phase(intended time.Time) int {
+	at, began := intended.UnixNano(), s.began.Load()
+	since := time.Duration(at - began)
+	drains, drained := s.drains.Load(), s.drained.Load()
+	switch {
+	case began == 0 || since < s.load.Warmup:
+	case drained != 0 && at >= drained:
+	case drains != 0 && at >= drains:
+		return phaseBeside
+	case since < s.load.Warmup+s.load.Duration:
+		return phaseAlone
+	}
+	return -1
 }
 
 // everyProducer is those of all starts.
@@ -80,15 +92,21 @@ func (s *stage) leave(err error) error {
 
 // start lets the producers begin. A Load with other values than that of the stage makes a backlog.
 func (s *stage) start(ctx context.Context, load Load) (began time.Time, err error) {
+	return s.startUntil(ctx, ctx, load)
+}
+
+// startUntil is start for producers that end with the context sending; records that were sent live on until ctx ends.
+func (s *stage) startUntil(sending, ctx context.Context, load Load) (began time.Time, err error) {
 	s.before, s.producers, s.sent = s.everyProducer(), nil, make(chan struct{})
 	s.settled = false
-	sending, cancel := context.WithCancel(ctx)
+	sending, cancel := context.WithCancel(sending)
 	for i := range load.Producers {
 		id := uint32(len(s.before) + i)
 		rng := rand.New(rand.NewPCG(load.Seed, uint64(id)<<32|1))
 		p := &producer{
 			load: load, id: id, run: s.run, rng: rng, fill: filling(rng, load.Size), numbers: make([]uint64, load.Partitions),
-			sent: &s.live.sent, acked: &s.live.acked, gone: cancel,
+			latest: make([]atomic.Int64, load.Partitions),
+			sent:   &s.live.sent, acked: &s.live.acked, gone: cancel,
 		}
 		p.service.key, p.service.counts = produceKey, p.measured
 		p.answers.failed = map[stream]map[uint64]struct{}{}
@@ -151,10 +169,12 @@ func (s *stage) closeProducers() {
 	}
 }
 
-// written is what the producers know. To be called after settle.
-func (s *stage) written() map[stream]written {
+// written is what all producers know. To be called after settle.
+func (s *stage) written() map[stream]written { return writtenBy(s.everyProducer()) }
+
+func writtenBy(producers []*producer) map[stream]written {
 	all := map[stream]written{}
-	for _, p := range s.everyProducer() {
+	for _, p := range producers {
 		p.written(all)
 	}
 	return all
@@ -169,16 +189,17 @@ func (s *stage) starts() map[int32]int64 {
 	return from
 }
 
-// appearTime bounds the wait for records that were acknowledged before they were committed, as with acks=1.
-const appearTime = 10 * time.Second
+// appearTime bounds the wait for one more record to appear, of those that were acknowledged before they were committed, as
+// with acks=1.
+const appearTime = 3 * time.Second
 
-// ends returns the offset after the last record, by partition, once all that was acknowledged can be read, or appearTime is
-// over.
+// ends returns the offset after the last record, by partition, once all that was acknowledged can be read, or no more appear.
 func (s *stage) ends(ctx context.Context) (map[int32]int64, error) {
 	want := map[int32]int64{}
 	for id, w := range s.written() {
 		want[id.partition] += int64(w.sent) - int64(len(w.failed))
 	}
+	var before map[int32]int64
 	for since := time.Now(); ; {
 		ends, err := endsOf(ctx, s.c, s.topic)
 		if err != nil {
@@ -187,6 +208,9 @@ func (s *stage) ends(ctx context.Context) (map[int32]int64, error) {
 		there := true
 		for p, n := range want {
 			there = there && ends[p] >= n
+		}
+		if !maps.Equal(ends, before) {
+			since, before = time.Now(), ends
 		}
 		if there || time.Since(since) > appearTime || !sleepUntil(ctx, time.Now().Add(10*time.Millisecond)) {
 			return ends, ctx.Err()

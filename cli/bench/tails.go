@@ -15,12 +15,12 @@ type tails struct {
 	err  error
 }
 
-// startTails opens n readers of everything. finish must be called.
-func (s *stage) startTails(ctx context.Context, n int) (*tails, error) {
+// startTails opens n readers of everything from some offsets on. finish must be called.
+func (s *stage) startTails(ctx context.Context, n int, from map[int32]int64) (*tails, error) {
 	t := &tails{}
 	ctx, t.stop = context.WithCancel(ctx)
 	for range n {
-		r, err := s.newReader(s.run, s.topic, s.starts(), &s.live.read, s.counts)
+		r, err := s.newReader(s.run, s.topic, from, &s.live.read, s.phase)
 		if err != nil {
 			t.close()
 			return nil, err
@@ -80,11 +80,11 @@ func (t *tails) close() {
 	}
 }
 
-// consumed is the latency to all readers.
-func (t *tails) consumed() *Histogram {
+// consumed is the latency to all readers in one phase.
+func (t *tails) consumed(phase int) *Histogram {
 	h := &Histogram{}
 	for _, r := range t.all {
-		h.Merge(&r.consumed)
+		h.Merge(&r.consumed[phase])
 	}
 	return h
 }

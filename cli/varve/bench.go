@@ -19,7 +19,8 @@ back and checked: a record lost, doubled, out of order or damaged is a failure. 
 
 No latency is printed without its price. Dollars are those of requests to the bucket and the table at list prices (us-east-1);
 storage comes on top. What cannot be seen, as of a server that is not Varve, prints "-".`,
-		sub:      []*command{benchProduceCommand(), benchConsumeCommand(), benchEndToEndCommand(), benchCompareCommand()},
+		sub: []*command{benchProduceCommand(), benchConsumeCommand(), benchEndToEndCommand(), benchCatchUpCommand(), benchFailOverCommand(),
+			benchIdleCommand(), benchCompareCommand()},
 		examples: []string{"varve bench e2e --duration 1s --warmup 1s", "varve bench produce --store null --rate 0 --duration 1s --warmup 1s"},
 	}
 }
@@ -159,6 +160,11 @@ func (b *benchFlags) run(ctx context.Context, w *world, c *command, do runner) e
 		return err
 	}
 	defer stop()
+	return b.show(ctx, w, c, t, do)
+}
+
+// show runs do and prints what it reports.
+func (b *benchFlags) show(ctx context.Context, w *world, c *command, t bench.Target, do runner) error {
 	var live bench.Live
 	hide := showProgress(w, false, live.Line)
 	r, err := do(ctx, t, &live)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -69,6 +70,8 @@ func (c *child) start(ctx context.Context) error {
 	select {
 	case at := <-served:
 		c.kafka, c.http = at[0], at[1]
+		c.keep("--listen", c.kafka)
+		c.keep("--http", c.http)
 		return nil
 	case <-ended:
 		return fmt.Errorf("the agent ended before it served: %s", c.lastWords())
@@ -80,6 +83,9 @@ func (c *child) start(ctx context.Context) error {
 	c.stop()
 	return err
 }
+
+// keep sets a flag, for the starts that follow: an agent comes back at the addresses that clients know.
+func (c *child) keep(flag, value string) { c.args[slices.Index(c.args, flag)+1] = value }
 
 // environmentOf leaves out what would set a flag of the agent: all that are to be set stand in its call.
 func environmentOf(all []string) (kept []string) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -15,3 +16,9 @@ func startWithParent(cmd *exec.Cmd, started chan<- error) bool {
 	started <- err
 	return err == nil
 }
+
+// pauseProcess makes a process stand still.
+func pauseProcess(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }
+
+// resumeProcess lets it go on.
+func resumeProcess(p *os.Process) error { return p.Signal(syscall.SIGCONT) }

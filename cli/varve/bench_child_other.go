@@ -2,7 +2,11 @@
 
 package main
 
-import "os/exec"
+import (
+	"errors"
+	"os"
+	"os/exec"
+)
 
 // startWithParent starts cmd.
 func startWithParent(cmd *exec.Cmd, started chan<- error) bool {
@@ -10,3 +14,11 @@ func startWithParent(cmd *exec.Cmd, started chan<- error) bool {
 	started <- err
 	return err == nil
 }
+
+var errPause = errors.New("a process can be paused on Linux only")
+
+// pauseProcess makes a process stand still.
+func pauseProcess(*os.Process) error { return errPause }
+
+// resumeProcess lets it go on.
+func resumeProcess(*os.Process) error { return errPause }

@@ -43,7 +43,11 @@ func reportDocument(r *bench.Report, format string) document {
 		latencies.columns = append(latencies.columns, column{"", name})
 	}
 	for _, l := range r.Latencies {
-		latencies.rows = append(latencies.rows, []any{l.Name, l.Count, l.Mean, l.P50, l.P90, l.P99, l.P999, l.Max})
+		row := []any{l.Name, l.Count, l.Mean, l.P50, l.P90, l.P99, l.P999, l.Max}
+		if l.Count == 0 {
+			clear(row[2:])
+		}
+		latencies.rows = append(latencies.rows, row)
 	}
 	measures := listing{name: "measures", columns: []column{{"", "measure"}, {"", "value"}}}
 	for _, m := range r.Measures {
@@ -76,9 +80,11 @@ func reportTable(r *bench.Report) document {
 		{"MS", ""}, {"P50", ""}, {"P90", ""}, {"P99", ""}, {"P999", ""}, {"MAX", ""}, {"COUNT", ""}, {"USD-PER-GB", ""}, {"USD-PER-MONTH", ""},
 	}}
 	for _, l := range r.Latencies {
-		latencies.rows = append(latencies.rows, []any{
-			l.Name, rounded(l.P50), rounded(l.P90), rounded(l.P99), rounded(l.P999), rounded(l.Max), l.Count, perGB, perMonth,
-		})
+		row := []any{l.Name, rounded(l.P50), rounded(l.P90), rounded(l.P99), rounded(l.P999), rounded(l.Max), l.Count, perGB, perMonth}
+		if l.Count == 0 {
+			clear(row[1:6])
+		}
+		latencies.rows = append(latencies.rows, row)
 	}
 	measures := listing{name: "measures", columns: []column{{"MEASURE", ""}, {"VALUE", ""}}}
 	for _, m := range r.Measures {

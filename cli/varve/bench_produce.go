@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/varvelog/varve/cli/bench"
 )
@@ -61,6 +62,53 @@ Every record is checked as it arrives.`,
 	c.run = func(ctx context.Context, w *world, _ []string) error {
 		return b.run(ctx, w, c, func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error) {
 			return bench.EndToEnd(ctx, t, b.load, live)
+		})
+	}
+	return c
+}
+
+func benchCatchUpCommand() *command {
+	b := newBenchFlags()
+	b.load.Rate, b.store = 5000, "mem"
+	c := &command{
+		name: "catch-up", max: 0,
+		short: "read a backlog beside a live tail: how fast, and who pays",
+		long: `Writes --backlog bytes, then writes at --rate while a reader follows; after --warmup and --duration another reader begins at
+the beginning and reads the backlog. "tail_before" and "tail_during" are how long the first reader waits for a record, without
+the other and beside it. Costs are those of a GiB of the backlog.`,
+		options: b.options(
+			opt(&b.backlog, parseBytes, "backlog", "SIZE", "what is there to read"),
+			opt(&b.load.FanOut, parseCount, "fan-out", "N", "readers that follow the tail"),
+		),
+		examples: []string{"varve bench catch-up --backlog 64MiB --warmup 1s --duration 1s", "varve bench catch-up --store sim --backlog 16MiB --rate 100 --warmup 1s --duration 1s"},
+	}
+	c.option("store").def, c.option("rate").def = b.store, "5000"
+	c.run = func(ctx context.Context, w *world, _ []string) error {
+		return b.run(ctx, w, c, func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error) {
+			return bench.CatchUp(ctx, t, b.load, live)
+		})
+	}
+	return c
+}
+
+func benchIdleCommand() *command {
+	b := newBenchFlags()
+	b.load.Rate, b.load.Duration = 0, time.Minute
+	c := &command{
+		name: "idle-cost", max: 0,
+		short: "what a server costs that has nothing to do",
+		long: `Makes a topic of --partitions, and counts for --duration what the agent asks of bucket and table, by purpose. --rate N adds a
+trickle of records. On a server of your own say where its HTTP side is: --http.`,
+		options:  b.options(),
+		examples: []string{"varve bench idle-cost --warmup 1s --duration 2s", "varve bench idle-cost --partitions 1000 --rate 1 --warmup 1s --duration 2s"},
+	}
+	c.option("rate").def = "0"
+	c.run = func(ctx context.Context, w *world, _ []string) error {
+		if !b.owns() && len(b.http) == 0 {
+			return usagef("nothing can be seen of a server without its HTTP side: --bootstrap HOST:PORT --http HOST:PORT")
+		}
+		return b.run(ctx, w, c, func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error) {
+			return bench.IdleCost(ctx, t, b.load, live)
 		})
 	}
 	return c

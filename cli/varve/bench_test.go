@@ -16,6 +16,7 @@ const (
 	benchCannot = "finds its server on the command line alone"
 	benchFields = "command version at os arch cpus seconds verified records lost doubled reordered damaged failed settings setting value " +
 		"latencies latency count mean_ms p50_ms p90_ms p99_ms p999_ms max_ms measures measure"
+	benchIdle = "command version at os arch cpus seconds verified settings setting value latencies measures measure"
 )
 
 // shortBench are flags for a run on the live server that is over soon.
@@ -179,6 +180,43 @@ func TestBenchCompare(t *testing.T) {
 	s.fails(exitUsage, "is not a share", "bench", "compare", before, same, "--tolerance", "-1")
 	s.fails(exitFailed, "no such file", "bench", "compare", before, before+"x")
 	s.fails(exitFailed, "not a report", "bench", "compare", before, "bench_test.go")
+}
+
+// TestBenchCatchUp: the backlog is read once, whole, and the tail is followed all the time.
+func TestBenchCatchUp(t *testing.T) {
+	r := runBench(t, "catch-up", "--backlog", "4MiB", "--rate", "1000", "--warmup", "100ms", "--duration", "500ms", "--flush", "10ms", "--partitions", "4")
+	if len(r.Latencies) == 0 || r.Latencies[0].Name != "tail_before" {
+		t.Errorf("%+v", r.Latencies)
+	}
+	if measure(t, r, "drain_mib_per_s") <= 0 || r.Verified.Records < 4096+400 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestBenchIdleCost: an idle agent writes its heartbeat and nothing else, and a trickle is billed.
+func TestBenchIdleCost(t *testing.T) {
+	r := runBench(t, "idle-cost", "--rate", "50", "--warmup", "0s", "--duration", "1s", "--flush", "50ms", "--store", "mem", "--partitions", "4")
+	for _, name := range []string{"s3_wal_per_hour", "ddb_commit_per_hour", "ddb_units_commit_per_hour", "dollars_per_month", "agents_rss_mib", "cpu_percent"} {
+		if measure(t, r, name) <= 0 {
+			t.Errorf("%s is %v", name, measure(t, r, name))
+		}
+	}
+	s := &shell{t: t}
+	s.fails(exitUsage, "without its HTTP side", "bench", "idle-cost", "--bootstrap", "127.0.0.1:1")
+}
+
+// TestBenchFailOver: one agent on a folder is killed and comes back; nothing acknowledged is lost.
+func TestBenchFailOver(t *testing.T) {
+	for _, how := range []string{"kill", "term"} {
+		r := runBench(t, "fail-over", "--times", "2", "--every", "50ms", "--rate", "500", "--partitions", "3", "--how", how)
+		if len(r.Latencies) < 2 || r.Latencies[0].Count != 6 || r.Latencies[1].Count != 2 || r.Latencies[0].Max > r.Latencies[1].Max+1 {
+			t.Errorf("%s: %+v", how, r.Latencies)
+		}
+	}
+	s := &shell{t: t}
+	s.fails(exitUsage, "a table that they share", "bench", "fail-over", "--agents", "2")
+	s.fails(exitUsage, "keeps nothing", "bench", "fail-over", "--store", "mem")
+	s.fails(exitUsage, "nobody to take over", "bench", "fail-over", "--how", "pause")
 }
 
 func TestBenchRefuses(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 // recipe is how to call a command so that it succeeds.
 type recipe struct {
 	before  [][]string // commands to run first
+	plant   func()     // besides them
 	args    []string   // positional arguments and flags
 	in      string     // stdin
 	server  bool       // runs until it is interrupted
@@ -54,9 +55,16 @@ func recipes(l *live) map[string]recipe {
 		"segment list": {args: []string{"t"}}, "segment inspect": {args: []string{l.key, "--batches"}},
 		"segment verify": {args: []string{"t", "--deep"}}, "segment cat": {args: []string{l.key}},
 
+		"segment gc":  {args: l.stopped("--yes"), plant: l.plantOrphan, destroy: "-", there: []string{"segment", "inspect", l.orphan()}},
+		"meta check":  {args: l.stopped()},
+		"meta get":    {args: []string{"varve/C", "CFG", "--meta", l.stopped()[3]}, cannot: "is told which table to read"},
+		"meta repair": {args: l.stopped("undecodable", "varve/L,x", "--yes"), plant: l.plantItem, silent: true, destroy: "-", there: []string{"meta", "get", "varve/L", "x", "--meta", l.stopped()[3]}},
+
 		"bench produce": {args: shortBench(l, "--acks", "1"), cannot: benchCannot}, "bench e2e": {args: shortBench(l), cannot: benchCannot},
-		"bench consume": {args: shortBench(l, "--backlog", "64KiB"), cannot: benchCannot},
-		"bench compare": {args: twoReports(l), cannot: "reads two files"},
+		"bench consume":  {args: shortBench(l, "--backlog", "64KiB"), cannot: benchCannot},
+		"bench catch-up": {args: shortBench(l, "--backlog", "64KiB"), cannot: benchCannot}, "bench idle-cost": {args: shortBench(l, "--rate", "0"), cannot: benchCannot},
+		"bench fail-over": {args: []string{"--times", "1", "--every", "10ms", "--rate", "500", "--partitions", "2"}, cannot: "has agents of its own"},
+		"bench compare":   {args: twoReports(l), cannot: "reads two files"},
 
 		"pprof": {args: []string{"heap", "--file", filepath.Join(l.dir, "heap")}, before: [][]string{{"topic", "list"}}},
 
@@ -99,6 +107,7 @@ func ruleRecords() []*kgo.Record {
 // goLive starts the server.
 func goLive(t *testing.T) *live {
 	t.Helper()
+	t.Setenv(asMain, "1") // so that the agents of "bench fail-over" are this binary
 	dir := t.TempDir()
 	s := start(t, "kcat", "dev", "--data", filepath.Join(dir, "data"), "--topics", "t:1,t2:1", "--pprof")
 	l := &live{shell: s.shell(), dir: dir}
@@ -180,6 +189,9 @@ func (c *ruleCell) prepare() (fill func([]string) []string) {
 			filled = append(filled, strings.ReplaceAll(a, newTopicName, name))
 		}
 		return filled
+	}
+	if c.recipe.plant != nil {
+		c.recipe.plant()
 	}
 	for _, b := range c.recipe.before {
 		_ = c.live.run("", fill(b)...) // one that fails shows in what follows
