@@ -101,7 +101,8 @@ func (s *Store) Describe(ch chan<- *prometheus.Desc) {
 func (s *Store) Collect(ch chan<- prometheus.Metric) {
 	snap := s.Snapshot()
 	dollars := map[metastore.Purpose]float64{}
-	for l, c := range snap.Counts {
+	for _, l := range snap.labels() { // in order: sums of dollars that did not change are the same to the last bit
+		c := snap.Counts[l]
 		counter := func(d *prometheus.Desc, v float64) {
 			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, l.Op, string(l.Purpose), l.Result)
 		}
