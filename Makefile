@@ -18,10 +18,12 @@ E2E_STORES = ./objstore/s3 ./objstore/minio ./objstore/s3test ./metastore/dynamo
 
 # The simulations take minutes under the race detector: the gate leaves them out there; make race PKG=./agent/simtest.
 
+, := ,
+
 # stage: $(call stage,NAME,COMMAND) runs a command and says how long it took, also when it failed.
 stage = @t=$$(date +%s); echo "--- $(1)"; rc=0; { $(2); } || rc=$$?; echo "--- $(1): $$(($$(date +%s) - t)) s"; exit $$rc
 
-.PHONY: help build clean demo test install tidy unit conformance lint race model sim campaign fuzz fuzz-changed mutants stress up down e2e compat bench
+.PHONY: help build clean demo test install tidy unit conformance lint race model sim campaign fuzz fuzz-changed mutants stress up down e2e compat oracle bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,12 +67,15 @@ compat: ## write the README's compatibility table from a run of the whole matrix
 	cli/varve/e2e/clients.sh
 	$(call stage,compat,VARVE_FULL=1 VARVE_COMPAT=write $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestMatrix$$' ./cli/varve/e2e)
 
+oracle: ## the same requests of groups to a real Kafka 4.1 and to varve dev, answers compared field by field; needs a JDK and Maven
+	$(call stage,oracle,$(GO) test -tags e2e$(,)oracle -count=1 -timeout 10m -v -run '^TestOracle$$' ./cli/varve/e2e)
+
 lint: ## vet, staticcheck, tidy
 	$(GO) vet ./...
-	$(GO) vet -tags e2e ./cli/varve/e2e $(E2E_STORES)
+	$(GO) vet -tags e2e,oracle ./cli/varve/e2e $(E2E_STORES)
 	cd cli/varve/e2e/goclients && $(GO) vet .
 	$(GO) run $(STATICCHECK) ./...
-	$(GO) run $(STATICCHECK) -tags e2e ./cli/varve/e2e $(E2E_STORES)
+	$(GO) run $(STATICCHECK) -tags e2e,oracle ./cli/varve/e2e $(E2E_STORES)
 	bin=$$(mktemp -d) && GOBIN=$$bin $(GO) install $(STATICCHECK) && cd cli/varve/e2e/goclients && $$bin/staticcheck . && rm -r $$bin
 	$(GO) test -count=1 ./cli/varve
 

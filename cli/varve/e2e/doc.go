@@ -13,6 +13,9 @@
 // confluent-kafka (python/), kafkajs (kafkajs/), and a Java client of 2021; clients.sh installs them into target/. The
 // matrix makes the README's table of compatibility (make compat), and fails when that says something else.
 //
+// TestOracle (make oracle, not in the gate) plays one script of group requests against a real Kafka and against Varve, and compares the
+// answers; what differs on purpose stands in oracleDifferences.
+//
 // Settings: VARVE_FULL=1 runs every client, and every test on every pair of stores; VARVE_BIN names a binary to test
 // instead of building one, VARVE_KILL_ROUNDS the rounds of the kill loop, VARVE_SEED its random seed; VARVE_COMPAT=write
 // writes the table.
