@@ -305,10 +305,12 @@ func TestIndexRefusesWhatContradicts(t *testing.T) {
 	if _, _, err := x.Locate(t.Context(), nil, s.topic, 3, 8, 1, true); err == nil {
 		t.Fatal("a footer that is not there")
 	}
-	e.Base, e.Next, e.Segment = 20, 30, uuid.New() // a hole
+	e.Base, e.Next, e.Segment, e.Size = 20, 30, uuid.New(), 1000 // a gap: what lies before it waits to be unlinked
 	s.link(s.topic, 3, e)
-	if _, _, err := s.index().Locate(t.Context(), nil, s.topic, 3, 25, 1, true); !errors.Is(err, records.ErrBadItem) {
-		t.Fatal(err)
+	for at, want := range map[int64]bool{3: true, 9: true, 15: true, 16: false, 19: false, 20: true, 29: true, 30: false} {
+		if got, err := s.index().Extents(t.Context(), s.topic, 3, at); err != nil || (len(got) > 0) != want || want && (got[0].Base > at || got[0].Next <= at) {
+			t.Fatal(at, got, err)
+		}
 	}
 	swapped := newShelved(t)
 	swapped.segment(300<<10, 1, 1, 2, 3, 4)

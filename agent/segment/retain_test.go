@@ -229,6 +229,26 @@ func TestRetainRaisesTiered(t *testing.T) {
 	}
 }
 
+// The log start passed tiered, and new extents were linked above the gap before the old ones were unlinked.
+func TestRetainUnlinksBelowAGap(t *testing.T) {
+	k := newKept(t)
+	p := k.partition(Limits{-1, -1}, []int64{1, 1}, nil)
+	p.Stable = 40
+	k.link(p.Topic, 1, records.Extent{Base: 30, Next: 40, Segment: uuid.New(), Size: 164, Bytes: 100, MaxTimestamp: 1})
+	p.LogStart = 33
+	k.sweeps()
+	if n := len(k.queued()); n != 2 {
+		t.Fatalf("%d keys are queued", n)
+	}
+	got, err := k.r.d.Index.Extents(t.Context(), p.Topic, 1, 33)
+	if err != nil || len(got) != 1 || got[0].Base != 30 {
+		t.Fatal(got, err)
+	}
+	if item, _, err := k.r.d.Index.Partition(t.Context(), p.Topic, 1); err != nil || item.Extents != 1 || item.Bytes != 100 || item.LogStart > 30 {
+		t.Fatal(item, err)
+	}
+}
+
 // Idle partitions cost no request: what is known of their extents is remembered, and the tail is in memory.
 func TestRetainIdleCostsNothing(t *testing.T) {
 	k := newKept(t)

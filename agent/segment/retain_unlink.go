@@ -69,7 +69,7 @@ func (r *Retainer) unlink(ctx context.Context, t *Tail, m *memo, now int64) erro
 		after := p
 		after.Bytes, after.Extents, after.V, after.Nonce = p.Bytes-sum, p.Extents-int64(n), p.V+1, uuid.New()
 		if n < len(extents) || more {
-			after.LogStart = extents[n-1].Next
+			after.LogStart = max(p.LogStart, extents[n-1].Next)
 		} else { // nothing is left: tiered follows the log start (R28), but not into a run of the tail
 			after.LogStart = max(p.LogStart, min(t.LogStart, t.Base))
 			after.Tiered = max(p.Tiered, after.LogStart)
