@@ -13,7 +13,7 @@ import (
 type Metrics struct {
 	bytes, runs, wait, putTime, commit, blocked, flushesPerCommit prometheus.Histogram
 	inFlight                                                      prometheus.Gauge
-	hedges, retries                                               *prometheus.CounterVec
+	hedges, won, wasted, retries                                  *prometheus.CounterVec
 	snapshotBytes                                                 prometheus.Counter
 	all                                                           []prometheus.Collector
 }
@@ -34,9 +34,11 @@ func newMetrics() *Metrics {
 	m.flushesPerCommit = histogram("varve_commit_flushes", "Bundles that one commit covers.", 1, 2, 7)
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "varve_flush_in_flight", Help: "Bundles cut and not committed."})
 	m.hedges = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_hedge_sent_total", Help: "Second PUTs of a slow bundle."}, []string{"op"})
+	m.won = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_hedge_won_total", Help: "Second PUTs that were done before the first."}, []string{"op"})
+	m.wasted = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_hedge_wasted_total", Help: "Second PUTs that were not needed, or failed too."}, []string{"op"})
 	m.retries = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_flush_retries_total", Help: "PUTs of bundles that did not succeed and were repeated."}, []string{"reason"})
 	m.snapshotBytes = prometheus.NewCounter(prometheus.CounterOpts{Name: "varve_snapshot_bytes_total", Help: "Bytes of snapshots written."})
-	m.all = append(m.all, m.inFlight, m.hedges, m.retries, m.snapshotBytes)
+	m.all = append(m.all, m.inFlight, m.hedges, m.won, m.wasted, m.retries, m.snapshotBytes)
 	return m
 }
 
@@ -65,9 +67,13 @@ func (m *Metrics) cut(f *flush) {
 	}
 }
 
-func (m *Metrics) put(hedge bool) {
-	if hedge {
-		m.hedges.WithLabelValues("put").Inc()
+// hedged counts a second PUT when the outcome is known.
+func (m *Metrics) hedged(won bool) {
+	m.hedges.WithLabelValues("put").Inc()
+	if won {
+		m.won.WithLabelValues("put").Inc()
+	} else {
+		m.wasted.WithLabelValues("put").Inc()
 	}
 }
 

@@ -95,7 +95,11 @@ func (l *Log) giveUp(err error) {
 func (l *Log) hedged(ctx context.Context, key string, f *flush) error {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.PutTimeout)
 	defer cancel()
-	results := make(chan error, 2)
+	type result struct {
+		err   error
+		hedge bool
+	}
+	results := make(chan result, 2)
 	send := func(hedge bool) {
 		f.body.Retain()
 		l.wg.Go(func() {
@@ -107,12 +111,16 @@ func (l *Log) hedged(ctx context.Context, key string, f *flush) error {
 				l.mu.hedger.done(time.Since(start))
 				l.mu.Unlock()
 			}
-			l.metrics.put(hedge)
-			results <- err
+			results <- result{err, hedge}
 		})
 	}
 	send(false)
-	flying := 1
+	flying, sent, won := 1, false, false
+	defer func() {
+		if sent {
+			l.metrics.hedged(won)
+		}
+	}()
 	l.mu.Lock()
 	after, ok := l.mu.hedger.after()
 	l.mu.Unlock()
@@ -124,17 +132,18 @@ func (l *Log) hedged(ctx context.Context, key string, f *flush) error {
 	}
 	for {
 		select {
-		case err := <-results:
+		case r := <-results:
 			flying--
-			if err == nil || flying == 0 {
-				return err
+			if r.err == nil || flying == 0 {
+				won = r.err == nil && r.hedge
+				return r.err
 			}
 		case <-hedge:
 			l.mu.Lock()
 			l.mu.hedger.hedges++
 			l.mu.Unlock()
 			send(true)
-			flying++
+			flying, sent = flying+1, true
 		}
 	}
 }
