@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -15,23 +16,35 @@ type GroupConfig struct {
 	Topics    []string
 	From      When // where partitions begin of which the group has committed nothing
 	Committed bool // leave out records of transactions that are open or were aborted
+	// AtEnd has Next return io.EOF once this member has read all of its partitions to where they end when it is opened, or has none.
+	AtEnd bool
 }
 
 // GroupReader is a member of a consumer group. It is used from one goroutine at a time.
 type GroupReader struct {
 	kafka *kgo.Client
 	done  map[spanKey]*kgo.Record // the last record of each partition that Done was told of, not committed yet
+	ends  *groupEnds              // nil: it reads on for ever
 }
 
-// NewGroupReader joins a group. The server is asked in the background: what it refuses Next returns.
-func (c *Client) NewGroupReader(cfg GroupConfig) (*GroupReader, error) {
-	k, err := kgo.NewClient(append(c.Options(),
+// NewGroupReader joins a group. But for AtEnd the server is asked in the background: what it refuses Next returns.
+func (c *Client) NewGroupReader(ctx context.Context, cfg GroupConfig) (*GroupReader, error) {
+	r := &GroupReader{done: map[spanKey]*kgo.Record{}}
+	opts := append(c.Options(),
 		kgo.ConsumerGroup(cfg.Group), kgo.ConsumeTopics(cfg.Topics...), kgo.ConsumeResetOffset(cfg.From.kgo(time.Now())),
-		kgo.DisableAutoCommit(), kgo.MaxDecompressBatchBytes(maxUnfolded), kgo.FetchIsolationLevel(isolation(cfg.Committed)))...)
-	if err != nil {
+		kgo.DisableAutoCommit(), kgo.MaxDecompressBatchBytes(maxUnfolded), kgo.FetchIsolationLevel(isolation(cfg.Committed)))
+	if cfg.AtEnd {
+		var err error
+		if r.ends, err = c.newGroupEnds(ctx, cfg); err != nil {
+			return nil, err
+		}
+		opts = append(opts, r.ends.options()...)
+	}
+	var err error
+	if r.kafka, err = kgo.NewClient(opts...); err != nil {
 		return nil, fmt.Errorf("join group %q: %w", cfg.Group, err)
 	}
-	return &GroupReader{kafka: k, done: map[spanKey]*kgo.Record{}}, nil
+	return r, nil
 }
 
 // kgo is w for a partition without a committed offset.
@@ -51,10 +64,11 @@ func (w When) kgo(now time.Time) kgo.Offset {
 	return kgo.NewOffset().AtEnd()
 }
 
-// Next waits for records of the partitions that the group gave to this member. The caller owns them.
+// Next waits for records of the partitions that the group gave to this member. The caller owns them. io.EOF: there are no more, see
+// GroupConfig.
 func (r *GroupReader) Next(ctx context.Context) ([]*kgo.Record, error) {
-	fetches := r.kafka.PollFetches(ctx)
-	if err := ctx.Err(); err != nil {
+	fetches, err := r.poll(ctx)
+	if err != nil {
 		return nil, err
 	}
 	var failed error
@@ -62,6 +76,35 @@ func (r *GroupReader) Next(ctx context.Context) ([]*kgo.Record, error) {
 		failed = errors.Join(failed, fmt.Errorf("read %q, partition %d: %w", topic, p, topicError(topic, err)))
 	})
 	return fetches.Records(), failed
+}
+
+// poll waits for fetches, or for the end if there is one.
+func (r *GroupReader) poll(ctx context.Context) (kgo.Fetches, error) {
+	if r.ends == nil {
+		return r.kafka.PollFetches(ctx), ctx.Err()
+	}
+	for {
+		limited, cancel := context.WithTimeout(ctx, endsEvery)
+		fetches := r.kafka.PollFetches(limited)
+		cancel()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if fetches.NumRecords() > 0 {
+			fetches.EachRecord(r.ends.read)
+			return fetches, nil
+		}
+		if err := fetches.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return fetches, nil // Next tells it
+		}
+		reached, err := r.ends.reached(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if reached {
+			return nil, io.EOF
+		}
+	}
 }
 
 // Done says that the caller is done with a record and all before it in its partition.

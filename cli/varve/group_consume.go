@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/varvelog/varve/client"
@@ -15,8 +16,8 @@ const commitEvery = time.Second
 
 // checkGroup refuses flags that make no sense for a member of a group, whose partitions and beginning the group decides.
 func (o *consume) checkGroup() error {
-	if o.to != nil || o.exitAtEnd || o.tail != nil || o.follow || len(o.partitions) > 0 {
-		return usagef("--group reads what the group gives it, until --count or Ctrl-C: leave out --to, --tail, --follow, --exit-at-end and --partition")
+	if o.to != nil || o.tail != nil || o.follow || len(o.partitions) > 0 {
+		return usagef("--group reads what the group gives it, until --count, --exit-at-end or Ctrl-C: leave out --to, --tail, --follow and --partition")
 	}
 	return nil
 }
@@ -28,7 +29,7 @@ func (o *consume) runGroup(ctx context.Context, c *client.Client, cfg client.Rea
 			return err
 		}
 	}
-	r, err := c.NewGroupReader(client.GroupConfig{Group: o.group, Topics: cfg.Topics, From: cfg.From, Committed: cfg.Committed})
+	r, err := c.NewGroupReader(ctx, client.GroupConfig{Group: o.group, Topics: cfg.Topics, From: cfg.From, Committed: cfg.Committed, AtEnd: o.exitAtEnd})
 	if err != nil {
 		return err
 	}
@@ -37,7 +38,7 @@ func (o *consume) runGroup(ctx context.Context, c *client.Client, cfg client.Rea
 		return err
 	}
 	err = o.pumpGroup(ctx, r, p, out)
-	if errors.Is(err, context.Canceled) && !o.ends() {
+	if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) && !o.ends() {
 		err = nil
 	}
 	err = errors.Join(err, p.foot(), out.Flush())

@@ -20,9 +20,9 @@ func groupListCommand() *command {
 				if err != nil {
 					return err
 				}
-				l := listing{name: "groups", columns: []column{{"GROUP", "group"}, {"STATE", "state"}, {"PROTOCOL-TYPE", "protocol_type"}}}
+				l := listing{name: "groups", columns: []column{{"GROUP", "group"}, {"STATE", "state"}, {"PROTOCOL-TYPE", "protocol_type"}, {"TYPE", "type"}}}
 				for _, g := range groups {
-					l.rows = append(l.rows, []any{g.Name, g.State, g.Kind})
+					l.rows = append(l.rows, []any{g.Name, g.State, g.Kind, g.Type})
 				}
 				return document{listings: []listing{l}}.print(w.out, format)
 			})

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // TestConsumeInAGroup: a group goes on where it was, also after a seek; flags that a group decides are refused.
@@ -27,7 +29,23 @@ func TestConsumeInAGroup(t *testing.T) {
 	if got := strings.Count(read("30"), "\n"); got != 30 {
 		t.Errorf("%d lines after the seek, want 30", got)
 	}
-	s.fails(exitUsage, "leave out --to", "consume", "t", "--group", "g", "--exit-at-end")
+	s.fails(exitUsage, "leave out --to", "consume", "t", "--group", "g", "--tail", "1")
+	if got := s.ok("", "consume", "t", "--group", "g", "--exit-at-end"); got != "" {
+		t.Errorf("at the end it reads %q", got)
+	}
+	s.ok("one more\n", "produce", "t")
+	if got := s.ok("", "group", "describe", "g", "--time"); !strings.Contains(got, "LAG-SECONDS") || !strings.Contains(got, "\nlag            1\n") {
+		t.Errorf("described:\n%s", got)
+	}
+	if got := s.ok("", "group", "lag", "g", "--time", "--output", "json"); strings.Contains(got, `"lag_seconds": null`) {
+		t.Errorf("lag in seconds:\n%s", got)
+	}
+	if got := s.ok("", "consume", "t", "--group", "g", "--exit-at-end"); got != "one more\n" {
+		t.Errorf("to the end it reads %q", got)
+	}
+	if got := s.ok("", "consume", "t", "--group", "fresh", "--exit-at-end", "--from", "earliest"); strings.Count(got, "\n") != 31 {
+		t.Errorf("a new group reads %d lines to the end, want 31", strings.Count(got, "\n"))
+	}
 	s.fails(exitFailed, "unknown topic", "consume", "nosuch", "--group", "g", "--count", "1")
 	s.fails(exitFailed, "unknown group", "group", "describe", "nosuch")
 	s.fails(exitFailed, "name topics", "group", "seek", "new", "--to", "earliest")
@@ -36,5 +54,38 @@ func TestConsumeInAGroup(t *testing.T) {
 	words := s.ok("", "completion", "words", "--", "group", "describe", "")
 	if !strings.Contains(words, "g") {
 		t.Errorf("completion: %q", words)
+	}
+}
+
+// TestDescribeConsumers: a group of the newer protocol is listed and described, with its members.
+func TestDescribeConsumers(t *testing.T) {
+	s := start(t, "kcat", "dev", "--memory", "--topics", "t:4").shell()
+	s.ok(strings.Repeat("a line\n", 8), "produce", "t")
+	c, err := kgo.NewClient(kgo.SeedBrokers(s.env["VARVE_BOOTSTRAP"]), kgo.ClientID("reader"), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("t"), kgo.InstanceID("one"),
+		kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for n := 0; n < 8; {
+		n += c.PollFetches(t.Context()).NumRecords()
+	}
+	if err := c.CommitUncommittedOffsets(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.ok("", "group", "list"); !strings.Contains(got, "g      Stable  consumer       consumer\n") {
+		t.Errorf("list:\n%s", got)
+	}
+	got := s.ok("", "group", "describe", "g")
+	for _, want := range []string{"type           consumer\n", "assignor       uniform\n", "members        1\n", "lag            0\n", "reader\n", "g      t      3          "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("described, without %q:\n%s", want, got)
+		}
+	}
+	if got = s.ok("", "group", "describe", "g", "--members"); !strings.Contains(got, "one ") || !strings.Contains(got, "reader     4 ") {
+		t.Errorf("members:\n%s", got)
+	}
+	if got = s.ok("", "group", "lag", "g"); !strings.Contains(got, "g      Stable  1        4           0\n") {
+		t.Errorf("lag:\n%s", got)
 	}
 }
