@@ -149,12 +149,7 @@ func (s *Server) byTime(ctx context.Context, p *partition.Partition, st *partiti
 	}
 	id := p.ID()
 	if ts == tsMax {
-		loc, ok, err := s.deps.Reader.MaxTime(ctx, p, id.Topic, id.Index, st.LogStart)
-		if err != nil || !ok {
-			return indexCode(err)
-		}
-		_, code := s.inRun(ctx, p, span{loc.Base, loc.Next}, st, math.MinInt64, r)
-		return code
+		return s.byMaxTime(ctx, p, st, r)
 	}
 	for from := st.LogStart; from < st.HighWatermark; {
 		loc, ok, err := s.deps.Reader.FirstTime(ctx, p, id.Topic, id.Index, from, ts)
@@ -165,6 +160,29 @@ func (s *Server) byTime(ctx context.Context, p *partition.Partition, st *partiti
 			return code
 		}
 		from = loc.Next
+	}
+	return codeNone
+}
+
+// byMaxTime finds the first record with the largest timestamp. Where the log start lies inside of a run or segment, what that promises
+// may lie below: then every one is looked at that promises more than was found so far.
+func (s *Server) byMaxTime(ctx context.Context, p *partition.Partition, st *partition.State, r *kmsg.ListOffsetsResponseTopicPartition) int16 {
+	id := p.ID()
+	loc, ok, err := s.deps.Reader.MaxTime(ctx, p, id.Topic, id.Index, st.LogStart)
+	if err != nil || !ok {
+		return indexCode(err)
+	}
+	if _, code := s.inRun(ctx, p, span{loc.Base, loc.Next}, st, math.MinInt64, r); code != codeNone || r.Timestamp == loc.MaxTimestamp {
+		return code
+	}
+	r.Offset, r.Timestamp = -1, -1
+	for from := st.LogStart; from < st.HighWatermark; from = loc.Next {
+		if loc, ok, err = s.deps.Reader.FirstTime(ctx, p, id.Topic, id.Index, from, r.Timestamp+1); err != nil || !ok {
+			return indexCode(err)
+		}
+		if _, code := s.inRun(ctx, p, span{loc.Base, loc.Next}, st, math.MinInt64, r); code != codeNone {
+			return code
+		}
 	}
 	return codeNone
 }
@@ -187,13 +205,14 @@ type span struct{ base, next int64 }
 const lookBytes = 4 << 20
 
 // inRun looks in one run for the first record with a timestamp of ts or later; if ts is the least there is, for the first one
-// with the largest.
+// with the largest, which is larger than that of r, if there is one.
 func (s *Server) inRun(ctx context.Context, p *partition.Partition, at span, st *partition.State, ts int64, r *kmsg.ListOffsetsResponseTopicPartition) (found bool, code int16) {
 	id := p.ID()
 	q := fetch.Request{
 		Log: p, Topic: id.Topic, Index: id.Index, From: max(at.base, st.LogStart), Before: min(at.next, st.HighWatermark),
 		MaxBytes: lookBytes, AtLeastOne: true, Mode: fetch.Load,
 	}
+	found = ts == math.MinInt64 && r.Offset >= 0
 	for q.From < q.Before {
 		run, n, err := s.deps.Reader.Read(ctx, q, nil)
 		if n == 0 {

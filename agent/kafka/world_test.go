@@ -23,6 +23,7 @@ import (
 	"github.com/varvelog/varve/agent/group"
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/agent/partition"
+	"github.com/varvelog/varve/agent/segment"
 	"github.com/varvelog/varve/agent/topic"
 	factsmem "github.com/varvelog/varve/metastore/mem"
 	"github.com/varvelog/varve/metastore/records"
@@ -52,6 +53,7 @@ type world struct {
 	pool   *memory.Pool
 	node   *fakeCluster
 	groups *group.Coordinator
+	index  *segment.Index
 	seen   atomic.Pointer[group.Catalogue]
 	addr   string
 	panics int
@@ -86,7 +88,9 @@ func newWorld(t testing.TB, o option) *world {
 	})
 	must(t, w.topics.Load(t.Context()))
 	w.wal.keys = objstore.Keys{Cluster: "c"}
-	w.wal.reader = fetch.New(w.wal.store, w.wal.keys, w.pool, fetch.Config{CacheBytes: o.cache})
+	w.index = segment.NewIndex(w.facts, w.wal.store, segment.IndexConfig{Cluster: "c", Keys: w.wal.keys})
+	t.Cleanup(w.index.Close)
+	w.wal.reader = fetch.New(w.wal.store, w.wal.keys, w.pool, fetch.Config{CacheBytes: o.cache, Extents: w.index})
 	w.s = New(o.cfg, Deps{
 		Topics: w.topics, Partitions: w.set, Reader: w.wal.reader, Cluster: w.node, Producers: w.node, Groups: w.newGroups(settings),
 		Budget: w.budget, Pool: w.pool, Log: logger,
