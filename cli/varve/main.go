@@ -58,7 +58,7 @@ func commands() *command {
 		sub: []*command{
 			devCommand(), agentCommand(),
 			topicCommand(), produceCommand(), consumeCommand(), groupCommand(),
-			clusterCommand(), segmentCommand(), benchCommand(), pprofCommand(),
+			clusterCommand(), segmentCommand(), metaCommand(), benchCommand(), pprofCommand(),
 			profileCommand(), completionCommand(), versionCommand(),
 		},
 	}

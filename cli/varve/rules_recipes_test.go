@@ -55,10 +55,9 @@ func recipes(l *live) map[string]recipe {
 		"segment list": {args: []string{"t"}}, "segment inspect": {args: []string{l.key, "--batches"}},
 		"segment verify": {args: []string{"t", "--deep"}}, "segment cat": {args: []string{l.key}},
 
-		"segment gc":  {args: l.stopped("--yes"), plant: l.plantOrphan, destroy: "-", there: []string{"segment", "inspect", l.orphan()}},
-		"meta check":  {args: l.stopped()},
-		"meta get":    {args: []string{"varve/C", "CFG", "--meta", l.stopped()[3]}, cannot: "is told which table to read"},
-		"meta repair": {args: l.stopped("undecodable", "varve/L,x", "--yes"), plant: l.plantItem, silent: true, destroy: "-", there: []string{"meta", "get", "varve/L", "x", "--meta", l.stopped()[3]}},
+		"segment gc": {args: l.stopped("--yes"), plant: l.plantOrphan, cannot: toldStores, destroy: "-", there: []string{"segment", "inspect", l.orphan, "--store", l.stopped()[1]}},
+		"meta check": {args: l.stopped(), cannot: toldStores}, "meta get": {args: []string{"varve/C", "CFG", "--meta", l.stopped()[3]}, cannot: toldStores},
+		"meta repair": {args: l.stopped("undecodable", "varve/L,x", "--yes"), plant: l.plantItem, cannot: toldStores, silent: true, destroy: "-", there: []string{"meta", "get", "varve/L", "x", "--meta", l.stopped()[3]}},
 
 		"bench produce": {args: shortBench(l, "--acks", "1"), cannot: benchCannot}, "bench e2e": {args: shortBench(l), cannot: benchCannot},
 		"bench consume":  {args: shortBench(l, "--backlog", "64KiB"), cannot: benchCannot},
@@ -91,6 +90,7 @@ type live struct {
 	ill    *shell // a world in which nothing works
 	binary string // what "t" holds, as lines
 	topics int    // made for one trial each
+	orphan string // key of an object in the bucket of a cluster that is stopped, which plantOrphan makes
 }
 
 // ruleRecords are what topic t holds: everything that gets lost easily.
@@ -118,6 +118,8 @@ func goLive(t *testing.T) *live {
 	l.write(ruleRecords()...)
 	l.binary = l.ok("", "consume", "t", "--exit-at-end", "-o", "jsonl")
 	l.key = keysIn(l.ok("", "segment", "list", "t", "-o", "jsonl"))[0]
+	start(t, "kcat", "dev", "--data", filepath.Join(dir, "stopped"), "--topics", "t:1").stop()
+	l.orphan = l.nextKey()
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ var theRules = []rule{
 		"consume": "prints records, which have outputs of their own", "segment cat": "prints records, as lines that produce takes",
 		"produce":      "prints nothing, or with --report a line for each record",
 		"topic create": noListing, "topic alter": noListing, "topic delete": noListing, "topic add-partitions": noListing,
-		"group delete": noListing, "cluster drain": noListing, "cluster move": noListing,
+		"group delete": noListing, "cluster drain": noListing, "meta repair": noListing, "cluster move": noListing,
 		"profile use": noListing, "profile set": noListing, "profile edit": noListing,
 	}},
 	{about: "exit codes", check: checkExits},

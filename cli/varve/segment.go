@@ -18,7 +18,7 @@ func segmentCommand() *command {
 		short: "look into the objects in the bucket; no agent is needed",
 		long:  "Objects are named by their keys, as \"varve segment list\" prints them. So far there are WAL bundles and snapshots.",
 		sub: []*command{
-			segmentListCommand(), segmentInspectCommand(), segmentVerifyCommand(), segmentCatCommand(),
+			segmentListCommand(), segmentInspectCommand(), segmentVerifyCommand(), segmentCatCommand(), segmentGCCommand(),
 		},
 		examples: []string{"varve segment list orders", "varve segment verify orders --deep"},
 	}

@@ -63,10 +63,11 @@ var importTable = []room{
 	{"client", nil, nil},
 	{"client/scan", join(contracts, "metastore/records", "objstore/bundle", "objstore/recordbatch"), memStores},
 
-	{"cli/varve", []string{"agent", "client/...", "objstore/...", "metastore/...", "agent/cache", "agent/peer", "agent/memory", "cli/bench"}, storeKit},
+	{"cli/varve", []string{"agent", "client/...", "objstore/...", "metastore/...", "agent/cache", "agent/peer", "agent/memory", "cli/bench", "cli/meta"}, storeKit},
 	{"cli/varve/e2e", []string{"localstack/servers"}, []string{"objstore/...", "metastore/...", "client/..."}},
 	{"cli/varve/e2e/goclients", nil, nil}, // a module of its own: clients that the main one must not depend on
 	{"cli/bench", []string{"client", "objstore/meter"}, nil},
+	{"cli/meta", join(contracts, "metastore/records", "objstore/bundle", "objstore/recordbatch"), memStores},
 	{"localstack/servers", nil, nil},
 	{"localstack/create", []string{"localstack/servers"}, nil},
 }

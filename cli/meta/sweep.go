@@ -1,0 +1,149 @@
+package meta
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
+	"github.com/varvelog/varve/objstore"
+)
+
+// Swept is what Sweep did, or would have done.
+type Swept struct {
+	Items   int   // of the garbage queue, whose time has come
+	Early   int   // of the garbage queue, whose time has not come
+	Refused int   // of the garbage queue, whose session still needs what they name: somebody must look
+	Objects int64 // deleted, or asked to be: a queue item may name some that went before
+	Orphans int   // of Objects, those that nothing named
+}
+
+// Sweep deletes what waits in the garbage queue and may go by now, as agents do, and then what Check calls orphans. dry: it only counts.
+// A queue item goes once the store has confirmed its objects; what the store refuses stays for another time. Agents may run meanwhile:
+// to delete twice does no harm.
+func (t *Tool) Sweep(ctx context.Context, dry bool) (Swept, error) {
+	s := sweep{look: t.look(false), dry: dry}
+	var failed []error
+	for shard := range records.GarbageShards {
+		t.say("empties the garbage queue, shard %d of %d", shard+1, records.GarbageShards)
+		if err := s.shard(ctx, t.cfg.Cluster.GarbagePK(shard)); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	r, err := t.Check(ctx, false)
+	if err != nil {
+		return s.done, errors.Join(append(failed, err)...)
+	}
+	for _, f := range r.Findings {
+		if f.Class == Orphan {
+			s.done.Orphans++
+			if err := s.remove(ctx, f.Where); err != nil {
+				failed = append(failed, err)
+			}
+		}
+	}
+	return s.done, errors.Join(append(failed, s.flush(ctx))...)
+}
+
+// sweep is one Sweep.
+type sweep struct {
+	*look
+	dry  bool
+	done Swept
+	keys []string // to be deleted together
+}
+
+// shard goes through the items of a shard, in the order of their time.
+func (s *sweep) shard(ctx context.Context, pk string) error {
+	var failed []error
+	err := s.query(ctx, pk, "", func(row metastore.Row) error {
+		g, err := records.DecodeGarbage(row.Item)
+		switch {
+		case err != nil:
+			failed = append(failed, err) // the check says where
+			return nil
+		case g.NotBefore > s.now:
+			s.done.Early++
+			return nil
+		}
+		if err := s.collect(ctx, metastore.Key{PK: pk, SK: row.SK}, g); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", row.SK, err))
+		}
+		return nil
+	})
+	return errors.Join(append(failed, err)...)
+}
+
+// collect deletes what an item names, then the item.
+func (s *sweep) collect(ctx context.Context, key metastore.Key, g records.Garbage) error {
+	free, err := s.free(ctx, g)
+	if err != nil {
+		return err
+	}
+	if !free {
+		s.done.Refused++
+		return nil
+	}
+	s.done.Items++
+	for _, k := range g.Keys {
+		if err := s.remove(ctx, k); err != nil {
+			return err
+		}
+	}
+	for seq := max(1, g.From); seq < g.End; seq++ {
+		if err := s.remove(ctx, s.cfg.Keys.WAL(g.Session, uint64(seq))); err != nil {
+			return err
+		}
+	}
+	if g.Snapshots { // all that the session has left, bundles of flushes that were never committed too
+		for _, prefix := range []string{s.cfg.Keys.SnapshotPrefix(g.Session), s.cfg.Keys.WALPrefix(g.Session)} {
+			if err := s.list(ctx, prefix, func(o objstore.Info) error { return s.remove(ctx, o.Key) }); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.flush(ctx); err != nil || s.dry {
+		return err
+	}
+	return s.transact(ctx, metastore.Op{Kind: metastore.OpDelete, Key: key})
+}
+
+// free reports whether a session's item agrees that what a Garbage item names of its WAL is not needed. Keys speak for themselves: they
+// were queued by who unlinked them.
+func (s *sweep) free(ctx context.Context, g records.Garbage) (bool, error) {
+	if g.Session == uuid.Nil {
+		return true, nil
+	}
+	it, err := s.item(ctx, s.cfg.Cluster.SessionKey(g.Session))
+	if err != nil || it == nil {
+		return false, err
+	}
+	o, err := records.DecodeSession(it)
+	return err == nil && (o.State == records.Drained || !g.Snapshots && o.Trim >= g.End), err
+}
+
+// remove deletes an object, with others.
+func (s *sweep) remove(ctx context.Context, key string) error {
+	s.done.Objects++
+	s.keys = append(s.keys, key)
+	if len(s.keys) < objstore.MaxDelete {
+		return nil
+	}
+	return s.flush(ctx)
+}
+
+func (s *sweep) flush(ctx context.Context) error {
+	keys := s.keys
+	s.keys = nil
+	if len(keys) == 0 || s.dry {
+		return nil
+	}
+	err := s.ask(objstore.WithPurpose(ctx, objstore.PurposeGC), func(ctx context.Context) error { return s.cfg.Objects.Delete(ctx, keys...) })
+	if err != nil {
+		return fmt.Errorf("delete objects: %w", err)
+	}
+	return nil
+}

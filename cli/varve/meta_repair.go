@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/varvelog/varve/cli/meta"
+)
+
+// metaRepair is the flags of "varve meta repair".
+type metaRepair struct {
+	bothStores
+	dry, yes bool
+}
+
+func metaRepairCommand() *command {
+	r := &metaRepair{}
+	return &command{
+		name: "repair", args: "CLASS WHERE", min: 2, max: 2,
+		short: "mend one thing that varve meta check found",
+		long: `Takes a finding's class and place, looks at the cluster once more, and mends what is still so. Where records are lost for good, what
+takes their place holds none, and readers skip their offsets. If an agent is faster, nothing is written.`,
+		options: append(r.options(),
+			optSwitch(&r.dry, "dry-run", "say what would be mended, and end"),
+			yesOption(&r.yes)),
+		examples: []string{exampleRepairSlot, exampleRepairPack},
+		run:      r.run,
+	}
+}
+
+func (r *metaRepair) run(ctx context.Context, w *world, args []string) error {
+	return r.withTool(ctx, w, meta.Config{Parallel: footerReaders}, func(ctx context.Context, t *meta.Tool) error {
+		if r.dry {
+			fmt.Fprintf(w.err, "dry run: would have mended %s at %s\n", args[0], args[1])
+			return nil
+		}
+		if err := confirm(w, r.yes, fmt.Sprintf("mend %s at %s, in the cluster %s", args[0], args[1], r.cluster)); err != nil {
+			return err
+		}
+		did, err := t.Repair(ctx, meta.Class(args[0]), args[1])
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(w.err, did)
+		return nil
+	})
+}
