@@ -36,6 +36,13 @@ type Config struct {
 	Poll             time.Duration // how often changes of topics and of the map are looked for
 	StopTime         time.Duration // bounds a graceful stop: requests in flight, the last flush, the closing of the session
 
+	PackInterval time.Duration // longest time that committed records lie in the WAL alone, while there is a snapshot; 0: a minute
+	PackBytes    int64         // pack when so many bytes wait; 0: 1 GiB, or what fits into the memory
+	SegmentBytes int64         // a partition with so many is cut into a segment; 0: 64 MiB
+	SegmentMax   int64         // largest segment; 0: 256 MiB
+	SegmentRoll  time.Duration // longest time until a record lies in a segment, if its topic does not ask for less; 0: 6 h
+	Grace        time.Duration // objects stay so long after nothing names them any more; 0: 15 min
+
 	// Exclusive: the stores are this process's alone (a file lock, or memory). A session found under the name is dead.
 	Exclusive bool
 	// Probe: look before the start whether the stores keep their contracts, also if they are exclusive. An agent whose stores
@@ -58,7 +65,8 @@ func DefaultConfig() Config {
 		Cluster: "varve", Slots: 256, Listen: "127.0.0.1:9092",
 		Flush: 250 * time.Millisecond, FlushBytes: 8 << 20, MemoryLimit: 1 << 30,
 		Heartbeat: 3 * time.Second, TTL: 9 * time.Second, SnapshotInterval: time.Minute, Poll: 3 * time.Second,
-		StopTime: 4500 * time.Millisecond,
+		StopTime:     4500 * time.Millisecond,
+		PackInterval: time.Minute, PackBytes: 1 << 30, SegmentBytes: 64 << 20, SegmentMax: 256 << 20, SegmentRoll: 6 * time.Hour, Grace: 15 * time.Minute,
 	}
 }
 
@@ -99,6 +107,9 @@ func (c *Config) validate() error {
 	}
 	if c.SnapshotInterval <= 0 || c.Poll <= 0 || c.StopTime <= 0 {
 		bad("snapshot interval, poll interval and stop time must be above 0")
+	}
+	if c.PackInterval < 0 || c.SegmentRoll < 0 || c.Grace < 0 || c.PackBytes < 0 || c.SegmentBytes < 0 || c.SegmentMax < 0 {
+		bad("pack interval and bytes, segment bytes, maximum and roll, and gc grace must not be negative")
 	}
 	if c.Profiling && c.HTTP == "" {
 		bad("pprof: profiles are served over HTTP: add --http HOST:PORT")

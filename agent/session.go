@@ -17,6 +17,7 @@ import (
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/agent/partition"
 	"github.com/varvelog/varve/agent/peer"
+	"github.com/varvelog/varve/agent/segment"
 	"github.com/varvelog/varve/agent/topic"
 	"github.com/varvelog/varve/agent/txn"
 	"github.com/varvelog/varve/agent/wal"
@@ -26,9 +27,11 @@ import (
 
 // Shares of Config.MemoryLimit. The rest is for the index, for requests that are not Produce, and for garbage.
 const (
-	budgetShare = 4 // a quarter: produce requests and bundles until they are committed
-	cacheShare  = 4 // a quarter: committed bundles and blocks
-	loadsShare  = 8 // an eighth: blocks on their way from the store
+	budgetShare  = 4  // a quarter: produce requests and bundles until they are committed
+	cacheShare   = 4  // a quarter: committed bundles and blocks
+	loadsShare   = 8  // an eighth: blocks on their way from the store
+	rewriteShare = 8  // an eighth: packs and segments being written
+	indexShare   = 64 // where the records in segments lie
 )
 
 // expireEvery is how often idle producers are looked for (producer.id.expiration.check.interval.ms).
@@ -41,12 +44,17 @@ type session struct {
 	topics *topic.Catalog
 	budget *memory.Budget
 	parts  *partition.Set
+	index  *segment.Index
 	reader *fetch.Reader
 	wal    *wal.Log
 	groups *group.Coordinator
 	server *kafka.Server
-	mesh   *peer.Mesh     // nil: no other agent can be there
-	bg     sync.WaitGroup // runs until stop
+	mesh   *peer.Mesh // nil: no other agent can be there
+
+	segments *segment.Room
+	garbage  *segment.Collector
+
+	bg sync.WaitGroup // runs until stop
 
 	leading    context.CancelFunc // ends led
 	led        sync.WaitGroup
@@ -114,6 +122,7 @@ func (s *session) end(cancel context.CancelFunc) {
 	s.groups.Close()
 	_ = s.server.Shutdown(over) // cuts off who is left after a fence, and waits for them
 	s.reader.Close()
+	s.index.Close()
 }
 
 // join registers the session and reads the topics.
@@ -139,7 +148,9 @@ func (s *session) build() {
 		Cluster: s.cluster, Slots: s.member.Cluster().Slots, Poll: s.cfg.Poll, Told: true, Settings: s.settings,
 		OnDelete: s.dropTopic, Session: s.member.Session(), Announce: s.member.TopicsChanged,
 	})
+	s.index = segment.NewIndex(s.stores.Facts, s.stores.Objects, segment.IndexConfig{Cluster: s.cluster, Keys: s.keys, Bytes: s.cfg.MemoryLimit / indexShare})
 	s.reader = fetch.New(s.stores.Objects, s.keys, &s.pool, fetch.Config{
+		Extents:    s.index,
 		CacheBytes: s.cfg.MemoryLimit / cacheShare, Loads: int(min(32, max(2, s.cfg.MemoryLimit/loadsShare/fetch.BlockLen))),
 	})
 	s.wal = wal.New(wal.Config{
@@ -148,8 +159,9 @@ func (s *session) build() {
 		SnapshotInterval: s.cfg.SnapshotInterval, SnapshotFlushes: s.cfg.SnapshotFlushes, Beaten: s.member.Beaten,
 	}, s.stores.Objects, s.stores.Facts, &s.pool, s.budget, sink{s}, s.log)
 	s.groups = group.New(s.groupConfig(), s.stores.Facts, s.log)
+	s.buildSegments()
 	metrics := &collectorSet{}
-	metrics.MustRegister(s.wal.Metrics(), s.member.Metrics(), newGauges(s))
+	metrics.MustRegister(s.wal.Metrics(), s.member.Metrics(), s.segments.Metrics(), newGauges(s))
 	s.server = kafka.New(kafka.Config{
 		MaxRequestBytes: s.settings.Int("socket.request.max.bytes"), FetchMaxBytes: int32(s.settings.Int("fetch.max.bytes")),
 		ResponseBytes: s.cfg.MemoryLimit / 8, ReserveBytes: s.cfg.MemoryLimit / 16,
@@ -213,6 +225,8 @@ func (s *session) lead() {
 		plugs.Links = s.mesh
 	}
 	s.led.Go(func() { s.member.Run(ctx, plugs) })
+	s.led.Go(func() { s.segments.Run(ctx) })
+	s.led.Go(func() { s.garbage.Run(ctx) })
 }
 
 // unlead ends that, and waits.

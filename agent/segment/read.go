@@ -29,7 +29,7 @@ func (r *Room) fill(ctx context.Context, parts []part, wants []want) error {
 		k := 0
 		for i := range parts {
 			for _, run := range parts[i].runs {
-				if !r.d.Blocks.Cached(run, wants[k].dst) {
+				if !r.d.Blocks.Copy(run, wants[k].dst) {
 					missing = append(missing, wants[k])
 				}
 				k++

@@ -33,6 +33,9 @@ type Config struct {
 	Grace        time.Duration // objects stay so long after nothing names them any more; 0: 15 min
 }
 
+// defaultGrace is Config.Grace.
+const defaultGrace = 15 * time.Minute
+
 func (c *Config) defaults() {
 	set := func(p *time.Duration, d time.Duration) {
 		if *p == 0 {
@@ -46,7 +49,7 @@ func (c *Config) defaults() {
 	}
 	set(&c.PackInterval, time.Minute)
 	set(&c.Roll, 6*time.Hour)
-	set(&c.Grace, 15*time.Minute)
+	set(&c.Grace, defaultGrace)
 	size(&c.PackBytes, 1<<30)
 	size(&c.RewriteBytes, 128<<20)
 	size(&c.SegmentBytes, 64<<20)
@@ -102,8 +105,8 @@ type Topics interface {
 
 // Blocks is memory that may hold committed bytes, so that they need not be read again.
 type Blocks interface {
-	// Cached copies the bytes of a run to dst, which has its length, if all of them are in memory. It never blocks.
-	Cached(run bundle.Location, dst []byte) bool
+	// Copy copies the bytes of a run to dst, which has its length, if all of them are in memory. It never blocks.
+	Copy(run bundle.Location, dst []byte) bool
 }
 
 // Snapshots says how far a successor would get from the newest recorded snapshot.

@@ -14,13 +14,18 @@ type agentFlags struct {
 	flushBytes  byteSize
 	memoryLimit byteSize
 	settings    []pair
+	packBytes   byteSize
+	segment     byteSize
 	level       string
 	config      string // file
 }
 
 func newAgentFlags() *agentFlags {
 	cfg := agent.DefaultConfig()
-	return &agentFlags{cfg: cfg, flushBytes: byteSize(cfg.FlushBytes), memoryLimit: byteSize(cfg.MemoryLimit), level: "info"}
+	return &agentFlags{
+		cfg: cfg, flushBytes: byteSize(cfg.FlushBytes), memoryLimit: byteSize(cfg.MemoryLimit),
+		packBytes: byteSize(cfg.PackBytes), segment: byteSize(cfg.SegmentBytes), level: "info",
+	}
 }
 
 func agentCommand() *command {
@@ -82,7 +87,7 @@ func (f *agentFlags) storeOptions() []*option {
 
 // options are those that dev has too.
 func (f *agentFlags) options() []*option {
-	return []*option{
+	return append([]*option{
 		opt(&f.cfg.Listen, parseText, "listen", "HOST:PORT", "where Kafka clients connect").withEnv(),
 		opt(&f.cfg.Advertise, parseText, "advertise", "HOST:PORT", "what clients are told to connect to").withEnv().withDefault("what --listen is bound to"),
 		opt(&f.cfg.Peer, parseText, "peer", "HOST:PORT", "where other agents connect").withEnv().withDefault("the host of --listen, a free port"),
@@ -97,6 +102,17 @@ func (f *agentFlags) options() []*option {
 		optOneOf(&f.level, []string{"debug", "info", "warn", "error"}, "log-level", "LEVEL", "debug, info, warn or error").withEnv(),
 		optMany(&f.settings, parsePair, "set", "KEY=VALUE", "a broker config by Kafka's name, like num.partitions=6").withEnv(),
 		opt(&f.config, parseText, "config", "FILE", "read flags from a file").withEnv(),
+	}, f.segmentOptions()...)
+}
+
+// segmentOptions say when the log is rewritten. A cluster of any size needs none of them.
+func (f *agentFlags) segmentOptions() []*option {
+	return []*option{
+		opt(&f.cfg.PackInterval, parseDuration, "pack-interval", "DURATION", "how often the WAL is packed").withEnv(),
+		opt(&f.packBytes, parseBytes, "pack-bytes", "SIZE", "pack when so much waits").withEnv(),
+		opt(&f.segment, parseBytes, "segment-bytes", "SIZE", "cut a segment of a partition with so much").withEnv(),
+		opt(&f.cfg.SegmentRoll, parseDuration, "segment-roll", "DURATION", "cut a segment of what is so old").withEnv(),
+		opt(&f.cfg.Grace, parseDuration, "gc-grace", "DURATION", "how long objects stay that nothing names").withEnv(),
 	}
 }
 
@@ -124,5 +140,6 @@ func (f *agentFlags) settle(w *world, options []*option) error {
 	}
 	f.cfg.Settings, f.cfg.Version = settings, version()
 	f.cfg.FlushBytes, f.cfg.MemoryLimit = int64(f.flushBytes), int64(f.memoryLimit)
+	f.cfg.PackBytes, f.cfg.SegmentBytes = int64(f.packBytes), int64(f.segment)
 	return nil
 }

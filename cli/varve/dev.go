@@ -49,6 +49,7 @@ func devCommand() *command {
 	d.cfg.Name, d.cfg.Flush, d.cfg.Slots = "dev", 10*time.Millisecond, 16
 	d.cfg.SnapshotFlushes = 1000 // so that a start replays little, whatever was written
 	d.cfg.HTTP = "127.0.0.1:8080"
+	d.cfg.Grace = time.Minute // nobody reads for longer what is gone
 	c := &command{
 		name: "dev", max: 0, server: true,
 		short: "run a server for development: nothing to install, nothing to configure",

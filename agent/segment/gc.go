@@ -1,0 +1,225 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
+	"github.com/varvelog/varve/objstore"
+)
+
+// Collector deletes what the garbage queue names, once its time has come. Who looks after a shard is advice: two collectors of one
+// shard do no harm.
+type Collector struct {
+	d        CollectorDeps
+	interval time.Duration
+	metrics  *Metrics
+}
+
+// CollectorDeps is what a Collector works on.
+type CollectorDeps struct {
+	Objects objstore.Store
+	Facts   metastore.Store
+	Keys    objstore.Keys
+	Cluster records.Cluster
+	Mine    func(shard int) bool // whether this agent looks after a shard
+	Log     *slog.Logger
+}
+
+// Bounds of a sweep. What is beyond is left to the next one.
+const (
+	queuePage  = 200 // items asked for at once
+	queuePages = 50  // of a shard
+)
+
+// NewCollector returns a Collector of queues whose objects stay for grace; it looks some times in that while. It counts in m.
+func NewCollector(grace time.Duration, d CollectorDeps, m *Metrics) *Collector {
+	if grace == 0 {
+		grace = defaultGrace
+	}
+	return &Collector{d: d, interval: min(max(grace/5, 100*time.Millisecond), 3*time.Minute), metrics: m}
+}
+
+// Run sweeps until ctx ends.
+func (c *Collector) Run(ctx context.Context) {
+	tick := time.NewTicker(c.interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := c.Sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
+				c.metrics.failed.Inc()
+				c.d.Log.Warn("deleting from the garbage queue failed; it is tried again", "err", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Sweep goes through the shards that are looked after here, once.
+func (c *Collector) Sweep(ctx context.Context, now time.Time) error {
+	ctx = metastore.WithPurpose(objstore.WithPurpose(ctx, objstore.PurposeGC), PurposeLink)
+	var errs []error
+	var left backlog
+	for shard := range records.GarbageShards {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if c.d.Mine(shard) {
+			if err := c.sweepShard(ctx, shard, now.UnixMilli(), &left); err != nil {
+				errs = append(errs, fmt.Errorf("shard %d: %w", shard, err))
+			}
+		}
+	}
+	c.metrics.queued(left)
+	return errors.Join(errs...)
+}
+
+// sweepShard deletes what is due of a shard, and counts in left what is still there then.
+func (c *Collector) sweepShard(ctx context.Context, shard int, now int64, left *backlog) error {
+	pk, after := c.d.Cluster.GarbagePK(shard), ""
+	b := batch{c: c}
+	for range queuePages {
+		page, err := c.d.Facts.Query(ctx, metastore.Query{PK: pk, After: after, Limit: queuePage})
+		if err != nil {
+			return fmt.Errorf("read garbage queue: %w", err)
+		}
+		for _, row := range page.Rows {
+			g, err := records.DecodeGarbage(row.Item)
+			if err != nil {
+				return err
+			}
+			if row.SK >= records.GarbageDue(now) {
+				left.add(&g, now)
+				continue
+			}
+			if err := b.add(ctx, metastore.Key{PK: pk, SK: row.SK}, &g); err != nil {
+				left.add(&g, now)
+				return err
+			}
+		}
+		if after = page.Next; after == "" {
+			break
+		}
+	}
+	return b.flush(ctx)
+}
+
+// add counts an item that stays.
+func (b *backlog) add(g *records.Garbage, now int64) {
+	b.objects += int64(len(g.Keys)) + g.End - g.From
+	b.bytes += g.Bytes
+	b.late = max(b.late, now-g.NotBefore)
+}
+
+// batch gathers keys of several items for one request.
+type batch struct {
+	c     *Collector
+	keys  []string
+	items []metastore.Key // all of whose keys are deleted with the next flush, at the latest
+}
+
+// add deletes, sooner or later, what an item names.
+func (b *batch) add(ctx context.Context, item metastore.Key, g *records.Garbage) error {
+	for _, key := range g.Keys {
+		if _, err := b.c.d.Keys.Parse(key); err != nil {
+			b.c.d.Log.Error("the garbage queue names what is no object of this cluster; it stays", "item", item, "key", key)
+			return nil
+		}
+		if err := b.key(ctx, key); err != nil {
+			return err
+		}
+	}
+	for seq := g.From; seq < g.End; seq++ {
+		if err := b.key(ctx, b.c.d.Keys.WAL(g.Session, uint64(seq))); err != nil {
+			return err
+		}
+	}
+	if g.Snapshots {
+		if err := b.c.dropSnapshots(ctx, g.Session); err != nil {
+			return err
+		}
+	}
+	b.items = append(b.items, item)
+	return nil
+}
+
+// key adds one key.
+func (b *batch) key(ctx context.Context, key string) error {
+	if len(b.keys) == objstore.MaxDelete {
+		if err := b.flush(ctx); err != nil {
+			return err
+		}
+	}
+	b.keys = append(b.keys, key)
+	return nil
+}
+
+// flush deletes the keys, and then the items that named them: only once the store has confirmed every one.
+func (b *batch) flush(ctx context.Context) error {
+	if len(b.keys) > 0 {
+		if err := b.c.deleteKeys(ctx, b.keys); err != nil {
+			return err
+		}
+	}
+	b.keys = b.keys[:0]
+	for _, key := range b.items {
+		err := patiently(ctx, func(ctx context.Context) error {
+			_, err := b.c.d.Facts.Write(ctx, metastore.Op{Kind: metastore.OpDelete, Key: key})
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("remove from garbage queue: %w", err)
+		}
+	}
+	b.items = b.items[:0]
+	return nil
+}
+
+// deleteKeys deletes until all are confirmed.
+func (c *Collector) deleteKeys(ctx context.Context, keys []string) error {
+	n := len(keys)
+	err := patiently(ctx, func(ctx context.Context) error {
+		err := c.d.Objects.Delete(ctx, keys...)
+		var some *objstore.DeleteError
+		if errors.As(err, &some) {
+			keys = some.Keys
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete objects: %w", err)
+	}
+	c.metrics.deleted.Add(float64(n))
+	return nil
+}
+
+// dropSnapshots deletes all snapshots of a session that is drained.
+func (c *Collector) dropSnapshots(ctx context.Context, session uuid.UUID) error {
+	for {
+		found, err := c.d.Objects.List(ctx, c.d.Keys.SnapshotPrefix(session), "", objstore.MaxDelete)
+		if err != nil {
+			return fmt.Errorf("list snapshots: %w", err)
+		}
+		if len(found) == 0 {
+			return nil
+		}
+		keys := make([]string, len(found))
+		for i := range found {
+			keys[i] = found[i].Key
+		}
+		if err := c.deleteKeys(ctx, keys); err != nil {
+			return err
+		}
+		if len(found) < objstore.MaxDelete {
+			return nil
+		}
+	}
+}
