@@ -18,7 +18,9 @@ it at the end. Records are sent at times drawn beforehand, whether earlier ones 
 back and checked: a record lost, doubled, out of order or damaged is a failure. Each run has a topic of its own, which it removes.
 
 No latency is printed without its price. Dollars are those of requests to the bucket and the table at list prices (us-east-1);
-storage comes on top. What cannot be seen, as of a server that is not Varve, prints "-".`,
+storage comes on top. A list of your own is a file of lines "name = dollars": s3.put_million, s3.get_million, s3.list_million,
+s3.in_gb, s3.out_gb, dynamodb.write_million, dynamodb.read_million, and "date = 2026-11-01"; an agent takes it as the parameter
+prices=FILE of --store and --meta. What cannot be seen, as of a server that is not Varve, prints "-".`,
 		sub: []*command{benchProduceCommand(), benchConsumeCommand(), benchEndToEndCommand(), benchCatchUpCommand(), benchFailOverCommand(),
 			benchIdleCommand(), benchCompareCommand()},
 		examples: []string{"varve bench e2e --duration 1s --warmup 1s", "varve bench produce --store null --rate 0 --duration 1s --warmup 1s"},
@@ -37,6 +39,7 @@ type benchFlags struct {
 	flushBytes         byteSize
 	output             string
 	memory             byteSize
+	prices             string
 }
 
 func newBenchFlags() *benchFlags {
@@ -60,6 +63,7 @@ func (b *benchFlags) serverOptions() []*option {
 		opt(&b.flush, parseSpan, "flush", "DURATION", "of the agent it starts: longest time between two flushes"),
 		opt(&b.flushBytes, parseBytes, "flush-bytes", "SIZE", "likewise: flush when so much waits"),
 		opt(&b.memory, parseBytes, "memory-limit", "SIZE", "likewise: what its process shall stay under"),
+		opt(&b.prices, parseText, "prices", "FILE", "likewise: a price list, as \"varve bench --help\" has it").withDefault("us-east-1"),
 		opt(&b.bootstrap, parseList, "bootstrap", "HOST:PORT,...", "load this cluster of Varve instead").withDefault("starts an agent"),
 		opt(&b.http, parseList, "http", "HOST:PORT,...", "with --bootstrap: the HTTP sides of its agents, for costs").withDefault(""),
 		opt(&b.peer, parseList, "peer", "HOST:PORT,...", "load this server instead, whatever it is").withDefault(""),

@@ -15,8 +15,27 @@ type benchStore struct {
 	foreign     bool   // a bucket: what is written there stays
 }
 
-// openStore makes URLs of the word or URL in --store.
+// openStore makes URLs of the word or URL in --store, with the price list.
 func (b *benchFlags) openStore(w *world) (s benchStore, err error) {
+	if s, err = b.namedStore(w); err != nil || b.prices == "" {
+		return s, err
+	}
+	path, err := filepath.Abs(b.prices)
+	if err != nil {
+		return s, err
+	}
+	for _, u := range []*string{&s.store, &s.meta} {
+		separator := "?"
+		if strings.Contains(*u, "?") {
+			separator = "&"
+		}
+		*u += separator + pricesParam + "=" + url.QueryEscape(path)
+	}
+	return s, nil
+}
+
+// namedStore makes URLs of the word or URL in --store.
+func (b *benchFlags) namedStore(w *world) (s benchStore, err error) {
 	if b.meta != "" && !strings.Contains(b.store, "://") {
 		return s, usagef("--meta belongs to a URL in --store; %q has a metastore of its own", b.store)
 	}

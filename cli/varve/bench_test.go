@@ -121,6 +121,17 @@ func TestBenchStartsAnAgent(t *testing.T) {
 	}
 }
 
+// TestBenchTakesPrices: a PUT that costs a million times as much shows.
+func TestBenchTakesPrices(t *testing.T) {
+	run := func(more ...string) float64 {
+		return measure(t, runBench(t, append([]string{"produce", "--store", "null", "--rate", "0", "--warmup", "0s", "--limit", "1MiB", "--flush", "10ms"}, more...)...), "dollars_per_gb")
+	}
+	if cheap, dear := run(), run("--prices", priceFile(t, "date = 2026-11-01\ns3.put_million = 5000000")); dear < 1000*cheap || cheap <= 0 {
+		t.Errorf("$%v and $%v for a GB", cheap, dear)
+	}
+	(&shell{t: t}).fails(exitFailed, "no such file", "bench", "produce", "--store", "null", "--prices", "none")
+}
+
 // TestBenchOpenLoop: the rate is that which was asked for, and each kind of time is there.
 func TestBenchOpenLoop(t *testing.T) {
 	r := runBench(t, "e2e", "--store", "mem", "--rate", "3000", "--warmup", "200ms", "--duration", "1s", "--flush", "10ms", "--fan-out", "2", "--partitions", "4")

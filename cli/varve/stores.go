@@ -81,7 +81,11 @@ func (o *openedStores) openObjects(ctx context.Context, raw string, log *slog.Lo
 	if s, err = wrapObjects(s, u, log); err != nil {
 		return usagef("--store: %w", err)
 	}
-	m := meter.New(s, meter.S3Standard)
+	prices, err := objectPrices(u)
+	if err != nil {
+		return usagef("--store: %w", err)
+	}
+	m := meter.New(s, prices)
 	o.agent.Objects, o.agent.Collectors = m, append(o.agent.Collectors, m)
 	return nil
 }
@@ -175,7 +179,11 @@ func (o *openedStores) openFacts(ctx context.Context, raw string, log *slog.Logg
 	if s, err = wrapFacts(s, u, log); err != nil {
 		return usagef("--meta: %w", err)
 	}
-	m := factmeter.New(s, factmeter.ListPrices())
+	prices, err := factPrices(u)
+	if err != nil {
+		return usagef("--meta: %w", err)
+	}
+	m := factmeter.New(s, prices)
 	o.agent.Facts, o.agent.Collectors = m, append(o.agent.Collectors, m)
 	return nil
 }

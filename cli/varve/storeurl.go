@@ -22,6 +22,8 @@ type storeURL struct {
 	faults url.Values
 	// sim is set by "sim+" in front of the scheme, after "fault+" if both are there: which latency, model= and seed=.
 	sim url.Values
+	// prices is a file with a price list, of any store.
+	prices string
 }
 
 // storeScheme is a kind of store, as a URL names it.
@@ -102,6 +104,9 @@ func schemeNames(schemes []storeScheme) string {
 // simParams are the parameters of "sim+". The seed is that of the faults too.
 var simParams = []string{"model", "seed"}
 
+// pricesParam is a parameter of every store: see readPrices.
+const pricesParam = "prices"
+
 // splitParams parts the parameters of the scheme from those of the latency and of the faults.
 func (s *storeURL) splitParams(query string, k storeScheme) error {
 	values, err := url.ParseQuery(query)
@@ -110,10 +115,11 @@ func (s *storeURL) splitParams(query string, k storeScheme) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		switch {
+		case (slices.Contains(k.params, name) || name == pricesParam) && len(values[name]) > 1:
+			return fmt.Errorf("%s is given twice", name)
+		case name == pricesParam:
+			s.prices = values.Get(name)
 		case slices.Contains(k.params, name):
-			if len(values[name]) > 1 {
-				return fmt.Errorf("%s is given twice", name)
-			}
 			s.params[name] = values[name]
 		case s.sim != nil && slices.Contains(simParams, name):
 			s.sim[name] = values[name]

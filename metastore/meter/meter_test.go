@@ -210,7 +210,7 @@ func TestSizesAreBounded(t *testing.T) {
 }
 
 func TestCollector(t *testing.T) {
-	s := New(mem.New(), Prices{WriteMillion: 1e6})
+	s := New(mem.New(), Prices{Date: "2026-11-01", Region: "here", WriteMillion: 1e6})
 	ctx := metastore.WithPurpose(context.Background(), metastore.PurposeCommit)
 	session := metastore.Key{PK: "varve/S#6ba7b810-9dad-11d1-80b4-00c04fd430c8", SK: "-"}
 	for range 2 {
@@ -243,6 +243,8 @@ func TestCollector(t *testing.T) {
 		"varve_ddb_units_total op=put purpose=commit result=ok":       1,
 		"varve_cost_dollars_total purpose=commit service=dynamodb":    5,
 		"varve_session_item_bytes":                                    1500,
+
+		"varve_price_list_info date=2026-11-01 list=DynamoDB on demand, here service=dynamodb": 1,
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v\nwant %v", got, want)

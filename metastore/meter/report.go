@@ -87,18 +87,21 @@ var (
 		[]string{"op", "purpose", "result"}, nil)
 	dollarsDesc = prometheus.NewDesc("varve_cost_dollars_total", "Cost of requests at list prices.",
 		[]string{"purpose"}, prometheus.Labels{"service": "dynamodb"})
+	pricesDesc = prometheus.NewDesc("varve_price_list_info", "1: the price list that dollars are counted by, and its date.",
+		[]string{"list", "date"}, prometheus.Labels{"service": "dynamodb"})
 	sessionDesc = prometheus.NewDesc("varve_session_item_bytes", "Size of the last session item written, with key.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (s *Store) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{requestsDesc, unitsDesc, dollarsDesc, sessionDesc} {
+	for _, d := range []*prometheus.Desc{requestsDesc, unitsDesc, dollarsDesc, pricesDesc, sessionDesc} {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (s *Store) Collect(ch chan<- prometheus.Metric) {
+	ch <- prometheus.MustNewConstMetric(pricesDesc, prometheus.GaugeValue, 1, "DynamoDB on demand, "+s.prices.Region, s.prices.Date)
 	snap := s.Snapshot()
 	dollars := map[metastore.Purpose]float64{}
 	for _, l := range snap.labels() { // in order: sums of dollars that did not change are the same to the last bit

@@ -158,7 +158,7 @@ func TestCollector(t *testing.T) {
 			if h := m.Histogram; h != nil {
 				fmt.Fprintf(&got, " count %d\n", h.GetSampleCount())
 			} else {
-				fmt.Fprintf(&got, " %g\n", m.Counter.GetValue())
+				fmt.Fprintf(&got, " %g\n", m.GetCounter().GetValue()+m.GetGauge().GetValue())
 			}
 		}
 	}
@@ -166,6 +166,7 @@ func TestCollector(t *testing.T) {
 varve_cost_dollars_total purpose=other service=s3 4e-07
 varve_cost_dollars_total purpose=tail service=s3 1.2e-06
 varve_cost_dollars_total purpose=wal service=s3 3e-05
+varve_price_list_info date=2026-11 list=S3 Standard, us-east-1 service=s3 1
 varve_s3_bytes_total op=delete purpose=gc 0
 varve_s3_bytes_total op=get purpose=other 0
 varve_s3_bytes_total op=get purpose=tail 1100

@@ -8,7 +8,7 @@ import (
 	"github.com/varvelog/varve/objstore"
 )
 
-// The series. varve_cost_dollars_total has a second source, metastore/meter: help and labels must be the same there, purpose
+// The series. varve_cost_dollars_total and varve_price_list_info have a second source, metastore/meter: help and labels must be the same there, purpose
 // variable and service constant, or a registry refuses the second of them.
 var (
 	requestsDesc = prometheus.NewDesc("varve_s3_requests_total",
@@ -19,6 +19,8 @@ var (
 		"Time that requests to the object store took.", []string{"op", "purpose"}, nil)
 	dollarsDesc = prometheus.NewDesc("varve_cost_dollars_total",
 		"Cost of requests at list prices.", []string{"purpose"}, prometheus.Labels{"service": "s3"})
+	pricesDesc = prometheus.NewDesc("varve_price_list_info",
+		"1: the price list that dollars are counted by, and its date.", []string{"list", "date"}, prometheus.Labels{"service": "s3"})
 )
 
 // Describe implements prometheus.Collector.
@@ -27,10 +29,12 @@ func (s *Store) Describe(ch chan<- *prometheus.Desc) {
 	ch <- bytesDesc
 	ch <- secondsDesc
 	ch <- dollarsDesc
+	ch <- pricesDesc
 }
 
 // Collect implements prometheus.Collector.
 func (s *Store) Collect(ch chan<- prometheus.Metric) {
+	ch <- prometheus.MustNewConstMetric(pricesDesc, prometheus.GaugeValue, 1, s.prices.Name, s.prices.Date)
 	type opPurpose struct {
 		op Op
 		p  objstore.Purpose
