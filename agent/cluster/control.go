@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,10 +18,12 @@ type control struct {
 	assigning time.Time // since when slots are free; zero: none are
 	members   string    // whom the last plan was for
 	steady    time.Time // since when they are the same
-	planned   time.Time
-	budget    int // slots that may still move before the next look
-	moves     []move
-	again     bool // a plan was carried out: look whether it was enough
+	looked    time.Time // when it was last seen whether each leads its share
+	granted   time.Time // when budget was filled; zero: not since the members changed
+	budget    int       // slots that may still move
+	told      int       // slots whose load was known then
+	planned   []move    // then, until it has come about
+	moves     []move    // what is left of it
 }
 
 // leadsFirst reports whether this session leads slot 0, and is the controller.
@@ -93,7 +96,7 @@ func (c *Core) assign() {
 			free = append(free, uint16(n))
 		}
 	}
-	switch flying := c.count(jobTake); {
+	switch flying := c.under(jobTake); {
 	case len(free)+flying == 0:
 		if !c.control.assigning.IsZero() {
 			took := c.now.Sub(c.control.assigning)
@@ -157,33 +160,38 @@ func (c *Core) ledBy() map[uint16]uuid.UUID {
 }
 
 // weights says what leading each slot costs: bytes a second if there is traffic worth the name, else partitions; and a little
-// for being there, so that idle slots spread too.
+// for being there, so that idle slots spread too. A slot of which nobody told weighs as much as those of which somebody did.
 func (c *Core) weights() []float64 {
-	bytes, parts := 0.0, 0.0
+	bytes, parts, known := 0.0, 0.0, 0.0
 	for _, l := range c.loads {
 		bytes += float64(l.Bytes)
 		parts += float64(l.Partitions)
+		known++
 	}
 	w := make([]float64, len(c.slots))
 	for n := range w {
-		l := c.loads[uint16(n)]
+		l, told := c.loads[uint16(n)]
 		switch {
-		case bytes >= trafficWorthTheName:
-			w[n] = float64(l.Bytes) + bytes/float64(8*len(w))
-		case parts > 0:
-			w[n] = float64(l.Partitions) + parts/float64(8*len(w))
-		default:
+		case bytes < trafficWorthTheName && parts == 0 || !told:
 			w[n] = 1
+		case bytes >= trafficWorthTheName:
+			w[n] = float64(l.Bytes)*known/bytes + beingThere
+		default:
+			w[n] = float64(l.Partitions)*known/parts + beingThere
 		}
 	}
 	return w
 }
 
+// beingThere is what an idle slot weighs, where 1 is what a slot weighs in the mean. With it an agent that leads lopsided times the
+// mean of all weights leads less than 1.2 times the mean of the load: lopsided * (1 + beingThere) < 1.2.
+const beingThere = 0.04
+
 const trafficWorthTheName = 64 << 10 // bytes a second, in the whole cluster
 
 // balance says which slots shall move, a few at a time; their leaders hand them over.
 func (c *Core) balance() {
-	if !c.leadsFirst() || !c.control.assigning.IsZero() {
+	if !c.leadsFirst() || !c.control.assigning.IsZero() && !c.due(c.control.assigning.Add(2*lateFor)) {
 		c.control.moves = nil
 		return
 	}
@@ -195,7 +203,7 @@ func (c *Core) balance() {
 	}
 	b := &c.control
 	if members != b.members {
-		b.members, b.steady, b.planned, b.moves = members, c.now, time.Time{}, nil
+		b.members, b.steady, b.granted, b.moves = members, c.now, time.Time{}, nil
 	}
 	if len(b.moves) == 0 {
 		b.moves = c.evacuation(nodes)
@@ -247,20 +255,41 @@ func (c *Core) evacuation(nodes []Node) []move {
 	return moves
 }
 
-// even plans the moves that even out what the agents lead.
+// even plans the moves that even out what the agents lead: when the members have changed, once a minute, and again when more loads are
+// known, or moves did not come about. What an operator moves stays for a while. A budget bounds the moves: slots/agents+1 after each change
+// of the members, for each that leads nothing, and as many a minute.
 func (c *Core) even(nodes []Node, moving int) {
 	b := &c.control
-	fresh := b.planned.IsZero() || c.due(b.planned.Add(balanceEvery))
-	if moving == 0 && len(nodes) > 1 && (fresh || b.again) {
-		if fresh {
-			b.planned, b.budget = c.now, newcomers(c.ledBy(), nodes)*(len(c.slots)/len(nodes)+1)
-		}
-		b.moves = plan(c.ledBy(), nodes, c.weights(), b.budget)
-		b.budget -= len(b.moves)
-		if b.again = len(b.moves) > 0; b.again {
-			c.say(slog.LevelInfo, "slots are to move, so that each agent leads its share", "slots", len(b.moves), "agents", len(nodes))
+	if moving > 0 || len(nodes) < 2 {
+		return
+	}
+	if c.came(b.planned) {
+		b.planned = nil // from now on it is somebody else's doing if they are elsewhere
+	}
+	fresh := b.granted.IsZero() || c.due(b.granted.Add(balanceEvery))
+	if !fresh && (len(c.loads) <= b.told && b.planned == nil || !c.due(b.looked.Add(balanceAgain))) {
+		return
+	}
+	led := c.ledBy()
+	for _, m := range b.planned {
+		if led[m.slot] == m.from {
+			b.budget++ // it did not move: its item had changed, or its leader did not follow
 		}
 	}
+	if fresh {
+		b.granted, b.budget = c.now, newcomers(led, nodes)*(len(c.slots)/len(nodes)+1)
+	}
+	b.planned = plan(led, nodes, c.weights(), b.budget)
+	b.looked, b.told, b.moves = c.now, len(c.loads), b.planned
+	b.budget -= len(b.moves)
+	if len(b.moves) > 0 {
+		c.say(slog.LevelInfo, "slots are to move, so that each agent leads its share", "slots", len(b.moves), "agents", len(nodes))
+	}
+}
+
+// came reports whether moves have happened.
+func (c *Core) came(moves []move) bool {
+	return !slices.ContainsFunc(moves, func(m move) bool { return c.slots[m.slot].item.Leader != m.to.Session })
 }
 
 // newcomers returns how many agents lead nothing; at least 1.
@@ -292,7 +321,7 @@ func (c *Core) wishes() (moving int) {
 	for _, n := range c.candidates() {
 		names[n.Name] = true
 	}
-	moving = c.count(jobWant)
+	moving = c.under(jobWant)
 	for n := range c.slots {
 		s := &c.slots[n]
 		if !s.there || s.item.Want == "" || c.running(Job{Kind: jobWant, Slot: int32(n)}) {

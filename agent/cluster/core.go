@@ -38,16 +38,20 @@ const (
 	vacantFor      = 3 * time.Second  // slot 0 has no leader for so long: anybody is controller
 	trustAfter     = 10 * time.Minute // a name that was fenced alive is not fenced on a refused redial before
 	turnTime       = 500 * time.Millisecond
-	lookEvery      = time.Minute // is there a slot to take out of a session's pins
-	balanceEvery   = time.Minute
+	lookEvery      = time.Minute      // is there a slot to take out of a session's pins
+	balanceEvery   = time.Minute      // the controller looks whether each agent leads its share
+	balanceAgain   = 3 * time.Second  // at least, until it looks again: see even
 	waitFor        = time.Second      // so long a write holds up what is better done after it
 	settleFor      = time.Second      // the agents have to be the same for so long before slots are moved
 	handTime       = 10 * time.Second // a hand-over that got no further is given up
 	wantTime       = 30 * time.Second // a wish that its leader does not follow is taken back
 	tellEvery      = 3 * time.Second
-	writesAtOnce   = 16 // of slots
-	clearsAtOnce   = 2
-	wantsAtOnce    = 32 // slots that move at a time
+	tellYoung      = 500 * time.Millisecond // of a session younger than youngFor: it is given its share once it was heard
+	youngFor       = 5 * time.Second
+	writesAtOnce   = 16              // of slots, without those that are late
+	clearsAtOnce   = 2               // the same
+	lateFor        = 5 * time.Second // a write that takes longer is late
+	wantsAtOnce    = 32              // slots that move at a time
 	firstPause     = 20 * time.Millisecond
 	longestPause   = 2 * time.Second
 	opensAtOnce    = 4                // batches of slots; as many again that were tried before
@@ -63,6 +67,7 @@ const (
 type Core struct {
 	cfg    CoreConfig
 	now    time.Time
+	born   time.Time // first step
 	next   time.Time // when to look again; zero: at the next event
 	out    []Effect
 	jobs   map[Job]*job
@@ -135,6 +140,9 @@ func NewCore(cfg CoreConfig) *Core {
 // Step takes an event at a moment and returns what is to be done about it, in order. Moments never go back.
 func (c *Core) Step(now time.Time, e Event) []Effect {
 	c.now, c.next, c.out = now, time.Time{}, nil
+	if c.born.IsZero() {
+		c.born = now
+	}
 	switch e := e.(type) {
 	case Answer:
 		c.answer(e)
@@ -220,10 +228,21 @@ func (c *Core) begin(j Job, e Effect) {
 
 func (c *Core) running(j Job) bool { return c.jobs[j] != nil }
 
-// count returns how many jobs of a kind are under way.
-func (c *Core) count(k Kind) (n int) {
+// under returns how many jobs of a kind are under way.
+func (c *Core) under(k Kind) (n int) {
 	for j := range c.jobs {
 		if j.Kind == k {
+			n++
+		}
+	}
+	return n
+}
+
+// count returns how many jobs of a kind take one of the places that there are for it. One that is late has none any more: it goes on,
+// beside the others, but writes that never succeed must not keep all others waiting for ever.
+func (c *Core) count(k Kind) (n int) {
+	for j, w := range c.jobs {
+		if j.Kind == k && !c.due(w.begun.Add(lateFor)) {
 			n++
 		}
 	}

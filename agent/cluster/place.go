@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"cmp"
+	"math"
 	"math/bits"
 	"slices"
 
@@ -46,23 +47,31 @@ func shares(led map[uint16]uuid.UUID, nodes []Node, weights []float64) []*share 
 	return all
 }
 
-// place chooses a leader for each free slot: the agent with the least to do, of equals the one that has least to do
-// with the slots around. Nothing, if there is nobody.
+// place chooses a leader for each free slot: of the agents that lead less than their share with it, and of that with the least to do, the
+// one in whose zone no neighbour of the slot is led; of these the one with the least to do, of equals the one that has least to do with
+// the slots around. Nothing, if there is nobody.
 func place(free []uint16, led map[uint16]uuid.UUID, nodes []Node, weights []float64) map[uint16]Node {
-	all := shares(led, nodes, weights)
+	all, zones, mean := shares(led, nodes, weights), map[uint16]string{}, 0.0
 	chosen := map[uint16]Node{}
 	if len(all) == 0 {
 		return chosen
 	}
-	zones := map[uint16]string{}
 	for _, s := range all {
+		mean += s.load / float64(len(all))
 		for n := range s.slots {
 			zones[n] = s.node.Zone
 		}
 	}
+	for _, n := range free {
+		mean += weights[n] / float64(len(all))
+	}
 	for _, n := range heaviest(free, weights, len(free)) {
-		best := slices.MinFunc(all, func(a, b *share) int {
-			return cmp.Or(cmp.Compare(a.load, b.load), cmp.Compare(a.near(n, zones, len(weights), len(all)), b.near(n, zones, len(weights), len(all))), cmp.Compare(a.node.ID, b.node.ID))
+		limit := max(slices.MinFunc(all, byLoad).load, mean*even-weights[n])
+		best := slices.MinFunc(slices.DeleteFunc(slices.Clone(all), func(s *share) bool { return s.load > limit }), func(a, b *share) int {
+			return cmp.Or(
+				a.beside(n, zones, len(weights))-b.beside(n, zones, len(weights)), cmp.Compare(a.load, b.load),
+				cmp.Compare(a.near(n, zones, len(weights), len(all)), b.near(n, zones, len(weights), len(all))), byLoad(a, b),
+			)
 		})
 		best.load += weights[n]
 		best.slots[n] = true
@@ -77,6 +86,16 @@ func heaviest(free []uint16, weights []float64, most int) []uint16 {
 	order := slices.Clone(free)
 	slices.SortStableFunc(order, func(a, b uint16) int { return cmp.Compare(weights[b], weights[a]) })
 	return order[:min(most, len(order))]
+}
+
+// beside returns how many neighbours of a slot are led in the agent's zone.
+func (s *share) beside(n uint16, zones map[uint16]string, slots int) (same int) {
+	for _, m := range []int{int(n) + 1, int(n) - 1 + slots} {
+		if z, ok := zones[uint16(m%slots)]; ok && z == s.node.Zone && z != "" {
+			same++
+		}
+	}
+	return same
 }
 
 // near says how much an agent has to do with the slots around one, those closest counting most: the slots of a topic lie side by
@@ -94,33 +113,26 @@ func (s *share) near(n uint16, zones map[uint16]string, slots, window int) (poin
 	return points
 }
 
-// plan returns at most most moves that even out what the agents lead; none, if that is even enough.
+func byLoad(a, b *share) int {
+	return cmp.Or(cmp.Compare(a.load, b.load), cmp.Compare(a.node.ID, b.node.ID))
+}
+
+// plan returns at most most moves that even out what the agents lead; none, if that is even enough. If most does not end it, each agent
+// leads at most lopsided times the mean, or each slot that it leads, slot 0 apart, weighs at least what it leads more than the least
+// loaded.
 func plan(led map[uint16]uuid.UUID, nodes []Node, weights []float64, most int) []move {
-	all := shares(led, nodes, weights)
-	total, idle := 0.0, false
+	all, zones, total := shares(led, nodes, weights), map[uint16]string{}, 0.0
 	for _, s := range all {
 		total += s.load
-		idle = idle || len(s.slots) == 0
-	}
-	mean := total / float64(len(all))
-	zones := map[uint16]string{}
-	for _, s := range all {
 		for n := range s.slots {
 			zones[n] = s.node.Zone
 		}
 	}
-	byLoad := func(a, b *share) int { return cmp.Or(cmp.Compare(a.load, b.load), cmp.Compare(a.node.ID, b.node.ID)) }
-	if hi := slices.MaxFunc(all, byLoad); hi.load <= mean*lopsided && !idle {
-		return nil
-	}
+	mean, limit := total/float64(len(all)), lopsided
 	var moves []move
 	for len(moves) < most {
-		hi, lo := slices.MaxFunc(all, byLoad), slices.MinFunc(all, byLoad)
-		if hi.load <= mean*even && len(lo.slots) > 0 {
-			break
-		}
-		n, ok := hi.pick(lo, weights, zones, len(all))
-		if !ok {
+		hi, lo, n := choose(all, mean*limit, weights, zones)
+		if hi == nil {
 			break
 		}
 		delete(hi.slots, n)
@@ -129,17 +141,37 @@ func plan(led map[uint16]uuid.UUID, nodes []Node, weights []float64, most int) [
 		lo.load += weights[n]
 		zones[n] = lo.node.Zone
 		moves = append(moves, move{n, hi.node.Session, lo.node})
+		limit = even
 	}
 	return moves
 }
 
+// choose returns the next move, to the least loaded agent from one that leads more than limit: the one that evens out most, for moves
+// are few, and to relieve an agent of all but one slot that is too much for anybody would take them all. If one leads nothing it comes
+// from whoever can give. Nil: there is no such move.
+func choose(all []*share, limit float64, weights []float64, zones map[uint16]string) (hi, lo *share, n uint16) {
+	lo = slices.MinFunc(all, byLoad)
+	most := 0.0
+	for _, s := range all {
+		if s.load <= limit && len(lo.slots) > 0 {
+			continue
+		}
+		if m, ok := s.pick(lo, weights, zones, len(all)); ok {
+			if good := weights[m] * (s.load - lo.load - weights[m]); good > most {
+				hi, n, most = s, m, good
+			}
+		}
+	}
+	return hi, lo, n
+}
+
 // pick chooses the slot whose move from s to lo evens out most: the one closest to half of the difference, and below all of it; of
-// equals not slot 0, so that the controller stays where it is, and where s leads most and lo least.
+// equals, about, where s leads most and lo least. Slot 0 stays: the controller would go along, and begin anew.
 func (s *share) pick(lo *share, weights []float64, zones map[uint16]string, agents int) (uint16, bool) {
 	gap := s.load - lo.load
 	var fit []uint16
 	for _, n := range sorted(s.slots) {
-		if weights[n] < gap-1e-9 {
+		if n > 0 && weights[n] < gap-1e-9 {
 			fit = append(fit, n)
 		}
 	}
@@ -152,23 +184,11 @@ func (s *share) pick(lo *share, weights []float64, zones map[uint16]string, agen
 	}
 	return slices.MinFunc(fit, func(a, b uint16) int {
 		return cmp.Or(
-			cmp.Compare(off(weights[a], gap), off(weights[b], gap)), first(a)-first(b), cmp.Compare(crowded[a], crowded[b]),
+			cmp.Compare(off(weights[a], gap), off(weights[b], gap)), cmp.Compare(crowded[a], crowded[b]),
 			cmp.Compare(bits.Reverse16(b), bits.Reverse16(a)), // the first few far apart, should there be no more
 		)
 	}), true
 }
 
-// first is 1 for slot 0.
-func first(n uint16) int {
-	if n == 0 {
-		return 1
-	}
-	return 0
-}
-
-func off(w, gap float64) float64 {
-	if d := w - gap/2; d > 0 {
-		return d
-	}
-	return gap/2 - w
-}
+// off is how far a weight is from half of a difference, in sixteenths of it.
+func off(w, gap float64) int { return int(math.Abs(w-gap/2) * 16 / gap) }

@@ -31,6 +31,8 @@ type play struct {
 	out   strings.Builder
 	names *strings.Replacer
 	begun time.Time
+	zones int  // agents are spread over so many
+	mute  bool // nothing is written down
 }
 
 // actor is one session with its Core, and an agent that is not there.
@@ -89,6 +91,9 @@ func (p *play) enters(name string) *actor {
 	})
 	c := records.Cluster("c")
 	item := records.Agent{Name: name[:1], NodeID: int32(name[0]-'a') + 1, Host: name, Port: 1, Peer: name + ":2", Session: a.id}
+	if p.zones > 0 {
+		item.Zone = fmt.Sprint("z", int(name[0]-'a')%p.zones)
+	}
 	p.write(
 		metastore.Op{Kind: metastore.OpPut, Key: c.SessionKey(a.id), Set: records.Session{Agent: name[:1], State: records.Active, HB: 1}.Item()},
 		metastore.Op{Kind: metastore.OpPut, Key: c.LiveKey(a.id), Set: records.Live{Agent: name[:1]}.Item()},
@@ -118,20 +123,30 @@ func (p *play) write(ops ...metastore.Op) {
 }
 
 func (p *play) say(format string, args ...any) {
+	if p.mute {
+		return
+	}
 	fmt.Fprintf(&p.out, "%s\n", p.names.Replace(fmt.Sprintf(format, args...)))
 }
 
 // step feeds an event and notes the effects. What happens all the time is not written down.
 func (p *play) step(a *actor, e Event) {
-	if s := e.String(); !dull(s) {
+	if s := p.words(e); !dull(s) {
 		p.say("%6s %s <- %s", p.at(), a.name, s)
 	}
 	for _, f := range a.core.Step(p.now, e) {
 		a.todo = append(a.todo, f)
-		if s := f.String(); !dull(s) {
+		if s := p.words(f); !dull(s) {
 			p.say("%6s %s -> %s", p.at(), a.name, s)
 		}
 	}
+}
+
+func (p *play) words(what fmt.Stringer) string {
+	if p.mute {
+		return "time"
+	}
+	return what.String()
 }
 
 func (p *play) at() string { return fmt.Sprintf("%.1f", p.now.Sub(p.begun).Seconds()) }

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -74,17 +75,28 @@ func (c *Core) toldBy(e Told) {
 	c.heardOf(e.Notice.Map, e.Notice.Topics)
 }
 
-// rates takes in what this agent's own slots cost.
+// rates takes in what this agent's own slots cost. Of those that it could not measure yet it passes on what their last leaders told: who
+// has just started has not heard it.
 func (c *Core) rates(loads []peer.Load) {
-	c.mine = loads
+	c.mine = slices.Clone(loads)
+	told := map[uint16]bool{}
 	for _, l := range loads {
-		c.loads[l.Slot] = l
+		c.loads[l.Slot], told[l.Slot] = l, true
+	}
+	for _, n := range sorted(c.held) {
+		if l, known := c.loads[n]; known && !told[n] {
+			c.mine = append(c.mine, l)
+		}
 	}
 }
 
 // tell lets the peers know of what they may want to look at.
 func (c *Core) tell() {
-	if c.due(c.told.Add(tellEvery)) {
+	every := tellEvery
+	if c.now.Sub(c.born) < youngFor {
+		every = tellYoung
+	}
+	if c.due(c.told.Add(every)) {
 		c.told = c.now
 		c.emit(Tell{peer.Notice{Map: c.version, Topics: c.topics, Loads: c.mine}})
 	}

@@ -318,11 +318,11 @@ func (s *shell) trim(ctx context.Context, j Job, seq uint64) Answer {
 	return Answer{Job: j, Err: err}
 }
 
-// rates measures what the led slots cost: bytes a second, smoothed over about half a minute. A slot that this agent did not lead for
-// so long is left out: what its last leader told of it is better.
+// rates measures what the led slots cost: bytes a second, since the slot is led, or over about half a minute. A slot that this agent
+// did not lead for long is left out: what its last leader told of it is better.
 func (s *shell) rates() Rates {
 	now := time.Now()
-	took := now.Sub(s.loadsAt).Seconds()
+	took := now.Sub(s.loadsAt)
 	next := map[uint16]*rate{}
 	var r Rates
 	for _, l := range s.plugs.Slots.Loads() {
@@ -330,11 +330,10 @@ func (s *shell) rates() Rates {
 		if m == nil || l.Bytes < m.bytes {
 			m = &rate{since: now, bytes: l.Bytes}
 		} else if took > 0 {
-			m.perSecond += (float64(l.Bytes-m.bytes)/took - m.perSecond) * min(1, took/smoothOver.Seconds())
-			m.bytes = l.Bytes
+			m.measure(l.Bytes, now, took)
 		}
 		next[l.Slot] = m
-		if now.Sub(m.since) >= smoothOver {
+		if now.Sub(m.since) >= measureFor {
 			r.Loads = append(r.Loads, peer.Load{
 				Slot: l.Slot, Partitions: uint16(min(l.Partitions, 1<<16-1)), Bytes: uint32(min(m.perSecond, 1<<32-1)),
 			})
@@ -344,12 +343,21 @@ func (s *shell) rates() Rates {
 	return r
 }
 
-// smoothOver is the time constant of rates.
-const smoothOver = 30 * time.Second
+const (
+	smoothOver = 30 * time.Second // time constant of rates
+	measureFor = 9 * time.Second  // before a rate is told
+)
 
 // rate is the measure of one slot.
 type rate struct {
 	since     time.Time // led since
 	bytes     uint64    // appended, at the last look
 	perSecond float64
+}
+
+// measure takes in how many bytes were appended, some time after the last look: a plain mean at first, then an exponential one.
+func (m *rate) measure(bytes uint64, now time.Time, took time.Duration) {
+	over := min(smoothOver, now.Sub(m.since))
+	m.perSecond += (float64(bytes-m.bytes)/took.Seconds() - m.perSecond) * min(1, float64(took)/float64(over))
+	m.bytes = bytes
 }

@@ -13,7 +13,8 @@ func clusterSlotsCommand() *command {
 		name:  "slots",
 		short: "list the slots (units of leadership) and who leads them",
 		long: `WANT is the agent that shall lead next. FROM counts earlier sessions that may hold parts of the slot's log. STATE is told by
-the leader: opening, open, moving. PARTITIONS and BYTES-PER-SEC (appended) come half a minute after a slot has moved.`,
+the leader: opening, open, moving. PARTITIONS and BYTES-PER-SEC (appended) are those of its last leader until
+some 10 s after a slot has moved.`,
 		options:  []*option{conn.option(), outputOption(&format)},
 		examples: []string{"varve cluster slots", "varve cluster slots --output json"},
 		run: func(ctx context.Context, w *world, _ []string) error {
