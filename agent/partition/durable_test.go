@@ -2,9 +2,8 @@ package partition
 
 import (
 	"reflect"
-	"slices"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/varvelog/varve/objstore/bundle"
 )
@@ -66,6 +65,18 @@ func TestSnapshotOfUnknownOutcomeCounts(t *testing.T) {
 	r.wantSource(3, 0)
 	r.set.Recorded(unknown) // late news take nothing back
 	r.wantSource(3, 0)
+}
+
+// That one is recorded says nothing of those taken after it.
+func TestRecordedBeforeALaterOneOfUnknownOutcome(t *testing.T) {
+	r := newRig(t, 3)
+	p := r.partition(0, 3)
+	first := r.set.Capture()
+	r.fill(p, 2)
+	r.set.Capture()
+	r.replace(p, 1, 0, 2)
+	r.set.Recorded(first)
+	r.wantSource(3, 2)
 }
 
 // However many snapshots fail, what they name counts.
@@ -187,34 +198,76 @@ func TestSlotThatCameBackIsNeeded(t *testing.T) {
 	a.wantSource(3, 0)
 }
 
+// A snapshot that holds a slot under an older epoch is not one that it can be opened from.
+func TestOpeningOfANewEpochCounts(t *testing.T) {
+	a := newRig(t, 3)
+	a.fill(a.partition(0, 3), 2)
+	a.replace(a.partition(0, 3), 1, 0, 2)
+	a.set.Leave(3, 1)
+	b := newRig(t)
+	takeOver(t, a, b, map[uint16]int32{3: 2})
+	b.fill(b.partition(0, 3), 1)
+	old := a.set.Capture() // slot 3 as it was under epoch 1
+	takeOver(t, b, a, map[uint16]int32{3: 3})
+	low := b.seq
+	a.wantSource(3, low)
+	a.replace(a.partition(0, 3), 2, 1, 2)
+	a.set.Recorded(old)
+	a.wantSource(3, low)
+	a.set.Recorded(a.set.Capture())
+	a.wantSource(3, 0)
+}
+
+// A slot that was left counts though no snapshot was taken since.
+func TestFrozenSlotThatNoSnapshotNames(t *testing.T) {
+	r := newRig(t, 3)
+	r.fill(r.partition(0, 3), 1)
+	r.set.Leave(3, 1)
+	r.wantNeeded(2)
+	r.set.Forget(3, 1)
+	r.wantNeeded(0)
+}
+
 // What leaves a log while a snapshot is being taken is in the log or in the snapshot, for whoever looks (mutant: Capture says
 // what it took when it is done).
 func TestNothingIsMissedWhileASnapshotIsTaken(t *testing.T) {
 	r := newRig(t, 3, 4)
-	p := r.partition(0, 3)
-	for i := range 200 {
+	p, q := r.partition(0, 3), r.partition(1, 4)
+	for try := 0; ; try++ {
 		r.fill(p, 1)
-		low := r.seq
-		snap := make(chan *Snapshot)
-		var wg sync.WaitGroup
-		wg.Go(func() { snap <- r.set.Capture() })
-		wg.Go(func() {
-			n := len(p.Runs(nil, 0, 1000))
-			r.replace(p, byte(i), n-1, n)
-			got := r.set.Sources(3)
-			taken := <-snap
-			names := taken.claim.settle()[3].needs[session] == low
-			if named := slices.Contains(got, Source{session, low}); names && !named {
-				t.Errorf("the snapshot names bundle %d, the sources are %+v", low, got)
+		q.mu.Lock() // holds the capture up, before or after it took slot 3
+		snap := make(chan *Snapshot, 1)
+		go func() { snap <- r.set.Capture() }()
+		if !waitFor(func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.mu.log.shared }) {
+			q.mu.Unlock()
+			if r.set.Recorded(<-snap); try == 100 {
+				t.Fatal("slot 3 is never taken first")
 			}
-			r.set.Recorded(taken)
-		})
-		wg.Wait()
-		r.set.Recorded(r.set.Capture())
-		if t.Failed() {
-			return
+			continue
 		}
+		n := len(p.Runs(nil, 0, 1000))
+		r.replace(p, byte(try), 0, n)
+		got := make(chan []Source, 1)
+		go func() { got <- r.set.Sources(3) }()
+		waitFor(func() bool { return len(got) > 0 }) // it may not know yet
+		q.mu.Unlock()
+		if s := <-got; len(s) != 1 || s[0].Low != 2 {
+			t.Fatalf("the snapshot names bundle 2, the sources are %+v", s)
+		}
+		<-snap
+		return
 	}
+}
+
+// waitFor gives other goroutines a moment to make done true.
+func waitFor(done func() bool) bool {
+	for range 20 {
+		if done() {
+			return true
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return false
 }
 
 // Who holds a partition that is not led any more still learns where it lay, after the set has forgotten.
@@ -224,6 +277,10 @@ func TestClosedPartitionKeepsItsObjects(t *testing.T) {
 	r.fill(p, 2*chunkLen)
 	want := p.Runs(nil, 0, 1000)
 	r.set.Leave(3, 1)
+	r.set.Recorded(r.set.Capture())
+	if f := r.set.Capture().Footer(); len(f.Runs) != 2*chunkLen || f.Objects[chunkLen].Seq != want[chunkLen].Object.Seq {
+		t.Fatalf("a frozen log lies elsewhere now: %+v", f.Objects)
+	}
 	r.set.Forget(3, 1)
 	r.set.Recorded(r.set.Capture())
 	if n := len(r.set.objects.index); n > 2*chunkLen {

@@ -17,7 +17,7 @@ type objects struct {
 	holds sync.RWMutex
 
 	mu       sync.RWMutex
-	table    table // replaced when a chunk goes, so that a copy of it stays true
+	table    table // only ever appended to or replaced, so that a copy of it stays true
 	vacant   []uint32
 	filled   uint32 // how many of the last chunk are given out; chunkLen at first
 	index    map[objectKey]uint32
@@ -94,6 +94,7 @@ func (t *objects) next() uint32 {
 		t.filled = 0
 		if n := len(t.vacant); n > 0 {
 			t.table.last, t.vacant = t.vacant[n-1], t.vacant[:n-1]
+			t.table.chunks = slices.Clone(t.table.chunks) // it is vacant for whoever has a view
 		} else {
 			t.table.last = uint32(len(t.table.chunks))
 			t.table.chunks = append(t.table.chunks, nil)

@@ -84,8 +84,9 @@ func TestObjectsAgainstAMap(t *testing.T) {
 			case k < 37:
 				add(bundle.Object{Kind: bundle.PACK, Session: uuid.UUID{9, byte(rnd.IntN(50))}})
 			case k < 38:
+				most := 2 + rnd.IntN(2) // of three, or all
 				for n := range named {
-					if rnd.IntN(3) > 0 {
+					if rnd.IntN(3) < most {
 						delete(named, n)
 					}
 				}
@@ -105,6 +106,10 @@ func TestObjectsAgainstAMap(t *testing.T) {
 					if late { // asked for again, and anew, while the sweep runs
 						for n := range 50 {
 							add(bundle.Object{Kind: bundle.PACK, Session: uuid.UUID{9, byte(n)}})
+						}
+						for range chunkLen {
+							seq++
+							add(bundle.Object{Kind: bundle.WAL, Session: uuid.UUID{1}, Seq: seq})
 						}
 					}
 				})
