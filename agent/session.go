@@ -227,6 +227,7 @@ func (s *session) lead() {
 	s.led.Go(func() { s.member.Run(ctx, plugs) })
 	s.led.Go(func() { s.segments.Run(ctx) })
 	s.led.Go(func() { s.garbage.Run(ctx) })
+	s.led.Go(func() { s.newRetainer().Run(ctx) })
 }
 
 // unlead ends that, and waits.
@@ -273,26 +274,6 @@ func (s *session) drainAll() {
 type appender struct{ s *session }
 
 func (a appender) Append(e partition.Entry) { a.s.wal.Append(wal.Entry(e)) }
-
-// moveLogStart commits that a partition's log begins at offset from now on, and returns once readers see it. A slot that is being
-// handed over takes no such record: its end is fixed.
-func (s *session) moveLogStart(ctx context.Context, p *partition.Partition, offset int64) error {
-	id, name, slot, epoch := p.Place()
-	ops := []wal.Control{{
-		Op:    bundle.Op{Kind: bundle.OpLogStart, Slot: slot, Epoch: epoch, Partition: id.Index, Offset: offset},
-		Topic: bundle.Topic{ID: id.Topic, Name: name},
-	}}
-	done := make(chan error, 1)
-	if err := p.Queue(func() { s.wal.Queue(ops, func(err error) { done <- err }) }); err != nil {
-		return err
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // sink is the rest of the agent as the WAL sees it.
 type sink struct{ s *session }
