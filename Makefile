@@ -114,5 +114,11 @@ up: ## start MinIO and DynamoDB Local with bucket and table; WITH="versitygw loc
 down: ## stop them
 	@$(LOCAL) down
 
-bench: ## what the agent costs, measured on the real binary; PKG=./agent/wal one package's micro benchmarks
-	$(if $(filter ./...,$(PKG)),$(GO) test -tags e2e -run '^$$' -bench . -benchtime 1x -timeout 60m ./cli/varve/e2e,$(GO) test -run '^$$' -bench . -benchmem $(PKG))
+bench: ## what the agent costs: varve bench, RUNS times (3), interleaved with the agent of BASE=COMMIT, ONLY=NAME; PKG=./agent/wal one package's micro benchmarks
+ifeq ($(PKG),./...)
+	@$(MAKE) --no-print-directory build
+	@bash cli/varve/bench.sh
+	$(if $(ONLY),,$(GO) test -tags e2e -run '^$$' -bench . -benchtime 1x -timeout 60m ./cli/varve/e2e)
+else
+	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
+endif

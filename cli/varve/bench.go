@@ -39,7 +39,7 @@ type benchFlags struct {
 	flushBytes         byteSize
 	output             string
 	memory             byteSize
-	prices             string
+	prices, program    string
 }
 
 func newBenchFlags() *benchFlags {
@@ -64,6 +64,7 @@ func (b *benchFlags) serverOptions() []*option {
 		opt(&b.flushBytes, parseBytes, "flush-bytes", "SIZE", "likewise: flush when so much waits"),
 		opt(&b.memory, parseBytes, "memory-limit", "SIZE", "likewise: what its process shall stay under"),
 		opt(&b.prices, parseText, "prices", "FILE", "likewise: a price list, as \"varve bench --help\" has it").withDefault("us-east-1"),
+		opt(&b.program, parseText, "program", "FILE", "likewise: the varve that it is, to compare two with one client").withDefault("this one"),
 		opt(&b.bootstrap, parseList, "bootstrap", "HOST:PORT,...", "load this cluster of Varve instead").withDefault("starts an agent"),
 		opt(&b.http, parseList, "http", "HOST:PORT,...", "with --bootstrap: the HTTP sides of its agents, for costs").withDefault(""),
 		opt(&b.peer, parseList, "peer", "HOST:PORT,...", "load this server instead, whatever it is").withDefault(""),

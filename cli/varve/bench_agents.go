@@ -19,12 +19,13 @@ import (
 
 // child is an agent that the bench has started, as a process of this same program.
 type child struct {
-	args  []string
-	log   string // file with what it says on stderr
-	cmd   *exec.Cmd
-	kafka string
-	http  string
-	ended chan struct{} // closed when the process is gone
+	program string // empty: this one
+	args    []string
+	log     string // file with what it says on stderr
+	cmd     *exec.Cmd
+	kafka   string
+	http    string
+	ended   chan struct{} // closed when the process is gone
 }
 
 // Bounds of a child.
@@ -36,7 +37,10 @@ const (
 
 // start runs it until it serves.
 func (c *child) start(ctx context.Context) error {
-	self, err := os.Executable()
+	program, err := c.program, error(nil)
+	if program == "" {
+		program, err = os.Executable()
+	}
 	if err != nil {
 		return err
 	}
@@ -45,7 +49,7 @@ func (c *child) start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	c.cmd = exec.Command(self, c.args...)
+	c.cmd = exec.Command(program, c.args...)
 	c.cmd.Stderr, c.cmd.Env = log, environmentOf(os.Environ())
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
@@ -158,7 +162,7 @@ func (b *benchFlags) hire(ctx context.Context, w *world, n int, more ...string) 
 	}
 	for i := range n {
 		name := fmt.Sprintf("a%d", i+1)
-		c := &child{log: filepath.Join(cr.folder, name+".log"), args: append([]string{
+		c := &child{program: b.program, log: filepath.Join(cr.folder, name+".log"), args: append([]string{
 			"agent", "--name", name, "--store", stores.store, "--meta", stores.meta, "--cluster", cr.cluster, "--slots", "16",
 			"--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--flush", b.flush, "--flush-bytes", fmt.Sprint(int64(b.flushBytes)),
 			"--memory-limit", fmt.Sprint(int64(b.memory)), "--log-level", "info",

@@ -47,7 +47,7 @@ a table that they share: --store minio or s3.`,
 }
 
 func (f *benchFailOver) failOverOptions() []*option {
-	keep := []string{"store", "meta", "flush", "flush-bytes", "memory-limit", "prices", "rate", "record-size", "partitions", "producers", "linger", "batch-size", "seed"}
+	keep := []string{"store", "meta", "flush", "flush-bytes", "memory-limit", "prices", "program", "rate", "record-size", "partitions", "producers", "linger", "batch-size", "seed"}
 	options := []*option{
 		opt(&f.agents, parseCount, "agents", "N", "agents that are started").withDefault("1 on disk, else 3"),
 		opt(&f.times, parseCount, "times", "N", "how often one is struck"),

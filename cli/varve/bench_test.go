@@ -246,6 +246,7 @@ func TestBenchRefuses(t *testing.T) {
 		{exitUsage, "is not a rate", "--rate -1"},
 		{exitUsage, "duration: 0s", "--duration 0s"},
 		{exitFailed, "no server answers", "--peer 127.0.0.1:1"},
+		{exitFailed, "no such file", "--program ./none"},
 	} {
 		s.fails(c.code, c.want, append([]string{"bench", "produce"}, strings.Fields(c.args)...)...)
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The benchmarks run the real binary as a process of its own, with clients on the same machine, and read what it cost from
-// /proc (Linux). Sizes are set by VARVE_BENCH_GIB and VARVE_BENCH_FLUSHES. One run is one iteration: -benchtime 1x.
+// What "varve bench" has no run for. The benchmarks run the real binary as a process of its own, with clients on the same machine,
+// and read what it cost from /proc (Linux). Sizes are set by VARVE_BENCH_GIB and VARVE_BENCH_FLUSHES. One run is one iteration: -benchtime 1x.
 
 const (
 	benchRecord     = 1 << 10
@@ -156,72 +156,6 @@ func report(b *testing.B, a *agent, before usage, gib float64) {
 	b.ReportMetric((after.cpu-before.cpu)/gib, "agent-CPU-s/GiB")
 	b.ReportMetric(after.peak, "agent-MiB-peak")
 	b.ReportMetric(0, "ns/op")
-}
-
-// BenchmarkProduce: acks=all. "null" drops what it is given; "mem" keeps it, in memory that was taken from the system before.
-func BenchmarkProduce(b *testing.B) {
-	gib := benchSetting(b, "VARVE_BENCH_GIB", 3)
-	for _, store := range []string{"null", "mem"} {
-		b.Run(store, func(b *testing.B) {
-			url := store + "://"
-			if store == "mem" {
-				url += fmt.Sprintf("?reserve=%dMiB", int(gib*1024*1.05)+1100)
-			}
-			a := benchAgent(b, "agent", "--name", "bench", "--slots", "16", "--flush", "10ms", "--store", url, "--meta", "mem://")
-			benchTopic(b, a, "warm")
-			benchProduce(b, a, "warm", 1, benchClients, bigBatches()...)
-			for b.Loop() {
-				before := use(b, a)
-				benchProduce(b, a, "bench", gib, benchClients, bigBatches()...)
-				report(b, a, before, gib)
-			}
-		})
-	}
-}
-
-// BenchmarkTailFetch: several consumers read what the cache holds, from its start, again and again.
-func BenchmarkTailFetch(b *testing.B) {
-	const gib, rounds = 0.1875, 5
-	a := benchAgent(b, "agent", "--name", "bench", "--slots", "16", "--flush", "10ms", "--store", "mem://", "--meta", "mem://")
-	benchProduce(b, a, "bench", gib, benchClients, bigBatches()...)
-	for b.Loop() {
-		before := use(b, a)
-		for range rounds {
-			benchConsume(b, a, int(gib*(1<<30)/benchRecord))
-		}
-		report(b, a, before, gib*benchClients*rounds)
-	}
-}
-
-func benchConsume(b *testing.B, a *agent, records int) {
-	b.Helper()
-	var wg sync.WaitGroup
-	for range benchClients {
-		c := benchClient(b, a, kgo.ConsumeTopics("bench"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-			kgo.FetchMaxBytes(50<<20), kgo.FetchMaxPartitionBytes(8<<20))
-		wg.Go(func() {
-			for n := 0; n < records; {
-				fs := c.PollFetches(b.Context())
-				if err := fs.Err(); err != nil {
-					b.Error(err)
-					return
-				}
-				n += fs.NumRecords()
-			}
-			c.Close()
-		})
-	}
-	wg.Wait()
-}
-
-// BenchmarkOneProducer: one producer as kgo makes it by default, at a flush interval of 250 ms.
-func BenchmarkOneProducer(b *testing.B) {
-	a := benchAgent(b, "agent", "--name", "bench", "--slots", "16", "--flush", "250ms", "--store", "null://", "--meta", "mem://")
-	for b.Loop() {
-		before := use(b, a)
-		benchProduce(b, a, "bench", 1, 1)
-		report(b, a, before, 1)
-	}
 }
 
 // BenchmarkSlowStore: producers that are faster than the store. The agent throttles them, stays under its memory limit and

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# make bench: what the agent of bin/varve costs, RUNS (3) times each. BASE=COMMIT builds that one too and runs both in turns with
+# the client of bin/varve, then compares: on a machine that does other things only such ratios mean anything, and only what does
+# not hang on the clock is judged, unless JUDGE= says otherwise. ONLY=NAME runs one of the loads. Reports stay in .varve/bench/,
+# a line for each run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+out=.varve/bench
+mkdir -p "$out"
+
+# loads: a name, and how "varve bench" is called. 42 MB/s is where objects of 4 MiB fill in 100 ms.
+loads() {
+  cat <<'LOADS'
+produce-null produce --store null --flush 10ms --rate 0 --warmup 3s --duration 10s
+produce-mem  produce --store mem --flush 10ms --rate 0 --warmup 0s --duration 30s --limit 3GiB
+produce-sim  produce --store sim --flush 100ms --flush-bytes 4MiB --rate 41000 --warmup 5s --duration 20s
+consume-mem  consume --store mem --flush 10ms --backlog 192MiB --fan-out 4 --warmup 3s --duration 8s
+e2e-disk     e2e --store disk --flush 10ms --rate 20000 --warmup 5s --duration 15s
+idle         idle-cost --store sim --warmup 2s --duration 20s
+LOADS
+}
+
+base=
+if [[ -n ${BASE:-} ]]; then
+  tree=$(mktemp -d)
+  trap 'git worktree remove --force "$tree"' EXIT
+  git worktree add -q --detach "$tree" "$BASE"
+  base=$PWD/$out/varve-$(git rev-parse --short "$BASE")
+  (cd "$tree" && ${GO:-go} build -trimpath -o "$base" ./cli/varve)
+fi
+
+rc=0
+while read -r name args; do
+  [[ -z ${ONLY:-} || $ONLY == "$name" ]] || continue
+  rm -f "$out/$name".*.jsonl
+  for ((i = 1; i <= ${RUNS:-3}; i++)); do
+    for side in ${base:+base} new; do
+      program=
+      [[ $side == new ]] || program="--program $base"
+      echo "--- $name, run $i, $side, load $(cut -d' ' -f1 /proc/loadavg 2>/dev/null || true)"
+      # shellcheck disable=SC2086 # words are what it is made of
+      bin/varve bench $args $program --output jsonl >>"$out/$name.$side.jsonl"
+    done
+  done
+  case $name in
+    idle) judge=dollars_per_month ;;
+    consume-*) judge=cpu_s_per_gib,allocations_per_gib ;;
+    *) judge=cpu_s_per_gib,allocations_per_gib,dollars_per_gb,put_per_gib,wru_per_gib ;;
+  esac
+  if [[ -n $base ]]; then
+    bin/varve bench compare "$out/$name.base.jsonl" "$out/$name.new.jsonl" --tolerance "${TOLERANCE:-10%}" --only "${JUDGE:-$judge}" || rc=1
+  else
+    bin/varve bench compare "$out/$name.new.jsonl" "$out/$name.new.jsonl"
+  fi
+done < <(loads)
+exit $rc
