@@ -86,6 +86,11 @@ func (c *Collector) Sweep(ctx context.Context, now time.Time) error {
 func (c *Collector) sweepShard(ctx context.Context, shard int, now int64, left *backlog) error {
 	pk, after := c.d.Cluster.GarbagePK(shard), ""
 	b := batch{c: c}
+	defer func() {
+		for i := range b.items { // what a flush did not come to
+			left.add(&b.items[i].garbage, now)
+		}
+	}()
 	for range queuePages {
 		page, err := c.d.Facts.Query(ctx, metastore.Query{PK: pk, After: after, Limit: queuePage})
 		if err != nil {
@@ -123,7 +128,13 @@ func (b *backlog) add(g *records.Garbage, now int64) {
 type batch struct {
 	c     *Collector
 	keys  []string
-	items []metastore.Key // all of whose keys are deleted with the next flush, at the latest
+	items []due // all of whose keys are deleted with the next flush, at the latest
+}
+
+// due is an item that may go.
+type due struct {
+	key     metastore.Key
+	garbage records.Garbage
 }
 
 // add deletes, sooner or later, what an item names.
@@ -147,7 +158,7 @@ func (b *batch) add(ctx context.Context, item metastore.Key, g *records.Garbage)
 			return err
 		}
 	}
-	b.items = append(b.items, item)
+	b.items = append(b.items, due{item, *g})
 	return nil
 }
 
@@ -170,16 +181,16 @@ func (b *batch) flush(ctx context.Context) error {
 		}
 	}
 	b.keys = b.keys[:0]
-	for _, key := range b.items {
+	for len(b.items) > 0 {
 		err := patiently(ctx, func(ctx context.Context) error {
-			_, err := b.c.d.Facts.Write(ctx, metastore.Op{Kind: metastore.OpDelete, Key: key})
+			_, err := b.c.d.Facts.Write(ctx, metastore.Op{Kind: metastore.OpDelete, Key: b.items[0].key})
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("remove from garbage queue: %w", err)
 		}
+		b.items = b.items[1:]
 	}
-	b.items = b.items[:0]
 	return nil
 }
 

@@ -43,7 +43,8 @@ type rig struct {
 	logs    map[Name]*tailLog
 	topics  map[uuid.UUID]string
 	waiting []queued
-	told    map[Name][]byte // every batch that was ever flushed, in order
+	told    map[Name][]byte            // every batch that was ever flushed, in order
+	flushed map[Name][]bundle.Location // where it was then
 	now     time.Time
 	room    *Room
 	cfg     Config
@@ -57,7 +58,7 @@ type queued struct {
 func newRig(t *testing.T) *rig {
 	r := &rig{
 		t: t, inner: objmem.New(), table: factsmem.New(), keys: objstore.Keys{Cluster: "c"}, cluster: "c", session: uuid.New(), epoch: 3,
-		logs: map[Name]*tailLog{}, topics: map[uuid.UUID]string{}, told: map[Name][]byte{}, now: time.UnixMilli(1_800_000_000_000),
+		logs: map[Name]*tailLog{}, topics: map[uuid.UUID]string{}, told: map[Name][]byte{}, flushed: map[Name][]bundle.Location{}, now: time.UnixMilli(1_800_000_000_000),
 		cfg: Config{PackInterval: time.Minute, SegmentBytes: 64 << 20, Roll: 6 * time.Hour, Grace: 15 * time.Minute},
 	}
 	r.objects, r.facts = r.inner, r.table
@@ -132,6 +133,7 @@ func (r *rig) flush() {
 		locs[i].Object = o
 		l := r.logs[names[i]]
 		l.runs = append(l.runs, locs[i])
+		r.flushed[names[i]] = append(r.flushed[names[i]], locs[i])
 		l.end = locs[i].Next
 	}
 	if err := r.inner.Put(context.Background(), r.keys.WAL(r.session, r.seq), body); err != nil {

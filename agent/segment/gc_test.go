@@ -1,0 +1,139 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
+	"github.com/varvelog/varve/objstore"
+	objfault "github.com/varvelog/varve/objstore/fault"
+)
+
+// collector returns one that looks after all shards, over the store given.
+func (r *rig) collector(objects objstore.Store) *Collector {
+	return NewCollector(r.cfg.Grace, CollectorDeps{
+		Objects: objects, Facts: r.facts, Keys: r.keys, Cluster: r.cluster, Mine: func(int) bool { return true }, Log: slog.New(slog.DiscardHandler),
+	}, newMetrics())
+}
+
+func (r *rig) enqueue(g records.Garbage) {
+	r.t.Helper()
+	if _, err := r.table.Write(context.Background(), metastore.Op{Kind: metastore.OpPut, Key: r.cluster.GarbageKey(g), Set: g.Item()}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) store(key string) string {
+	r.t.Helper()
+	if err := r.inner.Put(context.Background(), key, []byte("x")); err != nil {
+		r.t.Fatal(err)
+	}
+	return key
+}
+
+// Only what is due is deleted: keys, a stretch of a WAL, and the snapshots of a session only if they are meant.
+func TestCollect(t *testing.T) {
+	r := newRig(t)
+	a, b := uuid.New(), uuid.New()
+	for seq := range uint64(2500) {
+		r.store(r.keys.WAL(a, seq))
+	}
+	for seq := range uint64(5) {
+		r.store(r.keys.WAL(b, seq))
+		r.store(r.keys.Snapshot(a, seq, uuid.New()))
+		r.store(r.keys.Snapshot(b, seq, uuid.New()))
+	}
+	now := r.now.UnixMilli()
+	r.enqueue(records.Garbage{Session: a, From: 1, End: 2400, NotBefore: now})
+	r.enqueue(records.Garbage{Session: b, From: 0, End: 5, NotBefore: now - 1, Snapshots: true})
+	r.enqueue(records.Garbage{ID: uuid.New(), Keys: []string{r.store(r.keys.Pack(uuid.New())), r.keys.Pack(uuid.New())}, NotBefore: now})
+	r.enqueue(records.Garbage{ID: uuid.New(), Keys: []string{r.store(r.keys.Pack(uuid.New()))}, NotBefore: now + 1, Bytes: 70})
+	c := r.collector(r.inner)
+	if err := c.Sweep(t.Context(), r.now); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.kinds(); got["w"] != 101 || got["s"] != 5 || got["k"] != 1 || len(r.queue()) != 1 {
+		t.Fatal(got, r.queue())
+	}
+	if q := c.metrics.mu.queue; q.objects != 1 || q.bytes != 70 || q.late != 0 {
+		t.Fatal(q)
+	}
+	if err := c.Sweep(t.Context(), r.now.Add(time.Second)); err != nil || len(r.queue()) != 0 || r.kinds()["k"] != 0 {
+		t.Fatal(err, r.queue())
+	}
+}
+
+// An item goes only when the store has confirmed each of its keys, however often that takes.
+func TestCollectFromAStoreThatDeletesInPart(t *testing.T) { synctest.Test(t, testPartialDeletes) }
+
+func testPartialDeletes(t *testing.T) {
+	r := newRig(t)
+	var keys []string
+	for i := range 200 {
+		keys = append(keys, r.store(r.keys.Pack(uuid.New())))
+		if i%50 == 49 {
+			r.enqueue(records.Garbage{ID: uuid.New(), Keys: keys[i-49 : i+1 : i+1]})
+		}
+	}
+	plan := objfault.Plan{Seed: 1}
+	plan.Rates[objfault.Delete] = objfault.Rates{Partial: 0.5, Error: 0.3, Lost: 0.2}
+	c := r.collector(objfault.New(r.inner, plan))
+	for range 50 {
+		_ = c.Sweep(t.Context(), r.now)
+		for _, g := range r.queue() {
+			if len(g.Keys) != 50 {
+				t.Fatal(len(g.Keys))
+			}
+		}
+		if r.kinds()["k"] > 0 && len(r.queue()) == 0 {
+			t.Fatal("the queue forgot an object")
+		}
+		if len(r.queue()) == 0 {
+			return
+		}
+	}
+	t.Fatal(r.kinds(), len(r.queue()))
+}
+
+// A store that refuses keeps the item; what is no key of ours is left alone; a shard of others too.
+func TestCollectRefused(t *testing.T) {
+	r := newRig(t)
+	key := r.store(r.keys.Pack(uuid.New()))
+	other := r.store("other/thing")
+	r.enqueue(records.Garbage{ID: uuid.UUID{1}, Keys: []string{key}})
+	r.enqueue(records.Garbage{ID: uuid.UUID{2}, Keys: []string{other}})
+	c := r.collector(&refusing{r.inner})
+	if err := c.Sweep(t.Context(), r.now); !errors.Is(err, objstore.ErrRefused) || len(r.queue()) != 2 {
+		t.Fatal(err, r.queue())
+	}
+	r.now = r.now.Add(time.Hour)
+	if _ = c.Sweep(t.Context(), r.now); c.metrics.mu.queue.late < time.Hour.Milliseconds() {
+		t.Fatal("no lag", c.metrics.mu.queue)
+	}
+	c = r.collector(r.inner)
+	c.d.Mine = func(shard int) bool { return shard != 1 }
+	if err := c.Sweep(t.Context(), r.now); err != nil || len(r.queue()) != 2 {
+		t.Fatal(err, r.queue())
+	}
+	c.d.Mine = func(int) bool { return true }
+	if err := c.Sweep(t.Context(), r.now); err != nil || len(r.queue()) != 1 {
+		t.Fatal(err, r.queue())
+	}
+	if _, err := r.inner.Get(t.Context(), other, objstore.Range{}); err != nil {
+		t.Fatal("what is not ours is gone:", err)
+	}
+}
+
+type refusing struct{ objstore.Store }
+
+func (refusing) Delete(context.Context, ...string) error {
+	return fmt.Errorf("%w: no", objstore.ErrRefused)
+}
