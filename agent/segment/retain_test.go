@@ -217,14 +217,14 @@ func TestRetainUnlinksWhatIsBelow(t *testing.T) {
 	}
 }
 
-// R28: the log start passes tiered, and lies inside of a run of the tail: tiered follows up to the run.
-func TestRetainRaisesTiered(t *testing.T) {
+// R28: the log start passes tiered. Tiered stays: the step that passes what was never linked takes it off its packs too.
+func TestRetainLeavesTiered(t *testing.T) {
 	k := newKept(t)
 	p := k.partition(Limits{-1, -1}, []int64{1}, []int64{1, 1, 1})
 	p.LogStart = 25
 	k.sweeps()
 	item, _, err := k.r.d.Index.Partition(t.Context(), p.Topic, 1)
-	if err != nil || item.LogStart != 20 || item.Tiered != 20 || item.Extents != 0 || item.Bytes != 0 {
+	if err != nil || item.LogStart != 10 || item.Tiered != 10 || item.Extents != 0 || item.Bytes != 0 {
 		t.Fatal(item, err)
 	}
 }

@@ -54,7 +54,7 @@ func (r *Retainer) unlink(ctx context.Context, t *Tail, m *memo, now int64) erro
 		if err != nil || !ok {
 			return err
 		}
-		extents, more, err := r.d.Index.query(ctx, t.Name, -1)
+		extents, _, err := r.d.Index.query(ctx, t.Name, -1)
 		if err != nil {
 			return err
 		}
@@ -68,12 +68,8 @@ func (r *Retainer) unlink(ctx context.Context, t *Tail, m *memo, now int64) erro
 		}
 		after := p
 		after.Bytes, after.Extents, after.V, after.Nonce = p.Bytes-sum, p.Extents-int64(n), p.V+1, uuid.New()
-		if n < len(extents) || more {
-			after.LogStart = max(p.LogStart, extents[n-1].Next)
-		} else { // nothing is left: tiered follows the log start (R28), but not into a run of the tail
-			after.LogStart = max(p.LogStart, min(t.LogStart, t.Base))
-			after.Tiered = max(p.Tiered, after.LogStart)
-		}
+		// Tiered stays: it passes what was never linked by a step of the room, which takes that off its packs (R28).
+		after.LogStart = max(p.LogStart, extents[n-1].Next)
 		err = r.commitUnlink(ctx, t, p.V, &after, extents[:n], sum, now)
 		switch {
 		case err == nil:
