@@ -76,7 +76,7 @@ func TestDocumentationTellsTheEffect(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"retention.ms": "Not yet: agents of this", "flush.ms": "No effect: flushes are the agent's", "ssl.client.auth": "Fixed: this version has no TLS",
+		"delete.retention.ms": "Not yet: agents of this", "flush.ms": "No effect: flushes are the agent's", "ssl.client.auth": "Fixed: this version has no TLS",
 		"num.partitions": "Partitions of", "varve.slots": "Who leads", "consumer.session.timeout.ms": "Session", "share.session.timeout.ms": "Not yet: share groups",
 		"cleanup.policy": "delete: old records go, see retention.ms. compact: every record needs a key; nothing is removed, since logs are not compacted yet.",
 	} {
@@ -169,9 +169,9 @@ func TestBrokerValues(t *testing.T) {
 }
 
 func TestIdle(t *testing.T) {
-	s := settings(t, map[string]string{"num.partitions": "3", "num.io.threads": "9", "log.retention.ms": "5", "ssl.client.auth": "none"})
+	s := settings(t, map[string]string{"num.partitions": "3", "num.io.threads": "9", "log.cleaner.min.compaction.lag.ms": "5", "ssl.client.auth": "none"})
 	got := strings.Join(s.Idle(), "\n")
-	want := "log.retention.ms has no effect yet: agents of this version do not remove old records\n" +
+	want := "log.cleaner.min.compaction.lag.ms has no effect yet: agents of this version do not compact logs\n" +
 		"num.io.threads has no effect: a connection has two goroutines, and memory is bounded by --memory-limit"
 	if got != want {
 		t.Errorf("%s", got)

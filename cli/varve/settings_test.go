@@ -10,9 +10,9 @@ import (
 func TestConfigsTellWhatTheyDo(t *testing.T) {
 	server := start(t, "kcat", "dev", "--memory", "--set", "num.io.threads=3", "--set", "num.partitions=2")
 	s := server.shell()
-	r := s.run("", "topic", "create", "c", "-p", "1", "-c", "cleanup.policy=compact", "-c", "flush.ms=9", "-c", "retention.ms=5", "-c", "max.message.bytes=7")
+	r := s.run("", "topic", "create", "c", "-p", "1", "-c", "cleanup.policy=compact", "-c", "flush.ms=9", "-c", "delete.retention.ms=5", "-c", "retention.ms=7", "-c", "max.message.bytes=7")
 	for _, want := range []string{
-		"warning: flush.ms has no effect: flushes are the agent's", "warning: retention.ms has no effect yet: ",
+		"warning: flush.ms has no effect: flushes are the agent's", "warning: delete.retention.ms has no effect yet: ",
 		"warning: cleanup.policy: records without a key are refused; logs are not compacted yet\n", "created topic \"c\"\n",
 	} {
 		if r.code != exitOK || !strings.Contains(r.err, want) {
@@ -27,8 +27,8 @@ func TestConfigsTellWhatTheyDo(t *testing.T) {
 	}
 	got := s.ok("", "topic", "describe", "c")
 	for _, want := range []string{
-		"compaction  not compacted yet\n", "CONFIG             SOURCE  EFFECT  DEFAULT              VALUE\n", "cleanup.policy     topic   acts    delete               compact\n",
-		"flush.ms           topic   none    9223372036854775807  9\n", "retention.ms       topic   later   604800000            5\n",
+		"compaction  not compacted yet\n", "CONFIG               SOURCE  EFFECT  DEFAULT              VALUE\n", "cleanup.policy       topic   acts    delete               compact\n",
+		"flush.ms             topic   none    9223372036854775807  9\n", "retention.ms         topic   acts    604800000            7\n", "delete.retention.ms  topic   later   86400000             5\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("describe:\n%s\nwant %s", got, want)
