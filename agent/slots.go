@@ -172,11 +172,31 @@ func (p slots) Loads() []cluster.Load {
 // Trimmable returns the lowest sequence that no recorded snapshot covers, or that a log or such a snapshot names: trim may rise to it,
 // if no pin is lower.
 func (p slots) Trimmable() uint64 {
+	p.s.refresh()
 	low := p.s.wal.Snapped() + 1 // first: what is committed and captured after it is not covered by it
 	if needed, ok := p.s.parts.Needed(p.s.member.Session()); ok {
 		low = min(low, needed)
 	}
 	return low
+}
+
+// refresh makes a snapshot due if what was packed or linked since the last one is kept for it, and nobody writes: an idle session takes no
+// snapshot of its own accord. A record that changes nothing does it.
+func (s *session) refresh() {
+	p := s.parts.Rewritten()
+	if p == nil || s.wal.Committed() > s.wal.Snapped() {
+		return // nothing to do, or a snapshot is coming
+	}
+	st, err := p.State()
+	if err != nil {
+		return
+	}
+	id, name, slot, epoch := p.Place()
+	ops := []wal.Control{{
+		Op:    bundle.Op{Kind: bundle.OpLogStart, Slot: slot, Epoch: epoch, Partition: id.Index, Offset: st.LogStart},
+		Topic: bundle.Topic{ID: id.Topic, Name: name},
+	}}
+	_ = p.Queue(func() { s.wal.Queue(ops, func(error) {}) }) // a slot that is handed over does without
 }
 
 // Trim writes it.

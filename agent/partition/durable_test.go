@@ -291,3 +291,27 @@ func TestClosedPartitionKeepsItsObjects(t *testing.T) {
 		t.Fatal("the runs of a closed partition lie elsewhere now")
 	}
 }
+
+// Rewritten tells of what waits for a snapshot, until one is taken.
+func TestRewritten(t *testing.T) {
+	r := newRig(t, 3)
+	p := r.partition(0, 3)
+	r.fill(p, 2)
+	want := func(q *Partition) {
+		t.Helper()
+		if got := r.set.Rewritten(); got != q {
+			t.Fatalf("%p, want %p", got, q)
+		}
+	}
+	want(nil)
+	p.Tiered(0)
+	want(nil)
+	r.replace(p, 1, 0, 2)
+	want(p)
+	r.set.Capture()
+	want(nil)
+	p.Tiered(4)
+	want(p)
+	r.set.Capture()
+	want(nil)
+}

@@ -314,6 +314,7 @@ func (p *Partition) Replace(runs []bundle.Location) error {
 	}
 	p.mu.log = p.mu.log.own()
 	p.mu.log.tail.replace(i, j, with)
+	p.lead.set.rewritten.Store(p)
 	return nil
 }
 
@@ -326,6 +327,7 @@ func (p *Partition) Tiered(next int64) {
 	}
 	p.mu.log = p.mu.log.own()
 	p.mu.log.tail.forget(next)
+	p.lead.set.rewritten.Store(p)
 }
 
 func (p *Partition) wakeAll() {

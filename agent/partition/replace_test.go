@@ -375,3 +375,41 @@ func checkTail(t *testing.T, r *rig, p *Partition, want []bundle.Location, start
 		t.Errorf("sources %+v, want %d", src, low)
 	}
 }
+
+// A snapshot that was taken stays as it was, whatever is packed and cut before its footer is made.
+func TestSnapshotStaysWhileRunsAreReplaced(t *testing.T) {
+	for name, change := range map[string]func(r *rig, p *Partition){
+		"packed": func(r *rig, p *Partition) { r.replace(p, 1, 0, 3) },
+		"linked": func(_ *rig, p *Partition) { p.Tiered(4) },
+	} {
+		r := newRig(t, 3)
+		p := r.partition(0, 3)
+		r.fill(p, 4)
+		want := throughFormat(t, r.set.Capture().Footer())
+		snap := r.set.Capture()
+		change(r, p)
+		if got := throughFormat(t, snap.Footer()); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: the snapshot changed:\n%+v\nwas\n%+v", name, got, want)
+		}
+	}
+}
+
+// A snapshot whose tail has a hole, or ends elsewhere than its log, is damaged.
+func TestFoldRefusesATailWithAHole(t *testing.T) {
+	r := newRig(t, 3)
+	r.fill(r.partition(0, 3), 4)
+	for name, change := range map[string]func(f *bundle.Footer){
+		"fine":        func(*bundle.Footer) {},
+		"a hole":      func(f *bundle.Footer) { f.Runs[2].Base++ },
+		"an overlap":  func(f *bundle.Footer) { f.Runs[2].Base-- },
+		"too short":   func(f *bundle.Footer) { f.Partitions[0].LogEnd = 9 },
+		"too long":    func(f *bundle.Footer) { f.Partitions[0].LogEnd = 7 },
+		"no such log": func(f *bundle.Footer) { f.Partitions[0].Partition = 5 },
+	} {
+		f := r.set.Capture().Footer()
+		change(f)
+		if err := NewSet(nil).NewFold().Snapshot(f, all); errors.Is(err, bundle.ErrCorrupt) == (name == "fine") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

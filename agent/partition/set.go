@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,6 +18,8 @@ type Set struct {
 	appender Appender
 	objects  *objects
 	durable  durable
+	// rewritten is a partition of which something left the tail since the last Capture; nil: none.
+	rewritten atomic.Pointer[Partition]
 
 	mu struct {
 		sync.RWMutex

@@ -39,6 +39,7 @@ type namedLog struct {
 // From now on Sources and Needed count what it names, until Recorded says that a later one, or this one, is the newest that
 // a successor may open from.
 func (s *Set) Capture() *Snapshot {
+	s.rewritten.Store(nil) // before the logs are looked at
 	snap := &Snapshot{claim: s.durable.claim()}
 	defer snap.claim.made(snap)
 	s.objects.holds.RLock()

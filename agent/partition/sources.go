@@ -100,6 +100,10 @@ func (s *Set) Recorded(snap *Snapshot) {
 	s.sweep(snap)
 }
 
+// Rewritten returns a partition of which runs were replaced, or left to extents, since the last Capture; nil if there is none. What they
+// were is kept until a snapshot is taken and recorded.
+func (s *Set) Rewritten() *Partition { return s.rewritten.Load() }
+
 // holdsSlot reports whether a slot is led, or its log frozen, under epoch.
 func (s *Set) holdsSlot(slot uint16, epoch int32) bool {
 	s.mu.RLock()
