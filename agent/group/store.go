@@ -144,6 +144,7 @@ func (s *store) save(ctx context.Context, g records.Group, members []records.Gro
 	s.item = g
 	err := s.put(ctx, metastore.Cond{Attr: records.AttrCE, Cmp: metastore.Eq, Value: metastore.N(int64(s.epoch))},
 		metastore.Cond{Attr: records.AttrV, Cmp: metastore.Eq, Value: metastore.N(before.V)})
+	s.item.Members = nil // the core has them
 	if err == nil {
 		s.drop(ctx, before)
 	}
@@ -228,6 +229,7 @@ func (s *store) pages(ctx context.Context) (members []byte, offsets map[pageKey]
 		keys = append(keys, pageKey{topic, n})
 	}
 	members = s.item.Members
+	s.item.Members = nil // the core will have them
 	for n := range s.item.Pages {
 		sk := s.cluster.GroupMembersKey(s.slot, s.group, s.item.Set, n).SK
 		piece, ok := pieces[sk]
