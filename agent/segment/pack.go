@@ -14,13 +14,14 @@ import (
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
-// packAll packs what lies in WAL bundles, in as many packs as it takes. What is committed meanwhile is left to the next time.
-func (r *Room) packAll(ctx context.Context, tails []Tail, now time.Time) error {
+// packAll packs what lies in WAL bundles, in as many packs as it takes; if it is not time for that, only as many as get full. What is
+// committed meanwhile is left to the next time.
+func (r *Room) packAll(ctx context.Context, tails []Tail, all bool, now time.Time) error {
 	var wait int64
 	for i := range tails {
 		wait += tails[i].WALBytes
 	}
-	for ctx.Err() == nil && wait > 0 {
+	for ctx.Err() == nil && wait > 0 && (all || wait >= r.rules.packBytes) {
 		parts := r.packable(tails)
 		if len(parts) == 0 {
 			return nil

@@ -41,11 +41,11 @@ type rules struct {
 	get        int // bytes of one GET
 }
 
-// newRules shares out the memory: three quarters to objects being laid out, one to GETs under way. The list of their runs comes on
-// top, an eighth at most.
+// newRules shares out the memory: three quarters to objects being laid out, and a little more, so that a number of full bundles fits
+// with what they have beside records; one to GETs under way. The list of their runs comes on top, an eighth at most.
 func newRules(c Config) rules {
 	memory := max(c.RewriteBytes, leastRewrite)
-	out := memory / 4 * 3
+	out := memory/4*3 + memory/64
 	return rules{
 		interval: c.PackInterval, packBytes: min(c.PackBytes, out), out: out, runs: int(memory / 8 / runCost),
 		segment: min(c.SegmentBytes, out*3/4), segmentMax: min(c.SegmentMax, out), roll: c.Roll,

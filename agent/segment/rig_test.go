@@ -43,6 +43,8 @@ type rig struct {
 	logs    map[Name]*tailLog
 	topics  map[uuid.UUID]string
 	waiting []queued
+	brief   bool                       // what was told is not kept
+	last    []byte                     // a batch to use again
 	told    map[Name][]byte            // every batch that was ever flushed, in order
 	flushed map[Name][]bundle.Location // where it was then
 	now     time.Time
@@ -126,7 +128,9 @@ func (r *rig) flush() {
 		loc := &locs[len(locs)-1]
 		loc.Len, loc.Next = loc.Len+uint32(len(b)), b.NextOffset()
 		body = append(body, b...)
-		r.told[q.name] = append(r.told[q.name], b...)
+		if !r.brief {
+			r.told[q.name] = append(r.told[q.name], b...)
+		}
 	}
 	o.Size = uint64(len(body))
 	for i := range locs {

@@ -139,7 +139,7 @@ type Room struct {
 	d       Deps
 	ledger  *ledger
 	metrics *Metrics
-	packed  time.Time // when the last packing began
+	packed  time.Time // when everything was packed last
 	seen    []Tail    // what tails returned last
 }
 
@@ -176,9 +176,12 @@ func (r *Room) Run(ctx context.Context) {
 func (r *Room) Round(ctx context.Context, now time.Time) {
 	ctx = metastore.WithPurpose(objstore.WithPurpose(ctx, PurposeRewrite), PurposeLink)
 	tails := r.tails(now)
-	if r.rules.packDue(tails, now.Sub(r.packed)) {
-		r.packed = now
-		r.report("packs", r.packAll(ctx, tails, now))
+	if since := now.Sub(r.packed); r.rules.packDue(tails, since) {
+		all := since >= r.cfg.PackInterval
+		if all {
+			r.packed = now
+		}
+		r.report("packs", r.packAll(ctx, tails, all, now))
 		tails = r.tails(now)
 	}
 	r.report("merges of packs", r.mergeAll(ctx, tails, now))
