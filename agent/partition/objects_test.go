@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -57,75 +58,95 @@ func TestAMillionBundles(t *testing.T) {
 // The table against a map: what is named is never forgotten, and a view keeps what it had.
 func TestObjectsAgainstAMap(t *testing.T) {
 	for seed := range uint64(20) {
-		rnd := rand.New(rand.NewPCG(seed, 5))
-		o := newObjects()
-		named := map[uint32]bundle.Object{}
-		seq := uint64(0)
-		type old struct {
-			view  table
-			named map[uint32]bundle.Object
-		}
-		var views []old
-		add := func(x bundle.Object) {
-			at := o.add(x)
-			if was, taken := named[at.object]; taken && was != x {
-				t.Fatalf("seed %d: number %d is given out twice", seed, at.object)
-			}
-			if (at.session == packs) != (x.Kind == bundle.PACK) {
-				t.Fatalf("seed %d: %+v is of session %d", seed, x, at.session)
-			}
-			named[at.object] = x
-		}
+		m := mapped{t: t, rnd: rand.New(rand.NewPCG(seed, 5)), objects: newObjects(), named: map[uint32]bundle.Object{}}
 		for range 3000 {
-			switch k := rnd.IntN(40); {
-			case k < 36:
-				seq++
-				add(bundle.Object{Kind: bundle.WAL, Session: uuid.UUID{byte(1 + rnd.IntN(2))}, Seq: seq})
-			case k < 37:
-				add(bundle.Object{Kind: bundle.PACK, Session: uuid.UUID{9, byte(rnd.IntN(50))}})
-			case k < 38:
-				most := 2 + rnd.IntN(2) // of three, or all
-				for n := range named {
-					if rnd.IntN(3) < most {
-						delete(named, n)
-					}
-				}
-			case k < 39:
-				copied := map[uint32]bundle.Object{}
-				for n, x := range named {
-					copied[n] = x
-				}
-				views = append(views, old{o.view(), copied})
-			default:
-				late := rnd.IntN(2) == 0
-				was := o.view()
-				o.sweep(was, func(name func(uint32)) {
-					for n := range named {
-						name(n)
-					}
-					if late { // asked for again, and anew, while the sweep runs
-						for n := range 50 {
-							add(bundle.Object{Kind: bundle.PACK, Session: uuid.UUID{9, byte(n)}})
-						}
-						for range chunkLen {
-							seq++
-							add(bundle.Object{Kind: bundle.WAL, Session: uuid.UUID{1}, Seq: seq})
-						}
-					}
-				})
-			}
-			for n, x := range named {
-				if o.get(n) != x {
-					t.Fatalf("seed %d: number %d is %+v, not %+v", seed, n, o.get(n), x)
-				}
+			m.step()
+			m.check(m.objects.get, m.named)
+		}
+		for _, v := range m.views {
+			m.check(v.view.get, v.named)
+		}
+		if t.Failed() {
+			t.Fatal("seed", seed)
+		}
+	}
+}
+
+// mapped is a table of objects, and which of its numbers something names.
+type mapped struct {
+	t       *testing.T
+	rnd     *rand.Rand
+	objects *objects
+	named   map[uint32]bundle.Object
+	seq     uint64
+	views   []oldView
+}
+
+type oldView struct {
+	view  table
+	named map[uint32]bundle.Object
+}
+
+func (m *mapped) check(get func(uint32) bundle.Object, named map[uint32]bundle.Object) {
+	for n, x := range named {
+		if get(n) != x {
+			m.t.Fatalf("number %d is %+v, not %+v", n, get(n), x)
+		}
+	}
+}
+
+func (m *mapped) add(x bundle.Object) {
+	at := m.objects.add(x)
+	if was, taken := m.named[at.object]; taken && was != x {
+		m.t.Fatalf("number %d is given out twice", at.object)
+	}
+	if (at.session == packs) != (x.Kind == bundle.PACK) {
+		m.t.Fatalf("%+v is of session %d", x, at.session)
+	}
+	m.named[at.object] = x
+}
+
+func (m *mapped) addWAL() {
+	m.seq++
+	m.add(bundle.Object{Kind: bundle.WAL, Session: uuid.UUID{byte(1 + m.rnd.IntN(2))}, Seq: m.seq})
+}
+
+func (m *mapped) addPack(n int) {
+	m.add(bundle.Object{Kind: bundle.PACK, Session: uuid.UUID{9, byte(n)}})
+}
+
+func (m *mapped) step() {
+	switch k := m.rnd.IntN(40); {
+	case k < 36:
+		m.addWAL()
+	case k < 37:
+		m.addPack(m.rnd.IntN(50))
+	case k < 38:
+		most := 2 + m.rnd.IntN(2) // of three, or all
+		for n := range m.named {
+			if m.rnd.IntN(3) < most {
+				delete(m.named, n)
 			}
 		}
-		for _, v := range views {
-			for n, x := range v.named {
-				if v.view.get(n) != x {
-					t.Fatalf("seed %d: a view changed", seed)
-				}
-			}
-		}
+	case k < 39:
+		m.views = append(m.views, oldView{m.objects.view(), maps.Clone(m.named)})
+	default:
+		m.objects.sweep(m.objects.view(), m.mark)
+	}
+}
+
+// mark names what is named; sometimes objects are asked for again, and anew, while the sweep runs.
+func (m *mapped) mark(name func(uint32)) {
+	for n := range m.named {
+		name(n)
+	}
+	if m.rnd.IntN(2) == 0 {
+		return
+	}
+	for n := range 50 {
+		m.addPack(n)
+	}
+	for range chunkLen {
+		m.addWAL()
 	}
 }
