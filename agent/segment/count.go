@@ -64,8 +64,7 @@ func (r *Room) countDown(ctx context.Context, ops []metastore.Op, packs map[uuid
 }
 
 // settle takes runs off packs that no link takes off: those that the log start has passed, and those that moved to another pack.
-func (r *Room) settle(ctx context.Context) error {
-	now := time.Now()
+func (r *Room) settle(ctx context.Context, now time.Time) error {
 	r.ledger.leave(r.d.Partitions.Leads, func(topic uuid.UUID) bool {
 		_, _, ok := r.d.Topics.Rolls(topic)
 		return ok

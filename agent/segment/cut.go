@@ -49,7 +49,7 @@ func (r *Room) cuts(ctx context.Context, tails []Tail, now time.Time) ([]part, e
 		if e.stays || t.packBytes() < r.rules.enough(l) && !heavy && (!ripe || t.packRuns() == 0) {
 			continue
 		}
-		ok, err := r.begin(ctx, t, e)
+		ok, err := r.begin(ctx, t, e, now)
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +81,7 @@ func (p *part) dropWAL() {
 }
 
 // begin makes sure that the table's tiered is where the tail begins, or inside its first run. False: not now.
-func (r *Room) begin(ctx context.Context, t *Tail, e *entry) (bool, error) {
+func (r *Room) begin(ctx context.Context, t *Tail, e *entry, now time.Time) (bool, error) {
 	if err := r.know(ctx, t.Name, e); err != nil {
 		return false, err
 	}
@@ -97,7 +97,7 @@ func (r *Room) begin(ctx context.Context, t *Tail, e *entry) (bool, error) {
 			"topic", t.TopicName, "partition", t.Index, "tiered", e.tiered, "tail", t.Base, "start", t.LogStart)
 		return false, nil
 	}
-	err := r.linkAll(ctx, []step{{Name: t.Name, topic: t.TopicName, log: t.Log, from: e.tiered, next: t.Base}}, time.Now())
+	err := r.linkAll(ctx, []step{{Name: t.Name, topic: t.TopicName, log: t.Log, from: e.tiered, next: t.Base}}, now)
 	return err == nil && e.tiered >= t.Base, err
 }
 

@@ -302,8 +302,11 @@ func (r *Room) orphaned(ctx context.Context, steps []step, now time.Time) error 
 	return nil
 }
 
-// garbage queues keys. Repeating it is harmless.
+// garbage queues keys. Repeating it is harmless. The grace begins now, not when the round did.
 func (r *Room) garbage(keys []string, bytes int64, now time.Time) metastore.Op {
+	if t := time.Now(); t.After(now) {
+		now = t
+	}
 	g := records.Garbage{ID: uuid.New(), Keys: keys, Bytes: bytes, NotBefore: now.Add(r.cfg.Grace).UnixMilli()}
 	return metastore.Op{Kind: metastore.OpPut, Key: r.d.Cluster.GarbageKey(g), Set: g.Item()}
 }

@@ -186,7 +186,7 @@ func (r *Room) Round(ctx context.Context, now time.Time) {
 	}
 	r.report("merges of packs", r.mergeAll(ctx, tails, now))
 	r.report("segments", r.cutAll(ctx, r.tails(now), now))
-	r.report("counts of packs", r.settle(ctx))
+	r.report("counts of packs", r.settle(ctx, now))
 }
 
 // tails returns the tails as they are, in the order in which packs have them, and takes note of what it sees. What it returned before

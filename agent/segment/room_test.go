@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -251,18 +252,23 @@ func TestLogStartMovesUnderAPack(t *testing.T) {
 
 // R29, R16: a topic that is gone gets no segments, and what was made for it is garbage. Its runs are taken off their packs.
 func TestTopicGoes(t *testing.T) {
+	for _, state := range []records.TopicState{records.TopicActive, records.TopicDeleting} {
+		topicGoes(t, state)
+	}
+}
+
+// topicGoes deletes a topic while segments of it are written; it is there again as another one, or still on its way out.
+func topicGoes(t *testing.T, state records.TopicState) {
 	r := newRig(t)
 	names := append(r.topic("a", 2), r.topic("b", 2)...)
 	r.open()
 	r.write(names, 1000, 2)
 	r.round(time.Minute)
 	drop := func() {
-		for _, state := range []metastore.Op{{Kind: metastore.OpDelete, Key: r.cluster.TopicKey("a")}} {
-			if _, err := r.table.Write(t.Context(), state); err != nil {
-				t.Fatal(err)
-			}
+		again := records.Topic{Name: "a", ID: uuid.New(), State: state}
+		if state == records.TopicDeleting {
+			again.ID = names[0].Topic
 		}
-		again := records.Topic{Name: "a", ID: uuid.New(), State: records.TopicActive}
 		if _, err := r.table.Write(t.Context(), metastore.Op{Kind: metastore.OpPut, Key: r.cluster.TopicKey("a"), Set: again.Item()}); err != nil {
 			t.Fatal(err)
 		}
@@ -335,6 +341,35 @@ func TestZombieLinks(t *testing.T) {
 			if p, extents := r.extents(names[0]); p.Tiered != 12 || extents[len(extents)-1].Base != 8 {
 				t.Fatal(p, extents)
 			}
+		}
+	}
+}
+
+// A link that somebody was faster with is refused by tiered alone, also where nothing is left of the other one's extents; what was
+// written for it is garbage, and what the table says is adopted.
+func TestTieredDecides(t *testing.T) {
+	r := newRig(t)
+	n := r.topic("a", 1)[0]
+	r.open()
+	r.write([]Name{n}, 1000, 4)
+	r.round(time.Minute)
+	r.round(6 * time.Hour)
+	if err := r.table.Transact(t.Context(), []metastore.Op{{Kind: metastore.OpDelete, Key: r.cluster.ExtentKey(n.Topic, 0, 0)}}); err != nil {
+		t.Fatal(err)
+	}
+	r.room.ledger.parts[n].tiered = 0
+	x := records.Extent{Next: 6, Segment: uuid.New(), Bytes: 1}
+	for _, s := range []step{{from: 0}, {from: 0, absent: true}} {
+		s.Name, s.topic, s.next, s.extent, s.key, s.log = n, "a", 6, &x, r.keys.Segment(n.Topic, 0, 0, x.Segment), r.logs[n]
+		if err := r.room.linkAll(t.Context(), []step{s}, r.now); err != nil {
+			t.Fatal(err)
+		}
+		p, extents := r.extents(n)
+		if p.Tiered != 8 || p.Extents != 1 || len(extents) != 0 || r.room.ledger.parts[n].tiered != 8 {
+			t.Fatal(p, extents)
+		}
+		if q := r.queue(); len(q) == 0 || !slices.ContainsFunc(q, func(g records.Garbage) bool { return g.Keys[0] == s.key }) {
+			t.Fatal("the segment is no garbage", q)
 		}
 	}
 }
