@@ -28,7 +28,7 @@ const twoRuns = "varve bench produce --store null --rate 1000 --warmup 0s --dura
 const onAWS = "needs a bucket and a table on AWS"
 
 // stoppedDev leaves the stores of a cluster whose only agent has stopped.
-const stoppedDev = "timeout -s INT 2 varve dev --data /var/lib/varve --listen 127.0.0.1:0 --http 127.0.0.1:0 >/dev/null || true"
+const stoppedDev = "varve dev --data /var/lib/varve --listen 127.0.0.1:0 --http 127.0.0.1:0 >served & until grep -q kcat served; do sleep 0.1; done; kill $!; wait $!"
 
 // exampleCases are the examples that need something; all others are run as they are.
 var exampleCases = map[string]exampleCase{
@@ -57,8 +57,10 @@ var exampleCases = map[string]exampleCase{
 	"varve profile use default":                                                                   {before: "varve profile set output table"},
 
 	exampleCheck: {before: stoppedDev}, "varve segment gc --dry-run" + exampleStores: {before: stoppedDev}, "varve segment gc --yes" + exampleStores: {before: stoppedDev},
-	"varve meta get varve/C CFG --meta bolt:///var/lib/varve/facts.db":           {before: stoppedDev},
-	"varve meta get varve/M --meta bolt:///var/lib/varve/facts.db --output json": {before: stoppedDev},
+	"varve meta get varve/C CFG --meta bolt:///var/lib/varve/facts.db":                                       {before: stoppedDev},
+	"varve meta get varve/M --meta bolt:///var/lib/varve/facts.db --output json":                             {before: stoppedDev},
+	"varve meta rebuild --dry-run --store file:///var/lib/varve/objects --meta bolt:///var/lib/varve/new.db": {before: stoppedDev},
+	"varve meta rebuild --yes --store file:///var/lib/varve/objects --meta bolt:///var/lib/varve/new.db":     {before: stoppedDev},
 	exampleCheckAWS: {why: onAWS}, exampleRepairSlot: {why: onAWS}, exampleRepairPack: {why: onAWS},
 }
 

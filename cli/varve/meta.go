@@ -19,7 +19,7 @@ func metaCommand() *command {
 		short: "check and mend the table and the bucket as a whole; no agent is needed",
 		long: `These commands work on the stores alone, beside agents that run or without any. check and get read only; repair and rebuild write
 to the table, repair with what it read as the condition of each write.`,
-		sub:      []*command{metaCheckCommand(), metaRepairCommand(), metaGetCommand()},
+		sub:      []*command{metaCheckCommand(), metaRepairCommand(), metaRebuildCommand(), metaGetCommand()},
 		examples: []string{exampleCheck, "varve meta get varve/C CFG --meta bolt:///var/lib/varve/facts.db"},
 	}
 }

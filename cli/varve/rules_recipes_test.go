@@ -57,7 +57,8 @@ func recipes(l *live) map[string]recipe {
 
 		"segment gc": {args: l.stopped("--yes"), plant: l.plantOrphan, cannot: toldStores, destroy: "-", there: []string{"segment", "inspect", l.orphan, "--store", l.stopped()[1]}},
 		"meta check": {args: l.stopped(), cannot: toldStores}, "meta get": {args: []string{"varve/C", "CFG", "--meta", l.stopped()[3]}, cannot: toldStores},
-		"meta repair": {args: l.stopped("undecodable", "varve/L,x", "--yes"), plant: l.plantItem, cannot: toldStores, silent: true, destroy: "-", there: []string{"meta", "get", "varve/L", "x", "--meta", l.stopped()[3]}},
+		"meta rebuild": {args: []string{"--store", l.stopped()[1], "--meta", l.emptyTable(), "--yes"}, plant: l.plantEmpty, cannot: toldStores, destroy: "-", there: []string{"meta", "rebuild", "--dry-run", "--store", l.stopped()[1], "--meta", l.emptyTable()}},
+		"meta repair":  {args: l.stopped("undecodable", "varve/L,x", "--yes"), plant: l.plantItem, cannot: toldStores, silent: true, destroy: "-", there: []string{"meta", "get", "varve/L", "x", "--meta", l.stopped()[3]}},
 
 		"bench produce": {args: shortBench(l, "--acks", "1"), cannot: benchCannot}, "bench e2e": {args: shortBench(l), cannot: benchCannot},
 		"bench consume":  {args: shortBench(l, "--backlog", "64KiB"), cannot: benchCannot},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -73,3 +74,8 @@ func (l *live) plantItem() {
 		l.t.Fatal(err)
 	}
 }
+
+// emptyTable is the URL of a table that has nothing before plantEmpty's next run.
+func (l *live) emptyTable() string { return fileURL("bolt", l.dir, "empty.db") }
+
+func (l *live) plantEmpty() { _ = os.Remove(filepath.Join(l.dir, "empty.db")) } // the first time there is none

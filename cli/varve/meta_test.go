@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// lines returns what a topic holds, a value a line.
+func (s *shell) lines(topic string) string {
+	s.t.Helper()
+	return s.ok("", "consume", topic, "--from", "earliest", "--exit-at-end", "-f", "%p %o %v\n")
+}
+
+// stores are flags for the stores that a "varve dev" kept in a folder.
+func stores(data string) []string {
+	return []string{"--store", fileURL("file", data, devObjects), "--meta", fileURL("bolt", data, devFacts)}
+}
+
+// TestRebuildAfterTheTableIsLost: records written with acks=all, the table deleted, rebuilt, the agent started: they are there, at
+// their offsets, and the log goes on.
+func TestRebuildAfterTheTableIsLost(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	s := start(t, "kcat", "dev", "--data", data, "--topics", "t:3,empty:2")
+	sh := s.shell()
+	sh.ok("a\nb\nc\nd\ne\n", "produce", "t")
+	sh.ok("f\n", "produce", "t", "--partition", "2")
+	s.stop()
+	s = start(t, "kcat", "dev", "--data", data) // another session, so that one needs the other's log
+	sh = s.shell()
+	sh.ok("g\n", "produce", "t", "--partition", "1")
+	want := sh.lines("t")
+	s.stop()
+	if err := os.Remove(filepath.Join(data, devFacts)); err != nil {
+		t.Fatal(err)
+	}
+	sh = &shell{t: t, env: map[string]string{}}
+	out := sh.ok("", append([]string{"meta", "rebuild", "--yes"}, stores(data)...)...)
+	for _, w := range []string{"topics         1", "sessions       2", "consumer groups and their offsets"} {
+		if !strings.Contains(out, w) {
+			t.Errorf("%q is missing in\n%s", w, out)
+		}
+	}
+	sh.ok("", append([]string{"meta", "check", "--deep"}, stores(data)...)...)
+	sh.fails(exitFailed, "the table is not empty", append([]string{"meta", "rebuild", "--yes"}, stores(data)...)...)
+	s = start(t, "kcat", "dev", "--data", data)
+	sh = s.shell()
+	if got := sh.lines("t"); got != want {
+		t.Errorf("after the rebuild:\n%s\nbefore:\n%s", got, want)
+	}
+	sh.ok("h\n", "produce", "t", "--partition", "1")
+	if got := sh.lines("t"); strings.Count(got, "\n") != strings.Count(want, "\n")+1 || !strings.Contains(got, " h\n") {
+		t.Errorf("produced on:\n%s", got)
+	}
+	s.stop()
+	sh = &shell{t: t, env: map[string]string{}}
+	sh.ok("", append([]string{"meta", "check", "--deep"}, stores(data)...)...)
+}
+
+// TestCheckPrintsAFixThatWorks: what is printed is run as it is printed, by a shell's rules.
+func TestCheckPrintsAFixThatWorks(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "it's data") // to be quoted
+	s := start(t, "kcat", "dev", "--data", data, "--topics", "t:1")
+	s.shell().ok("a\nb\n", "produce", "t")
+	want := s.shell().lines("t")
+	s.stop()
+	sh := &shell{t: t, env: map[string]string{}}
+	var key string
+	for _, k := range keysIn(sh.ok("", "segment", "list", "t", "-o", "jsonl", "--store", stores(data)[1])) {
+		key = k
+	}
+	if err := os.Remove(filepath.Join(data, devObjects, filepath.FromSlash(key))); err != nil {
+		t.Fatal(err)
+	}
+	r := sh.run("", append([]string{"meta", "check", "-o", "json"}, stores(data)...)...)
+	var got struct {
+		Findings []struct{ Class, Where, Fix string }
+	}
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil || r.code != exitFailed || len(got.Findings) != 1 || got.Findings[0].Class != "missing-wal" || got.Findings[0].Where != key {
+		t.Fatalf("exit %d, %v\n%s%s", r.code, err, r.out, r.err)
+	}
+	args := words(t, strings.ReplaceAll(got.Findings[0].Fix, `'\''`, `'"'"'`))
+	sh.ok("", args[1:]...)
+	sh.ok("", append([]string{"meta", "check", "--deep"}, stores(data)...)...)
+	s = start(t, "kcat", "dev", "--data", data)
+	sh = s.shell()
+	if got := sh.lines("t"); got == want || got != "" {
+		t.Errorf("the lost records: %q", got)
+	}
+	sh.ok("c\n", "produce", "t")
+	if got := sh.lines("t"); got != "0 2 c\n" {
+		t.Errorf("after them: %q", got)
+	}
+}
