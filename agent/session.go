@@ -146,7 +146,7 @@ func (s *session) build() {
 	s.parts = partition.NewSet(appender{s})
 	s.topics = topic.New(s.stores.Facts, s.log, topic.Options{
 		Cluster: s.cluster, Slots: s.member.Cluster().Slots, Poll: s.cfg.Poll, Told: true, Settings: s.settings,
-		OnDelete: s.dropTopic, Session: s.member.Session(), Announce: s.member.TopicsChanged,
+		OnDelete: s.dropTopic, Session: s.member.Session(), Announce: s.member.TopicsChanged, Grace: s.cfg.Grace,
 	})
 	s.index = segment.NewIndex(s.stores.Facts, s.stores.Objects, segment.IndexConfig{Cluster: s.cluster, Keys: s.keys, Bytes: s.cfg.MemoryLimit / indexShare})
 	s.reader = fetch.New(s.stores.Objects, s.keys, &s.pool, fetch.Config{

@@ -153,6 +153,11 @@ func (b *batch) add(ctx context.Context, item metastore.Key, g *records.Garbage)
 			return err
 		}
 	}
+	if g.Partitions > 0 {
+		if err := b.c.dropTopic(ctx, g.ID, g.Partitions); err != nil {
+			return err
+		}
+	}
 	if g.Snapshots {
 		if err := b.c.dropSnapshots(ctx, g.Session); err != nil {
 			return err
@@ -182,11 +187,7 @@ func (b *batch) flush(ctx context.Context) error {
 	}
 	b.keys = b.keys[:0]
 	for len(b.items) > 0 {
-		err := patiently(ctx, func(ctx context.Context) error {
-			_, err := b.c.d.Facts.Write(ctx, metastore.Op{Kind: metastore.OpDelete, Key: b.items[0].key})
-			return err
-		})
-		if err != nil {
+		if err := b.c.remove(ctx, b.items[0].key); err != nil {
 			return fmt.Errorf("remove from garbage queue: %w", err)
 		}
 		b.items = b.items[1:]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,4 +137,37 @@ type refusing struct{ objstore.Store }
 
 func (refusing) Delete(context.Context, ...string) error {
 	return fmt.Errorf("%w: no", objstore.ErrRefused)
+}
+
+// A deleted topic goes whole: segments, extents, items; its neighbour stays. Done twice it does no harm.
+func TestCollectTopic(t *testing.T) {
+	r := newRig(t)
+	r.cfg.SegmentBytes = 1 << 20
+	gone, stays := r.topic("a", 3), r.topic("b", 1)
+	r.open()
+	for range 3 {
+		r.write(slices.Concat(gone[:2], stays), 700<<10, 2)
+		r.round(time.Minute)
+	}
+	r.round(6 * time.Hour)
+	_, kept := r.extents(stays[0])
+	if _, extents := r.extents(gone[0]); len(extents) < 2 || len(kept) < 2 {
+		t.Fatal(extents, kept)
+	}
+	for range 2 {
+		r.enqueue(records.Garbage{ID: gone[0].Topic, Partitions: 3})
+		delete(r.topics, gone[0].Topic)
+		if err := r.collector(r.inner).Sweep(t.Context(), r.now.Add(24*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range gone {
+			if p, extents := r.extents(n); p.V != 0 || len(extents) != 0 {
+				t.Fatal(p, extents)
+			}
+		}
+		if got := r.kinds(); got["t"] != len(kept) || len(r.queue()) != 0 {
+			t.Fatal(got, r.queue())
+		}
+		r.check()
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"github.com/varvelog/varve/agent"
 	factfault "github.com/varvelog/varve/metastore/fault"
 	"github.com/varvelog/varve/objstore"
@@ -51,6 +53,16 @@ func TestFaultySegments(t *testing.T) {
 // becameSegments counts the objects by kind, and wants segments among them.
 func (w *world) becameSegments(t *testing.T) {
 	t.Helper()
+	kinds := w.kinds(t)
+	t.Log("objects by kind:", kinds)
+	if kinds[objstore.KindSegment] == 0 {
+		t.Error("nothing became a segment")
+	}
+}
+
+// kinds counts the objects by the letter of their kind.
+func (w *world) kinds(t *testing.T) map[string]int {
+	t.Helper()
 	found, err := w.objects.List(t.Context(), "varve/", "", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -63,8 +75,35 @@ func (w *world) becameSegments(t *testing.T) {
 		}
 		kinds[p.Kind]++
 	}
-	t.Log("objects by kind:", kinds)
-	if kinds[objstore.KindSegment] == 0 {
-		t.Error("nothing became a segment")
+	return kinds
+}
+
+// A topic is deleted: its packs, segments and extents go, whatever was under way, and its WAL with them once snapshots know.
+func TestDeletedTopicLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.change = hasty
+	w.start()
+	w.createTopic("orders", 4)
+	producer := w.client()
+	for round := range 5 {
+		w.produce(producer, "orders", round*100, 100)
+		time.Sleep(200 * time.Millisecond)
+	}
+	w.becameSegments(t)
+	w.produce(producer, "orders", 500, 100)
+	admin := kadm.NewClient(w.client())
+	if _, err := admin.DeleteTopic(t.Context(), "orders"); err != nil {
+		t.Fatal(err)
+	}
+	w.createTopic("others", 1)
+	for i := 0; ; i++ {
+		kinds := w.kinds(t)
+		if kinds[objstore.KindSegment] == 0 && kinds[objstore.KindPack] == 0 {
+			break
+		}
+		if i == 200 {
+			t.Fatal("after 20 s there are still ", kinds)
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }

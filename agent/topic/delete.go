@@ -155,6 +155,9 @@ func (c *Catalog) finishSoon(ctx context.Context, topics map[string]uuid.UUID) {
 // finish removes the items of topics that are DELETING, as many as one transaction takes. It may be repeated, by any agent.
 // Errors: ErrUnavailable.
 func (c *Catalog) finish(ctx context.Context, topics map[string]uuid.UUID) error {
+	if err := c.queueData(ctx, topics); err != nil {
+		return err
+	}
 	changes := make([]*change, 0, len(topics))
 	for name, id := range topics {
 		changes = append(changes, &change{name: name, op: func(int64, uuid.UUID) metastore.Op {

@@ -5,6 +5,7 @@ package records
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/google/uuid"
@@ -18,7 +19,8 @@ const GarbageShards = 16
 const MaxGarbageKeys = 300
 
 // Garbage names objects that nothing refers to any more, for a worker to delete after NotBefore. It is written in the transaction
-// that makes them garbage. It has one of two forms: a part of a session's WAL (Session is set), or keys (ID is set).
+// that makes them garbage, or before. It has one of three forms: a part of a session's WAL (Session is set), keys (ID is set), or all that
+// a deleted topic has in segments (ID and Partitions are set).
 type Garbage struct {
 	NotBefore int64 // milliseconds since 1970: readers that looked before may need so long
 	Bytes     int64 // of the objects, as far as known: for display
@@ -27,11 +29,12 @@ type Garbage struct {
 	From, End int64 // of the WAL: sequences [From, End) may still exist
 	Snapshots bool  // the session is DRAINED: all its snapshots are garbage too
 
-	ID   uuid.UUID // chosen by the writer, tells items apart
-	Keys []string  // of objects, at most MaxGarbageKeys
+	ID         uuid.UUID // chosen by the writer, tells items apart; or of the topic
+	Keys       []string  // of objects, at most MaxGarbageKeys
+	Partitions int32     // how many the topic had: their Partition items and extents go too
 }
 
-var errForms = errors.New(`not one of two forms: want either "session" or "keys"`)
+var errForms = errors.New(`not one of three forms: want one of "session", "keys" and "partitions"`)
 
 // GarbagePK is the partition key of a shard.
 func (c Cluster) GarbagePK(shard int) string { return c.pk(fmt.Sprintf("G#%x", shard%GarbageShards)) }
@@ -53,7 +56,11 @@ func GarbageDue(now int64) string { return fmt.Sprintf("%013d", now+1) }
 // Item encodes g.
 func (g Garbage) Item() metastore.Item {
 	it := metastore.Item{AttrNotBefore: metastore.N(g.NotBefore), AttrBytes: metastore.N(g.Bytes)}
-	if g.ID != uuid.Nil {
+	switch {
+	case g.Partitions > 0:
+		it[AttrID], it[AttrPartitions] = IDValue(g.ID), metastore.N(int64(g.Partitions))
+		return it
+	case g.ID != uuid.Nil:
 		it[AttrID], it[AttrKeys] = IDValue(g.ID), keysValue(g.Keys)
 		return it
 	}
@@ -69,15 +76,25 @@ func (g Garbage) Item() metastore.Item {
 func DecodeGarbage(it metastore.Item) (Garbage, error) {
 	f := fields{kind: "garbage", item: it}
 	g := Garbage{NotBefore: f.count(AttrNotBefore), Bytes: f.counter(AttrBytes)}
-	_, session := it[AttrSession]
+	forms := 0
+	for _, attr := range []string{AttrSession, AttrKeys, AttrPartitions} {
+		if _, there := it[attr]; there {
+			forms++
+		}
+	}
 	_, keys := it[AttrKeys]
+	_, partitions := it[AttrPartitions]
 	switch {
-	case session == keys:
+	case forms != 1:
 		f.fail(AttrSession, errForms)
-	case keys:
-		g.ID, g.Keys = f.id(AttrID), packed(&f, AttrKeys, parseKeys)
-		if g.ID == uuid.Nil {
+	case keys || partitions:
+		if g.ID = f.id(AttrID); f.err == nil && g.ID == uuid.Nil {
 			f.fail(AttrID, errRange)
+		}
+		if keys {
+			g.Keys = packed(&f, AttrKeys, parseKeys)
+		} else {
+			g.Partitions = int32(f.num(AttrPartitions, 1, math.MaxInt32))
 		}
 	default:
 		g.Session, g.From, g.End = f.id(AttrSession), f.count(AttrStart), f.count(AttrEnd)

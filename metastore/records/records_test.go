@@ -78,6 +78,7 @@ var kinds = []struct {
 		Extent{Base: 0, Next: math.MaxInt64, Segment: u(5), Size: 1 << 40, FooterLen: math.MaxUint32, Bytes: 3, Records: 4, MinTimestamp: -1, MaxTimestamp: math.MaxInt64},
 		Extent{Next: 1, MinTimestamp: math.MinInt64, MaxTimestamp: -1},
 	}, decoder(DecodeExtent)},
+	{"garbage", []interface{ Item() metastore.Item }{Garbage{ID: u(4), Partitions: 65538, NotBefore: 5}}, decoder(DecodeGarbage)},
 	{"pack", []interface{ Item() metastore.Item }{
 		Pack{ID: u(5), Session: u(6), Live: 0, Runs: 70_000, Bytes: 8, Created: 9, Nonce: u(7)}, Pack{},
 	}, decoder(DecodePack)},
@@ -156,7 +157,7 @@ func TestHostileItems(t *testing.T) {
 // Values that have the right type and make no sense.
 func TestSenseless(t *testing.T) {
 	session, slot, topic, pins := kinds[5].values[0].Item(), kinds[6].values[0].Item(), kinds[7].values[0].Item(), kinds[9].values[0].Item()
-	wal, keys, partition, extent, pack := kinds[10].values[0].Item(), kinds[11].values[0].Item(), kinds[12].values[0].Item(), kinds[13].values[0].Item(), kinds[14].values[0].Item()
+	wal, keys, partition, extent, pack := kinds[10].values[0].Item(), kinds[11].values[0].Item(), kinds[12].values[0].Item(), kinds[13].values[0].Item(), kinds[15].values[0].Item()
 	long := []byte{packVersion, 0x81, 0x00, 'a', 0x00} // a string of length 1, said in two bytes
 	for _, c := range []struct {
 		kind int
@@ -177,10 +178,12 @@ func TestSenseless(t *testing.T) {
 		{11, keys, AttrKeys, keysValue([]string{"a", ""})},
 		{11, keys, AttrKeys, keysValue(slices.Repeat([]string{"a"}, MaxGarbageKeys+1))},
 		{11, keys, AttrID, IDValue(uuid.Nil)},
+		{11, keys, AttrPartitions, metastore.N(1)}, // two forms
+		{14, kinds[14].values[0].Item(), AttrPartitions, metastore.N(0)},
 		{12, partition, AttrTiered, metastore.N(2)}, // log start 3
 		{12, partition, AttrLogStart, metastore.N(65539)},
 		{13, extent, AttrNext, metastore.N(0)},
-		{14, pack, AttrLive, metastore.N(70_001)},
+		{15, pack, AttrLive, metastore.N(70_001)},
 	} {
 		it := c.item.Clone()
 		it[c.attr] = c.v
