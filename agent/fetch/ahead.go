@@ -135,7 +135,7 @@ func (r *Reader) readAhead(ctx context.Context, t *trip) {
 	first := t.q.Mode == Load // what it loads itself
 	begun := false
 	for offset, looks := t.next, 0; looks < looksAhead; looks++ {
-		locs, err := r.locate(ctx, t.q, space[:0], offset, false)
+		locs, err := r.locate(ctx, &t.q, space[:0], offset, false)
 		if err != nil {
 			return
 		}
@@ -160,7 +160,7 @@ func (r *Reader) readAhead(ctx context.Context, t *trip) {
 				if blocks--; blocks < 0 || bytes < n {
 					return
 				}
-				if bytes -= n; !r.prefetch(ctx, t.q, loc.Object, i) {
+				if bytes -= n; !r.prefetch(ctx, &t.q, loc.Object, i) {
 					return
 				}
 			}

@@ -140,30 +140,30 @@ const runsPerLook = 16
 // Read appends the batches to dst and returns how many bytes they are. On an error dst is returned as far as it got:
 // what was read before is whole and may be used; with nothing read the error is what counts.
 func (r *Reader) Read(ctx context.Context, q Request, dst []Slice) (_ []Slice, n int, err error) {
-	t := trip{r: r, q: &q, dst: dst, next: q.From}
+	t := &trip{r: r, q: q, dst: dst, next: q.From}
 	t.stream = r.streams.take(streamKey{q.Topic, q.Index, q.From})
 	err = t.read(ctx)
-	r.keepStream(ctx, &t, err)
+	r.keepStream(ctx, t, err)
 	return t.dst, t.n, err
 }
 
-// trip is one Read on its way.
+// trip is one Read on its way. It is the one allocation of a Read from memory: what would escape to the heap lies in it.
 type trip struct {
 	r      *Reader
-	q      *Request
+	q      Request
 	dst    []Slice
 	n      int     // bytes in dst
 	next   int64   // offset to go on from
 	stream *stream // nil: did not read here before
 	spot   spot    // where next lies, if it is inside of a run
 	far    bool    // something came from the store, now or earlier
+	space  [runsPerLook]bundle.Location
 }
 
 func (t *trip) read(ctx context.Context) error {
-	var space [runsPerLook]bundle.Location
 	lost := false // an object was gone, and the index has been asked again
 	for t.next < t.q.Before {
-		locs, err := t.r.locate(ctx, t.q, space[:0], t.next, t.q.Mode == Load)
+		locs, err := t.r.locate(ctx, &t.q, t.space[:0], t.next, t.q.Mode == Load)
 		if err != nil {
 			return err
 		}
@@ -177,7 +177,7 @@ func (t *trip) read(ctx context.Context) error {
 			was := t.n
 			more, err := t.readRun(ctx, loc)
 			if errors.Is(err, objstore.ErrNotFound) && !lost && t.q.Mode == Load {
-				if lost, err = true, t.r.relocate(ctx, t.q, loc, t.next, err); err == nil {
+				if lost, err = true, t.r.relocate(ctx, &t.q, loc, t.next, err); err == nil {
 					break // and look again
 				}
 			}

@@ -20,18 +20,19 @@ type spot struct {
 // readRun adds batches of one run, and reports whether the next run may be read too. It goes from header to header and looks
 // into, and checks, those batches only that it adds.
 func (t *trip) readRun(ctx context.Context, loc bundle.Location) (more bool, err error) {
-	more, err = t.walk(ctx, loc, t.block)
+	more, err = t.walk(ctx, loc, (*trip).block)
 	switch {
 	case !errors.Is(err, ErrCorrupt):
 		return more, err
 	case t.q.Mode == Cached:
 		return false, ErrMiss
 	}
-	return t.walk(ctx, loc, t.fresh) // from where it got to
+	return t.walk(ctx, loc, (*trip).fresh) // from where it got to
 }
 
-// blockFunc returns block i of an object, with a reference for the caller.
-type blockFunc func(ctx context.Context, o bundle.Object, i int) (*memory.Buf, error)
+// blockFunc is a method of trip that returns block i of an object, with a reference for the caller. (A method of one trip would be
+// an allocation for each run.)
+type blockFunc func(t *trip, ctx context.Context, o bundle.Object, i int) (*memory.Buf, error)
 
 func (t *trip) walk(ctx context.Context, loc bundle.Location, get blockFunc) (more bool, err error) {
 	end := loc.Pos + uint64(loc.Len)
@@ -117,7 +118,7 @@ func (w *window) release() {
 // move goes to the block that holds pos, and returns where in it.
 func (w *window) move(ctx context.Context, pos uint64) (at int, err error) {
 	if i := int(pos / BlockLen); w.buf == nil || w.i != i {
-		buf, err := w.get(ctx, w.o, i)
+		buf, err := w.get(w.t, ctx, w.o, i)
 		if err != nil {
 			return 0, err
 		}
@@ -141,7 +142,7 @@ func (w *window) header(ctx context.Context, pos, end uint64) (recordbatch.Batch
 	}
 	// The rest lies in the next block. The window stays: the batch begins here.
 	n := copy(w.head[:], w.buf.Bytes()[at:])
-	next, err := w.get(ctx, w.o, w.i+1)
+	next, err := w.get(w.t, ctx, w.o, w.i+1)
 	if err != nil {
 		return nil, err
 	}
