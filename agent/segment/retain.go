@@ -254,7 +254,6 @@ func (s *sweep) move(ctx context.Context) {
 		t, err := &s.moves[i].Tail, errs[i]
 		if err == nil {
 			t.LogStart = max(t.LogStart, s.moves[i].Offset)
-			t.Base = max(t.Base, s.after(t))
 			switch m := s.r.known[t.Name]; {
 			case m == nil: // all of its log was in the tail, so there is nothing to unlink
 				s.r.known[t.Name] = &memo{sweep: s.r.sweep, epoch: t.Epoch}
@@ -265,13 +264,4 @@ func (s *sweep) move(ctx context.Context) {
 		s.note(t, err)
 	}
 	s.moves = s.moves[:0]
-}
-
-// after returns where a partition's tail begins now.
-func (s *sweep) after(t *Tail) int64 {
-	var space [1]bundle.Location
-	if runs := t.Log.Runs(space[:0], t.LogStart, 1); len(runs) > 0 {
-		return runs[0].Base
-	}
-	return t.LogStart
 }
