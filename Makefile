@@ -54,6 +54,7 @@ tidy: ## the house rules
 
 unit: ## tests that need no server
 	$(call stage,unit,$(GO) test $$($(GO) list ./agent/... ./client/... ./cli/...))
+	$(call stage,groups,$(GO) test -tags synctests -run '^TestGroup' ./agent/simtest)
 
 conformance: ## the stores' suites, on real servers too
 	$(call stage,conformance,$(GO) test -tags e2e -timeout 20m $(CONFORMANCE))
@@ -65,16 +66,18 @@ e2e: ## real clients, real servers; RUN=REGEXP some, FULL=1 every client, every 
 
 compat: ## write the README's compatibility table from a run of the whole matrix
 	cli/varve/e2e/clients.sh
-	$(call stage,compat,VARVE_FULL=1 VARVE_COMPAT=write $(GO) test -tags e2e -count=1 -timeout 60m -run '^TestMatrix$$' ./cli/varve/e2e)
+	$(call stage,compat,VARVE_FULL=1 VARVE_COMPAT=write $(GO) test -tags e2e -count=1 -timeout 90m -run '^(TestMatrix|TestGroupMatrix)$$' ./cli/varve/e2e)
 
 oracle: ## the same requests of groups to a real Kafka 4.1 and to varve dev, answers compared field by field; needs a JDK and Maven
 	$(call stage,oracle,$(GO) test -tags e2e$(,)oracle -count=1 -timeout 10m -v -run '^TestOracle$$' ./cli/varve/e2e)
 
 lint: ## vet, staticcheck, tidy
 	$(GO) vet ./...
+	$(GO) vet -tags synctests ./agent/simtest
 	$(GO) vet -tags e2e,oracle ./cli/varve/e2e $(E2E_STORES)
 	cd cli/varve/e2e/goclients && $(GO) vet .
 	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(STATICCHECK) -tags synctests ./agent/simtest
 	$(GO) run $(STATICCHECK) -tags e2e,oracle ./cli/varve/e2e $(E2E_STORES)
 	bin=$$(mktemp -d) && GOBIN=$$bin $(GO) install $(STATICCHECK) && cd cli/varve/e2e/goclients && $$bin/staticcheck . && rm -r $$bin
 	$(GO) test -count=1 ./cli/varve
@@ -85,8 +88,8 @@ race: ## unit and conformance tests with the race detector; PKG=./agent/wal one 
 model: ## the fail-over protocol as an explicit-state model: every configuration whole, then random walks (an hour)
 	$(GO) run ./agent/simtest/model -all
 
-sim: ## the cores of clusters under random faults: N seeds from SEED on (default 2000 from 1); SEED=n alone replays one, TRACE=1 shows it; WHAT=cluster whole agents
-	$(if $(filter cluster,$(WHAT)),VARVE_SIM_SEED=$(or $(SEED),1) VARVE_SIM_N=$(or $(N),$(if $(SEED),1,500)) $(GO) test -count=1 -timeout 0 -run '^TestClusterSim$$' ./agent/simtest,VARVE_CORE_SEED=$(or $(SEED),1) VARVE_CORE_N=$(or $(N),$(if $(SEED),1,2000)) VARVE_CORE_TRACE=$(TRACE) $(GO) test -count=1 -v -timeout 0 -run '^TestCoreSim$$' ./agent/simtest)
+sim: ## the cores of clusters under random faults: N seeds from SEED on (default 2000 from 1); SEED=n alone replays one, TRACE=1 shows it; WHAT=cluster whole agents, WHAT=groups with consumer groups
+	$(if $(filter cluster groups,$(WHAT)),VARVE_SIM_SEED=$(or $(SEED),1) VARVE_SIM_N=$(or $(N),$(if $(SEED),1,500)) $(GO) test $(if $(filter groups,$(WHAT)),-tags synctests )-count=1 -timeout 0 -run '^$(if $(filter groups,$(WHAT)),TestGroupSim,TestClusterSim)$$' ./agent/simtest,VARVE_CORE_SEED=$(or $(SEED),1) VARVE_CORE_N=$(or $(N),$(if $(SEED),1,2000)) VARVE_CORE_TRACE=$(TRACE) $(GO) test -count=1 -v -timeout 0 -run '^TestCoreSim$$' ./agent/simtest)
 
 campaign: ## seeds that no campaign ran before, noted in agent/simtest/campaign.txt; MORE="core=200000 cluster=0 process=30" says how many
 	VARVE_CAMPAIGN="$(MORE)" $(GO) test -tags campaign -count=1 -v -timeout 0 -run '^TestCampaign$$' ./agent/simtest

@@ -5,6 +5,9 @@
 // `make sim`. Every write to the table is checked as it happens (watcher), every record at the end (history, porcupine), and
 // the bucket is walked without an agent (walk). network_*: the network.
 //
+// group_*: clusters whose clients are members of groups, built with the tag synctests, with which kgo's locks let virtual time go on:
+// `make sim WHAT=groups`. The races of a group's coordinator (R19) need no members and no tag.
+//
 // core_*: the pure cores under one seeded scheduler, replayed exactly. model: the protocol as an explicit-state model.
 //
 // mutants_*: the tests of the rooms have teeth: faults that shipped systems lost data by are planted, one at a time, and a named

@@ -1,0 +1,99 @@
+//go:build synctests
+
+package simtest
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestGroupSim runs clusters whose members of groups come, go and crash while agents are killed, frozen and cut off, and replies are lost: a
+// seed each, as in TestClusterSim. `make sim WHAT=groups SEED=n`.
+func TestGroupSim(t *testing.T) {
+	first, n := uint64(1), uint64(groupSeeds)
+	if v := os.Getenv("VARVE_SIM_N"); v != "" {
+		n = number(t, v)
+	}
+	if v := os.Getenv("VARVE_SIM_SEED"); v != "" {
+		first = number(t, v)
+		if os.Getenv("VARVE_SIM_N") == "" {
+			n = 1
+		}
+	}
+	for seed := first; seed < first+n; seed++ {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { runGroupSeed(t, seed) })
+		})
+	}
+}
+
+// groupSeeds are what the gate runs.
+const groupSeeds = 8
+
+func runGroupSeed(t *testing.T, seed uint64) {
+	s := newSim(t, seed)
+	defer s.end()
+	s.startAll()
+	parts := s.topic("t", 6)
+	w := s.workload()
+	w.produce("p0", parts, 200*time.Millisecond)
+	readers := s.workload()
+	g := s.group(readers, "g", "t", seed%2 == 0)
+	g.watch("w0")
+	for i := range 2 + seed%2 {
+		g.join(fmt.Sprintf("m%d", i), "")
+	}
+	g.join("m9", "static")
+	time.Sleep(10 * time.Second)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.comeAndGo(seed, 40*time.Second)
+	}()
+	if seed%4 == 0 {
+		time.Sleep(45 * time.Second)
+		s.expectQuiet()
+	} else {
+		s.misbehave(45 * time.Second)
+	}
+	<-done
+	s.allReady(2 * time.Minute)
+	time.Sleep(15 * time.Second) // more than the TTL
+	w.stop(200 * time.Second)
+	g.settle(parts, 200*time.Second)
+	for _, m := range g.all() {
+		m.leave()
+	}
+	readers.halt()
+	s.settle(w, parts)
+}
+
+// all are the members that there are.
+func (g *simGroup) all() (all []*simMember) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range g.members {
+		all = append(all, m)
+	}
+	return all
+}
+
+// comeAndGo has members come, leave, crash and come back for a while.
+func (g *simGroup) comeAndGo(seed uint64, d time.Duration) {
+	end := time.Now().Add(d)
+	for i := uint64(0); time.Now().Before(end); i++ {
+		time.Sleep(time.Duration(3+(seed*7+i*5)%9) * time.Second)
+		host := fmt.Sprintf("n%d", i)
+		m := g.join(host, "")
+		time.Sleep(time.Duration(2+(seed*3+i*11)%8) * time.Second)
+		if (seed+i)%2 == 0 {
+			m.leave()
+		} else {
+			m.crash()
+		}
+	}
+}
