@@ -73,6 +73,10 @@ func (a *Agent) session(ctx context.Context, on listeners, lived uuid.UUID) erro
 	defer s.end(cancel)
 	if err := s.join(ctx, on, lived); err != nil {
 		on.close()
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			a.log.Info("stopped before it served")
+			return nil
+		}
 		return err
 	}
 	a.last = s.member.Session()
@@ -138,7 +142,10 @@ func (s *session) join(ctx context.Context, on listeners, lived uuid.UUID) error
 	if err != nil {
 		return fmt.Errorf("join cluster %s: %w", s.cfg.Cluster, err)
 	}
-	return s.markStart(ctx)
+	if err = s.markStart(ctx); err != nil {
+		s.abandon()
+	}
+	return err
 }
 
 // build makes the rooms and plugs them into each other.

@@ -46,11 +46,42 @@ func (s *session) markStart(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("start %d: object %s exists: %w", n, keys.Start(later), errTimeTravel), err)
 		}
 	}
-	err := s.patiently(ctx, func() error { return store.Put(ctx, keys.Start(n), []byte(s.member.Session().String()+"\n")) })
+	var before, after time.Time
+	err := s.patiently(ctx, func() error {
+		before = time.Now()
+		err := store.Put(ctx, keys.Start(n), []byte(s.member.Session().String()+"\n"))
+		after = time.Now()
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("mark start %d: %w", n, err)
 	}
+	s.compareClocks(ctx, keys.Start(n), before, after)
 	return nil
+}
+
+// clockTolerance is how far the own clock and the object store's may differ without a word: timestamps are not finer than that for
+// anybody, and stores tell whole seconds.
+const clockTolerance = time.Minute
+
+// compareClocks warns if this host's clock and the object store's differ: before and after are when the object of key was
+// written, by the own one. Nothing is decided by it; records get wrong timestamps, and are kept for too long or not long enough.
+func (s *session) compareClocks(ctx context.Context, key string, before, after time.Time) {
+	found, err := s.stores.Objects.List(ctx, key, "", 1)
+	if err != nil || len(found) == 0 || found[0].Key != key || found[0].Modified.IsZero() {
+		return // it is but a courtesy
+	}
+	theirs := found[0].Modified
+	off := max(before.Sub(theirs), theirs.Sub(after))
+	if off < clockTolerance {
+		return
+	}
+	way := "ahead of"
+	if before.Before(theirs) {
+		way = "behind"
+	}
+	s.log.Warn("this host's clock is "+way+" the object store's: records get wrong timestamps here, and are deleted too early or too late; set the clock",
+		"by", off.Round(time.Second), "here", after.UTC().Format(time.RFC3339), "store", theirs.UTC().Format(time.RFC3339))
 }
 
 // checkBeyond refuses if a session that ended before bundle end has some in the bucket that it can't have written.
@@ -88,5 +119,14 @@ func (a *Agent) patiently(ctx context.Context, do func() error) error {
 			return errors.Join(err, ctx.Err())
 		}
 		pause = min(2*pause, 5*time.Second)
+	}
+}
+
+// abandon closes a session that led nothing and wrote nothing: nobody has to wait for its TTL.
+func (s *session) abandon() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.StopTime)
+	defer cancel()
+	if err := s.member.Leave(ctx, 0); err != nil {
+		s.log.Warn("the session of a start that failed stays behind; the next start ends it", "session", s.member.Session(), "err", err)
 	}
 }

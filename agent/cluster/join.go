@@ -39,6 +39,9 @@ func Join(ctx context.Context, facts metastore.Store, cfg Config, logger *slog.L
 		return nil, fmt.Errorf("take a start number: %w", err)
 	}
 	if err := m.register(ctx, before); err != nil {
+		if ctx.Err() != nil {
+			m.unregister()
+		}
 		return nil, fmt.Errorf("register session: %w", err)
 	}
 	m.shell = newShell(m)
@@ -191,6 +194,15 @@ func (m *Member) register(ctx context.Context, before *records.Agent) error {
 		return err // an earlier try of ours had been applied
 	}
 	return &NameInUseError{now.Name, net.JoinHostPort(now.Host, fmt.Sprint(now.Port)), time.UnixMilli(now.Started)}
+}
+
+// unregister closes a session of which it is unknown whether it was registered before the start was called off.
+func (m *Member) unregister() {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+	if err := m.Leave(ctx, 0); err != nil && !errors.Is(err, metastore.ErrNotFound) {
+		m.logger.Warn("a start was called off; its session may stay behind until the next start ends it", "session", m.session, "err", err)
+	}
 }
 
 // count takes the next number of a counter of the ID item. One whose outcome is unknown is burnt.

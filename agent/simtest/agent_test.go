@@ -141,7 +141,7 @@ func TestFencedAlive(t *testing.T) {
 	w.addr = "127.0.0.1:0"
 	w.start()
 	var inUse *cluster.NameInUseError
-	if err := <-first.done; !errors.As(err, &inUse) {
+	if err := first.wait(); !errors.As(err, &inUse) {
 		t.Fatalf("the fenced agent ended with %v", err)
 	}
 	maps.Copy(acked, w.produce(w.client(), "orders", 100, 100))
@@ -157,7 +157,7 @@ func TestTableOlderThanBucket(t *testing.T) {
 	}
 	w.facts = factsmem.New()
 	r := w.launch(w.addr)
-	err := <-r.done
+	err := r.wait()
 	if err == nil || !strings.Contains(err.Error(), "older than the bucket") {
 		t.Fatalf("a new table on an old bucket: %v", err)
 	}
@@ -174,7 +174,7 @@ func TestBundlesBeyondTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := w.launch(w.addr)
-	if err := <-r.done; err == nil || !strings.Contains(err.Error(), "older than the bucket") {
+	if err := r.wait(); err == nil || !strings.Contains(err.Error(), "older than the bucket") {
 		t.Fatalf("bundles beyond the table: %v", err)
 	}
 }

@@ -49,7 +49,7 @@ func (f *fleet) start(name string) {
 	if os.Getenv("VARVE_TEST_LOG") != "" {
 		level = slog.LevelDebug
 	}
-	r := &running{done: make(chan error, 1), objects: objfault.New(f.objects, objfault.Plan{}), facts: factfault.New(f.facts, factfault.Plan{})}
+	r := &running{done: make(chan struct{}), objects: objfault.New(f.objects, objfault.Plan{}), facts: factfault.New(f.facts, factfault.Plan{})}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("me", name)
 	a, err := agent.New(cfg, agent.Stores{Objects: r.objects, Facts: r.facts}, logger)
 	if err != nil {
@@ -57,12 +57,15 @@ func (f *fleet) start(name string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.agent, r.stop = a, cancel
-	go func() { r.done <- a.Run(ctx) }()
+	go func() {
+		defer close(r.done)
+		r.err = a.Run(ctx)
+	}()
 	f.agents[name] = r
 	select {
 	case <-a.Ready():
-	case err := <-r.done:
-		f.t.Fatalf("agent %s did not start: %v", name, err)
+	case <-r.done:
+		f.t.Fatalf("agent %s did not start: %v", name, r.err)
 	case <-time.After(30 * time.Second):
 		f.t.Fatalf("agent %s is not ready after 30 s", name)
 	}
@@ -85,7 +88,7 @@ func (f *fleet) leave(name string) {
 	r := f.agents[name]
 	delete(f.agents, name)
 	r.stop()
-	if err := <-r.done; err != nil {
+	if err := r.wait(); err != nil {
 		f.t.Fatalf("stop %s: %v", name, err)
 	}
 }

@@ -36,6 +36,10 @@ var scriptedMutants = []mutant{
 		"a hand-over is served on before v was raised", "cluster/hand.go",
 		"			c.giveUp(n, h)\n", "			c.resume(n, h, \"the other is gone\")\n", "TestR26HandOverUnknown",
 	},
+	{
+		"topics are not read before runs are dropped", "slots.go",
+		"	if err := s.catchUp(ctx); err != nil {\n		return 0, fmt", "	if err := ctx.Err(); err != nil {\n		return 0, fmt", "TestTopicThatNobodyToldOf",
+	},
 }
 
 // TestMutants plants every fault, each alone, and writes MUTANTS.md.

@@ -26,9 +26,9 @@ func TestLyingStoresAreRefused(t *testing.T) {
 			lie(w)
 			r := w.launch(w.addr)
 			select {
-			case err := <-r.done:
-				if !errors.Is(err, probe.ErrLies) {
-					t.Errorf("the agent ended with %v", err)
+			case <-r.done:
+				if !errors.Is(r.err, probe.ErrLies) {
+					t.Errorf("the agent ended with %v", r.err)
 				}
 			case <-r.agent.Ready():
 				t.Error("the agent serves")
