@@ -206,6 +206,7 @@ type tailLog struct {
 	appended   int64
 	start, end int64
 	runs       []bundle.Location
+	moved      bool // Replace finds nothing as it was
 }
 
 func (l *tailLog) Runs(dst []bundle.Location, from int64, n int) []bundle.Location {
@@ -228,7 +229,7 @@ func (l *tailLog) Replace(runs []bundle.Location) error {
 	}
 	i := slices.IndexFunc(l.runs, func(r bundle.Location) bool { return r.Base == runs[0].Base })
 	j := slices.IndexFunc(l.runs, func(r bundle.Location) bool { return r.Next == runs[len(runs)-1].Next })
-	if i < 0 || j < i {
+	if i < 0 || j < i || l.moved {
 		return errMoved
 	}
 	l.runs = slices.Concat(l.runs[:i], runs, l.runs[j+1:])

@@ -140,6 +140,7 @@ type Room struct {
 	ledger  *ledger
 	metrics *Metrics
 	packed  time.Time // when everything was packed last
+	worked  time.Time // when the last round began
 	seen    []Tail    // what tails returned last
 }
 
@@ -165,15 +166,31 @@ func (r *Room) Run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			r.Round(ctx, time.Now())
+			if now := time.Now(); r.due(now) {
+				r.Round(ctx, now)
+			}
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
+// due reports whether a round may have something to do: it looks at all tails, which is too much for each tick.
+func (r *Room) due(now time.Time) bool {
+	if now.Sub(r.worked) >= r.cfg.PackInterval/4 {
+		return true
+	}
+	var wait int64
+	r.d.Partitions.Tails(func(t Tail) bool {
+		wait += t.WALBytes
+		return wait < r.rules.packBytes
+	})
+	return wait >= r.rules.packBytes
+}
+
 // Round does what is due at now: packs, merges, cuts, in this order.
 func (r *Room) Round(ctx context.Context, now time.Time) {
+	r.worked = now
 	ctx = metastore.WithPurpose(objstore.WithPurpose(ctx, PurposeRewrite), PurposeLink)
 	tails := r.tails(now)
 	if since := now.Sub(r.packed); r.rules.packDue(tails, since) {

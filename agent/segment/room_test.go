@@ -250,6 +250,40 @@ func TestLogStartMovesUnderAPack(t *testing.T) {
 	}
 }
 
+// A slot is lost while its runs are packed: they are taken off the pack, and the others stay in it.
+func TestSlotLeavesUnderAPack(t *testing.T) {
+	r := newRig(t)
+	names := r.topic("a", 2)
+	r.open()
+	r.write(names, 1000, 5)
+	r.logs[names[0]].moved = true
+	r.round(time.Minute)
+	if r.logs[names[0]].runs[0].Object.Kind != bundle.WAL || r.logs[names[1]].runs[0].Object.Kind != bundle.PACK {
+		t.Fatal(r.logs[names[0]].runs, r.logs[names[1]].runs)
+	}
+	r.check()
+	if idle := r.accounts(); idle != 0 {
+		t.Fatal(idle)
+	}
+}
+
+// What waits is looked at in each tick, all the rest not so often.
+func TestDue(t *testing.T) {
+	r := newRig(t)
+	n := r.topic("a", 1)[0]
+	r.cfg.PackBytes = 5000
+	room := r.open()
+	room.Round(t.Context(), r.now)
+	r.write([]Name{n}, 1000, 3)
+	if room.due(r.now.Add(14*time.Second)) || !room.due(r.now.Add(15*time.Second)) {
+		t.Error("not each quarter of the interval")
+	}
+	r.write([]Name{n}, 1000, 3)
+	if !room.due(r.now) {
+		t.Error("enough waits")
+	}
+}
+
 // R29, R16: a topic that is gone gets no segments, and what was made for it is garbage. Its runs are taken off their packs.
 func TestTopicGoes(t *testing.T) {
 	for _, state := range []records.TopicState{records.TopicActive, records.TopicDeleting} {
