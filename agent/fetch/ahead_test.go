@@ -1,15 +1,25 @@
 package fetch
 
 import (
+	"context"
 	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/agent/memory"
+	"github.com/varvelog/varve/objstore"
+	"github.com/varvelog/varve/objstore/bundle"
 )
 
 // settled waits until n GETs are done and what they brought is in the cache.
 func (w *world) settled(r *Reader, n int32) {
 	w.t.Helper()
-	for end := time.Now().Add(20 * time.Second); (w.store.gets.Load() < n || len(r.ahead) > 0) && time.Now().Before(end); {
+	for end := time.Now().Add(20 * time.Second); (w.store.gets.Load() < n || r.Stats().Bytes < 1000*int64(n)) && time.Now().Before(end); {
 		runtime.Gosched()
 	}
 	if got := w.store.gets.Load(); got != n {
@@ -93,4 +103,49 @@ func TestHistoryDoesNotPushOutTheTail(t *testing.T) {
 	}
 	got, err := w.read(r, Request{From: 20, MaxBytes: 1 << 30, Mode: Cached})
 	w.want(got, err, 10, 11)
+}
+
+// held is a store whose GETs of packs wait until it is let go.
+type held struct {
+	objstore.Store
+	waiting atomic.Int32
+	letGo   chan struct{}
+}
+
+func (h *held) Get(ctx context.Context, key string, r objstore.Range) (objstore.Object, error) {
+	if strings.Contains(key, "/k/") {
+		h.waiting.Add(1)
+		select {
+		case <-h.letGo:
+		case <-ctx.Done():
+		}
+	}
+	return h.Store.Get(ctx, key, r)
+}
+
+// However many read packs from a store that is stuck, a bundle of the near past is read meanwhile.
+func TestHistoryHasItsOwnPool(t *testing.T) {
+	w := newWorld(t)
+	for range 8 {
+		w.object(0, 100)
+		w.as(bundle.PACK, uuid.Nil, 0)
+	}
+	w.object(0, 100)
+	store := &held{Store: w.store, letGo: make(chan struct{})}
+	r := New(store, w.keys, &memory.Pool{}, Config{CacheBytes: 1 << 20, Loads: 8})
+	defer r.Close()
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			got, err := w.read(r, Request{From: int64(2 * i), Before: int64(2*i + 2), MaxBytes: 1 << 20, Mode: Load})
+			w.want(got, err, i, i+1)
+		})
+	}
+	for store.waiting.Load() < 2 {
+		runtime.Gosched()
+	}
+	got, err := w.read(r, Request{From: 16, MaxBytes: 1 << 20, Mode: Load})
+	w.want(got, err, 8, 9)
+	close(store.letGo)
+	wg.Wait()
 }

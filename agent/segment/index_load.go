@@ -16,7 +16,11 @@ import (
 // Partition returns the item of a partition, as it is now; ok is false if there is none: nothing of it was ever in a segment. Errors:
 // those of the table, records.ErrBadItem.
 func (x *Index) Partition(ctx context.Context, topic uuid.UUID, index int32) (p records.Partition, ok bool, err error) {
-	it, err := x.facts.Get(ctx, x.cfg.Cluster.PartitionKey(topic, index), metastore.Consistent)
+	var it metastore.Item
+	err = patiently(ctx, func(ctx context.Context) (err error) {
+		it, err = x.facts.Get(ctx, x.cfg.Cluster.PartitionKey(topic, index), metastore.Consistent)
+		return err
+	})
 	if errors.Is(err, metastore.ErrNotFound) {
 		return p, false, nil
 	}
@@ -110,7 +114,11 @@ func (x *Index) query(ctx context.Context, at Name, after int64) (extents []reco
 		q.After = records.ExtentSK(after)
 	}
 	for {
-		got, err := x.facts.Query(ctx, q)
+		var got metastore.Page
+		err := patiently(ctx, func(ctx context.Context) (err error) {
+			got, err = x.facts.Query(ctx, q)
+			return err
+		})
 		if err != nil {
 			return nil, false, fmt.Errorf("read extents of %s-%d: %w", at.Topic, at.Index, err)
 		}
@@ -140,7 +148,11 @@ func (x *Index) loadOutline(ctx context.Context, at Name, e records.Extent) erro
 	}
 	key := x.cfg.Keys.Segment(at.Topic, at.Index, e.Base, e.Segment)
 	ctx = objstore.WithPurpose(ctx, objstore.PurposeCatchup)
-	got, err := x.objects.Get(ctx, key, objstore.Exact(int64(e.Size), int64(e.FooterLen)))
+	var got objstore.Object
+	err := patiently(ctx, func(ctx context.Context) (err error) {
+		got, err = x.objects.Get(ctx, key, objstore.Exact(int64(e.Size), int64(e.FooterLen)))
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("read footer of %s: %w", key, err)
 	}

@@ -39,6 +39,7 @@ type countedFacts struct {
 	gets, queries atomic.Int32
 	gate          chan struct{} // queries wait until it is closed
 	lossy         func(apply func() error) error
+	busy          atomic.Int32 // so many queries are refused
 }
 
 func (c *countedFacts) Transact(ctx context.Context, ops []metastore.Op) error {
@@ -56,6 +57,9 @@ func (c *countedFacts) Get(ctx context.Context, k metastore.Key, cons metastore.
 
 func (c *countedFacts) Query(ctx context.Context, q metastore.Query) (metastore.Page, error) {
 	c.queries.Add(1)
+	if c.busy.Add(-1) >= 0 {
+		return metastore.Page{}, metastore.ErrThrottled
+	}
 	if c.gate != nil {
 		select {
 		case <-c.gate:
@@ -413,6 +417,16 @@ func TestIndexIsBounded(t *testing.T) {
 	}
 	if g, q := s.facts.gets.Load(), s.facts.queries.Load(); g != 1 || q != 3 {
 		t.Fatalf("%d GETs, %d queries for 300 extents", g, q)
+	}
+}
+
+// A table that is busy is asked again.
+func TestIndexIsPatient(t *testing.T) {
+	s := newShelved(t)
+	s.segment(300<<10, 1, 1, 2, 3, 4)
+	s.facts.busy.Store(2)
+	if got, _, err := s.index().Locate(t.Context(), nil, s.topic, 3, 2, 1, true); err != nil || len(got) != 1 {
+		t.Fatal(got, err)
 	}
 }
 
