@@ -239,6 +239,17 @@ var damages = []struct {
 		r.item(r.cluster.GarbageKey(g), g.Item())
 		return r.cluster.GarbageKey(g).PK + "," + r.cluster.GarbageKey(g).SK
 	}},
+	{"what a deleted topic has in segments", Overdue, false, func(r *rig) string {
+		topic := r.topic.ID
+		r.topic.ID = uuid.New()
+		defer func() { r.topic.ID = topic }()
+		e := r.segment(0, 0, 5)
+		r.item(r.cluster.ExtentKey(r.topic.ID, 0, 0), e.Item())
+		r.item(r.cluster.PartitionKey(r.topic.ID, 0), records.Partition{Topic: r.topic.ID, Tiered: 5, Bytes: e.Bytes, Extents: 1, V: 1}.Item())
+		g := records.Garbage{ID: r.topic.ID, Partitions: 2, NotBefore: 5}
+		r.item(r.cluster.GarbageKey(g), g.Item())
+		return r.cluster.GarbageKey(g).PK + "," + r.cluster.GarbageKey(g).SK
+	}},
 	{"an item of the list of live sessions", Undecodable, false, func(r *rig) string {
 		key := r.cluster.LiveKey(r.a)
 		r.item(key, metastore.Item{"x": metastore.N(1)})
@@ -437,11 +448,13 @@ func TestSweepKeepsWhatIsNeeded(t *testing.T) {
 	wrong := records.Garbage{Session: r.a, From: 2, End: 5, NotBefore: 5}
 	r.item(r.cluster.GarbageKey(wrong), wrong.Item())
 	r.wal(7, nil)
+	alive := records.Garbage{ID: r.topic.ID, Partitions: 2, NotBefore: 5}
+	r.item(r.cluster.GarbageKey(alive), alive.Item())
 	early := records.Garbage{ID: uuid.New(), NotBefore: time.Now().Add(time.Hour).UnixMilli(), Keys: []string{r.keys.WAL(r.a, 4)}}
 	r.item(r.cluster.GarbageKey(early), early.Item())
 	for _, dry := range []bool{true, false} {
 		got, err := r.tool().Sweep(context.Background(), dry)
-		if want := (Swept{Early: 1, Refused: 1, Objects: 1, Orphans: 1}); err != nil || got != want {
+		if want := (Swept{Early: 1, Refused: 2, Objects: 1, Orphans: 1}); err != nil || got != want {
 			t.Errorf("dry %v: %+v, %v", dry, got, err)
 		}
 		_, err = r.objects.Get(context.Background(), r.keys.WAL(r.a, 7), objstore.Range{})

@@ -48,6 +48,7 @@ type look struct {
 
 	queued      map[string]struct{} // keys in the garbage queue
 	queuedParts map[uuid.UUID][]records.Garbage
+	leaving     map[uuid.UUID]bool // deleted topics that are queued with all that they have in segments
 
 	mu sync.Mutex // guards what several readers write: sessions
 }
@@ -90,6 +91,7 @@ func (t *Tool) look(deep bool) *look {
 		tails: map[uuid.UUID]*tail{}, opens: map[uint16]origin{}, snapshots: map[string]struct{}{}, halfRead: map[uuid.UUID]bool{},
 		needed: map[uint16]needs{}, bundles: map[objectID]struct{}{},
 		parts: map[part]*reach{}, packs: map[uuid.UUID]int64{}, queued: map[string]struct{}{}, queuedParts: map[uuid.UUID][]records.Garbage{},
+		leaving: map[uuid.UUID]bool{},
 	}
 }
 
@@ -216,6 +218,9 @@ func (l *look) readGarbage(ctx context.Context) error {
 			if g.ID == uuid.Nil {
 				l.queuedParts[g.Session] = append(l.queuedParts[g.Session], g)
 				l.name(g.Session, "the garbage queue")
+			}
+			if g.Partitions > 0 {
+				l.leaving[g.ID] = true
 			}
 			for _, k := range g.Keys {
 				l.queued[k] = struct{}{}

@@ -146,8 +146,8 @@ func (l *look) checkPartition(ctx context.Context, p part, objects []segment) er
 	_, alive := l.topics[p.topic]
 	blind := l.blind
 	l.mu.Unlock()
-	if y.bad {
-		return nil
+	if y.bad || l.leaving[p.topic] && !alive {
+		return nil // objects go before the extents that name them
 	}
 	if !alive && !blind && (y.item != nil || len(y.extents) > 0) {
 		l.repair(ExtentBounds, p.String(), "%d extents of a topic that is gone", len(y.extents))

@@ -88,6 +88,11 @@ func (s *sweep) collect(ctx context.Context, key metastore.Key, g records.Garbag
 		return nil
 	}
 	s.done.Items++
+	for i := range g.Partitions {
+		if err := s.dropPartition(ctx, part{g.ID, i}); err != nil {
+			return err
+		}
+	}
 	for _, k := range g.Keys {
 		if err := s.remove(ctx, k); err != nil {
 			return err
@@ -111,9 +116,43 @@ func (s *sweep) collect(ctx context.Context, key metastore.Key, g records.Garbag
 	return s.transact(ctx, metastore.Op{Kind: metastore.OpDelete, Key: key})
 }
 
+// dropPartition deletes what a deleted topic has in segments: the objects, then the extents that name them, then the item.
+func (s *sweep) dropPartition(ctx context.Context, p part) error {
+	y, err := s.readLayout(ctx, p, func(key metastore.Key, _ error) {})
+	if err != nil {
+		return err
+	}
+	if y.bad {
+		return fmt.Errorf("partition %s: %w: see varve meta check", p, records.ErrBadItem)
+	}
+	for _, e := range y.extents {
+		if err := s.remove(ctx, s.cfg.Keys.Segment(p.topic, p.index, e.Base, e.Segment)); err != nil {
+			return err
+		}
+	}
+	if err := s.flush(ctx); err != nil || s.dry {
+		return err
+	}
+	ops := []metastore.Op{{Kind: metastore.OpDelete, Key: s.cfg.Cluster.PartitionKey(p.topic, p.index)}}
+	for _, e := range y.extents {
+		ops = append(ops, metastore.Op{Kind: metastore.OpDelete, Key: s.cfg.Cluster.ExtentKey(p.topic, p.index, e.Base)})
+	}
+	for len(ops) > 0 { // the item last
+		n := min(len(ops), opsAtOnce)
+		if err := s.transact(ctx, ops[len(ops)-n:]...); err != nil {
+			return err
+		}
+		ops = ops[:len(ops)-n]
+	}
+	return nil
+}
+
 // free reports whether a session's item agrees that what a Garbage item names of its WAL is not needed. Keys speak for themselves: they
 // were queued by who unlinked them.
 func (s *sweep) free(ctx context.Context, g records.Garbage) (bool, error) {
+	if g.Partitions > 0 {
+		return s.gone(ctx, g.ID)
+	}
 	if g.Session == uuid.Nil {
 		return true, nil
 	}
@@ -123,6 +162,17 @@ func (s *sweep) free(ctx context.Context, g records.Garbage) (bool, error) {
 	}
 	o, err := records.DecodeSession(it)
 	return err == nil && (o.State == records.Drained || !g.Snapshots && o.Trim >= g.End), err
+}
+
+// gone reports whether a topic is deleted, or on its way: a link that comes later fails, because each checks the topic.
+func (s *sweep) gone(ctx context.Context, topic uuid.UUID) (bool, error) {
+	gone := true
+	err := s.query(ctx, s.cfg.Cluster.TopicsPK(), "", func(row metastore.Row) error {
+		t, err := records.DecodeTopic(row.Item)
+		gone = gone && err == nil && (t.ID != topic || t.State == records.TopicDeleting)
+		return nil
+	})
+	return gone, err
 }
 
 // remove deletes an object, with others.
