@@ -99,6 +99,7 @@ func (s *session) replay(ctx context.Context, taken []cluster.Taken) (*partition
 		Store: s.stores.Objects, Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster, Logger: s.log,
 	}
 	stats, err := r.Replay(ctx, all, fold)
+	s.wal.Metrics().Replayed(stats)
 	if errors.Is(err, objstore.ErrNotFound) {
 		err = fmt.Errorf("%w: the table names an object that the bucket does not have: restore the bucket, or use another --cluster", err)
 	}

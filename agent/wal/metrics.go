@@ -14,7 +14,7 @@ type Metrics struct {
 	bytes, runs, wait, putTime, commit, blocked, flushesPerCommit prometheus.Histogram
 	inFlight                                                      prometheus.Gauge
 	hedges, won, wasted, retries                                  *prometheus.CounterVec
-	snapshotBytes                                                 prometheus.Counter
+	snapshotBytes, footers                                        prometheus.Counter
 	all                                                           []prometheus.Collector
 }
 
@@ -38,7 +38,8 @@ func newMetrics() *Metrics {
 	m.wasted = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_hedge_wasted_total", Help: "Second PUTs that were not needed, or failed too."}, []string{"op"})
 	m.retries = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_flush_retries_total", Help: "PUTs of bundles that did not succeed and were repeated."}, []string{"reason"})
 	m.snapshotBytes = prometheus.NewCounter(prometheus.CounterOpts{Name: "varve_snapshot_bytes_total", Help: "Bytes of snapshots written."})
-	m.all = append(m.all, m.inFlight, m.hedges, m.won, m.wasted, m.retries, m.snapshotBytes)
+	m.footers = prometheus.NewCounter(prometheus.CounterOpts{Name: "varve_replay_footers_total", Help: "Footers read to open slots: what their last snapshots did not hold."})
+	m.all = append(m.all, m.footers, m.inFlight, m.hedges, m.won, m.wasted, m.retries, m.snapshotBytes)
 	return m
 }
 
@@ -104,3 +105,6 @@ func (m *Metrics) done(f *flush) {
 }
 
 func (m *Metrics) snapshot(n int) { m.snapshotBytes.Add(float64(n)) }
+
+// Replayed counts what a replay has read for this session.
+func (m *Metrics) Replayed(s Stats) { m.footers.Add(float64(s.Footers)) }
