@@ -500,11 +500,16 @@ func (s *coreSession) sources(slot uint16) []cluster.Source {
 	return all
 }
 
-// trimmable is up to where snapshots and led slots let trim rise.
+// trimmable is up to where snapshots and led slots let trim rise. An agent also looks at the logs of the slots that it left; here the
+// pins alone have to hold them.
 func (s *coreSession) trimmable() uint64 {
 	low := s.log.snap.named + 1
-	if needed, ok := s.set.Needed(s.id); ok {
-		low = min(low, needed)
+	for _, l := range s.set.Loads() {
+		for _, src := range s.set.Sources(l.Slot) {
+			if src.Session == s.id {
+				low = min(low, src.Low)
+			}
+		}
 	}
 	return low
 }

@@ -228,8 +228,12 @@ func (w *handoverWorld) trim(m *member) {
 	for _, pin := range m.pins {
 		low = min(low, uint64(pin.Seq))
 	}
-	if needed, ok := m.set.Needed(m.session); ok {
-		low = min(low, needed)
+	for slot := range w.slots { // not Needed: the pins have to hold what was left
+		for _, s := range m.set.Sources(uint16(slot)) {
+			if s.Session == m.session {
+				low = min(low, s.Low)
+			}
+		}
 	}
 	if err := m.log.Trim(context.Background(), low); err != nil {
 		w.t.Errorf("trim to %d: %v", low, err)

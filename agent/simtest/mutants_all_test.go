@@ -18,7 +18,7 @@ var scriptedMutants = []mutant{
 	},
 	{
 		"trim goes back", "wal/trim.go",
-		"			{Attr: records.AttrTrim, Cmp: metastore.Eq, Value: metastore.N(int64(t.at))},\n", "", "TestTrim",
+		"			{Attr: records.AttrTrim, Cmp: metastore.Eq, Value: metastore.N(int64(t.at))},\n", "", "TestTrimsThatLandLate",
 	},
 	{
 		"pins taken out whatever their epoch", "cluster/protocol.go",
