@@ -12,7 +12,7 @@
 // bundles, so that they become garbage together. A partition with large runs and enough of them skips that and is cut from the WAL
 // at once. A partition with Config.SegmentBytes in its tail, or whose oldest record waits for longer than the roll time, is cut; neighbours
 // are cut together, because their runs lie side by side in each pack. A segment is cut from at most 16 packs: a partition that has
-// more has them merged first. plan.go, layout.go and join.go are pure and decide all of that; the rest does it.
+// more has them merged first. plan.go, spans.go, layout.go and ledger.go are pure and decide all of that; the rest does it.
 //
 // # Order of writes
 //
@@ -25,6 +25,6 @@
 //
 // # Goroutines
 //
-// Run: one, which plans and does everything in order; under it at most 4 GETs and 2 PUTs. Collect: one, for all shards of the
-// garbage queue. No locks over I/O.
+// Room.Run: one, which plans and does everything in order; under it at most 3 GETs or 2 PUTs. Collector.Run: one, for all shards of
+// the garbage queue; 8 under it while it clears a deleted topic. Retainer and Index have their own. No locks over I/O.
 package segment

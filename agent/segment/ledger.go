@@ -51,6 +51,9 @@ type debit struct {
 
 const wholePack = -1
 
+// maxDebits bounds the debits that wait. Packs beyond stay for ever: no snapshot was recorded for so long that this is the least worry.
+const maxDebits = 1 << 16
+
 func newLedger() *ledger { return &ledger{parts: map[Name]*entry{}} }
 
 // of returns what is known of a tail that see was told.
@@ -132,6 +135,9 @@ func (l *ledger) replaced(t *Tail, runs, placed []bundle.Location, committed uin
 	}
 	e.packs = append(packs, e.packs[j:]...)
 	for pack, n := range packsOf(runs) {
+		if len(l.debits) == maxDebits {
+			return
+		}
 		l.debits = append(l.debits, debit{pack: pack, runs: n, after: committed + 1, slot: t.Slot, epoch: t.Epoch})
 	}
 }
