@@ -226,7 +226,11 @@ func (l *look) checkPack(ctx context.Context, id uuid.UUID) (known bool, err err
 		return true, nil
 	}
 	young := l.live && l.now-p.Created < packAge.Milliseconds()
-	if p.Live < named || p.Live > named && !young && !l.blind {
+	switch {
+	case p.Live == named || p.Live > named && (young || l.blind):
+	case named == 0:
+		l.sweep(PackCounter, id.String(), "it counts %d runs, and none is needed", p.Live)
+	default:
 		l.repair(PackCounter, id.String(), "it counts %d runs, %d are needed", p.Live, named)
 	}
 	return true, nil

@@ -448,6 +448,9 @@ func TestSweepKeepsWhatIsNeeded(t *testing.T) {
 	wrong := records.Garbage{Session: r.a, From: 2, End: 5, NotBefore: 5}
 	r.item(r.cluster.GarbageKey(wrong), wrong.Item())
 	r.wal(7, nil)
+	later := r.topic
+	later.Name, later.ID = "z", uuid.New()
+	r.item(r.cluster.TopicKey("z"), later.Item())
 	alive := records.Garbage{ID: r.topic.ID, Partitions: 2, NotBefore: 5}
 	r.item(r.cluster.GarbageKey(alive), alive.Item())
 	early := records.Garbage{ID: uuid.New(), NotBefore: time.Now().Add(time.Hour).UnixMilli(), Keys: []string{r.keys.WAL(r.a, 4)}}

@@ -70,9 +70,12 @@ func (f *findings) repair(c Class, where, format string, args ...any) {
 	f.add(Finding{c, where, fmt.Sprintf(format, args...), []string{"meta", "repair", string(c), where, "--yes"}, ""})
 }
 
+// sweeps is the command that sweeps.
+var sweeps = []string{"segment", "gc", "--yes"}
+
 // sweep adds a finding that Sweep mends.
 func (f *findings) sweep(c Class, where, format string, args ...any) {
-	f.add(Finding{c, where, fmt.Sprintf(format, args...), []string{"segment", "gc", "--yes"}, ""})
+	f.add(Finding{c, where, fmt.Sprintf(format, args...), slices.Clone(sweeps), ""})
 }
 
 // hint adds a finding that no command mends by itself.

@@ -19,6 +19,7 @@ type Swept struct {
 	Refused int   // of the garbage queue, whose session still needs what they name: somebody must look
 	Objects int64 // deleted, or asked to be: a queue item may name some that went before
 	Orphans int   // of Objects, those that nothing named
+	Queued  int   // packs of which no run is needed: they go when their time has come
 }
 
 // Sweep deletes what waits in the garbage queue and may go by now, as agents do, and then what Check calls orphans. dry: it only counts.
@@ -38,14 +39,28 @@ func (t *Tool) Sweep(ctx context.Context, dry bool) (Swept, error) {
 		return s.done, errors.Join(append(failed, err)...)
 	}
 	for _, f := range r.Findings {
-		if f.Class == Orphan {
-			s.done.Orphans++
-			if err := s.remove(ctx, f.Where); err != nil {
-				failed = append(failed, err)
-			}
+		if err := s.unneeded(ctx, f); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", f.Where, err))
 		}
 	}
 	return s.done, errors.Join(append(failed, s.flush(ctx))...)
+}
+
+// unneeded deletes an orphan, and queues a pack of which no run is needed: its readers may be at it still.
+func (s *sweep) unneeded(ctx context.Context, f Finding) error {
+	switch {
+	case f.Class == Orphan:
+		s.done.Orphans++
+		return s.remove(ctx, f.Where)
+	case f.Class == PackCounter && f.Fix[0] == sweeps[0]:
+		id, err := uuid.Parse(f.Where)
+		s.done.Queued++
+		if err == nil && !s.dry {
+			_, err = s.repairPack(ctx, id) // this look knows of no run that is needed, as the check
+		}
+		return err
+	}
+	return nil
 }
 
 // sweep is one Sweep.

@@ -54,7 +54,7 @@ func (g *segmentGC) run(ctx context.Context, w *world, _ []string) error {
 		fmt.Fprintf(w.err, "dry run: would have deleted %d objects\n", s.Objects)
 	}
 	d := document{fields: []docField{
-		{"objects", s.Objects}, {"orphans", s.Orphans}, {"queue_items", s.Items}, {"not_yet", s.Early}, {"refused", s.Refused},
+		{"objects", s.Objects}, {"orphans", s.Orphans}, {"queue_items", s.Items}, {"not_yet", s.Early}, {"refused", s.Refused}, {"packs_queued", s.Queued},
 	}}
 	if err := d.print(w.out, g.format); err != nil {
 		return err
