@@ -16,17 +16,29 @@
 // has each slot that is open, as it is, and each frozen one, as it was, until Forget; a slot that comes back is the frozen one
 // until its new slot-open is committed, and from then on the new one. What is only appended is in none.
 //
+// # Where the bytes lie
+//
+// The tail index knows where the newest records lie: in WAL bundles, by flush, or in packs, whose runs take the place of those that
+// hold the same offsets (Replace). What was linked as extents it forgets (Tiered): from the log start up to the tail's first offset
+// the records are in segments, which this package knows nothing of. Neither changes the log: offsets, epochs and producers stay.
+//
+// A run that left the tail may be named by the snapshot from which a successor opens the slot. So Sources and Needed, by which WALs
+// are freed, count the logs as they are and what snapshots name: the newest that is recorded, and all that were taken since, until
+// Recorded says that a later one is (durable.go).
+//
 // # Memory and time
 //
 // A partition that holds nothing costs nothing until a client asks for it, and about 210 bytes then; an idle one with a run and a
-// producer about 520 (bench_test.go). The tail index takes 32 bytes per partition and flush. A snapshot shares the logs: Capture
+// producer about 540 (bench_test.go). The tail index takes 32 bytes per run. A snapshot shares the logs: Capture
 // only marks them, under one lock per slot, and the next change of one begins with a copy of what is not append-only, which
 // is its producers. Sources looks at where the session changes in each log, not at its runs; a search by time at the largest
 // timestamps of blocks of runs.
 //
 // The package calls no store. It hands batches to an Appender, the WAL, and hears of commits through Set.Committed.
 //
-// Goroutines: none of its own. Locks: Set.mu, then Partition.mu, then the Appender's; the table of objects has a lock of its
-// own, taken last. None is held over a send, a sleep or a call that may block: Appender.Append, and what Partition.Queue calls,
-// only queue.
+// The table of objects forgets, at each recorded snapshot, those that no log names any more.
+//
+// Goroutines: none of its own. Locks: objects.holds, Set.mu, then Partition.mu, then the Appender's; the table of objects has one of
+// its own, taken last, and so have what snapshots name, and the list of those. None is held over a send, a sleep or a call that may
+// block: Appender.Append, and what Partition.Queue calls, only queue.
 package partition

@@ -8,10 +8,11 @@
 // and everybody who waits. Nothing is acked, read or counted before that. Barrier waits for exactly this, of all that came before it.
 //
 // A snapshot of what is committed is written now and then, at the end, and when Snapshot asks for one, and named by the
-// session item; Trim says below which bundle nobody needs anything, never beyond what the named snapshot covers.
+// session item, of which the Sink hears; Trim says below which bundle nobody needs anything, never beyond what the named snapshot
+// covers, and queues what it passes for deletion, in one transaction.
 //
-// What decides is pure: when to cut (policy.go), what to commit and what an answer means (commit.go), when to send a second
-// PUT (hedge.go).
+// What decides is pure: when to cut (policy.go), what to commit and what an answer means (commit.go, trim.go), when to send a
+// second PUT (hedge.go).
 //
 // A Replayer reads the logs that slots have in other sessions, dead or alive, or earlier in this one: for each slot the
 // entries of its from[], newest first, until the session that served it under the entry's epoch. What counts of a session is the
