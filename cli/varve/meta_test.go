@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // lines returns what a topic holds, a value a line.
@@ -93,4 +94,39 @@ func TestCheckPrintsAFixThatWorks(t *testing.T) {
 	if got := sh.lines("t"); got != "0 2 c\n" {
 		t.Errorf("after them: %q", got)
 	}
+}
+
+// TestSegmentKnowsEveryKind: packs and segments are listed, verified and printed as WAL bundles are.
+func TestSegmentKnowsEveryKind(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	s := start(t, "kcat", "dev", "--data", data, "--topics", "t:1", "--pack-interval", "50ms", "--segment-roll", "300ms")
+	sh, store := s.shell(), stores(data)[:2]
+	found := map[string]string{} // kind: the key of one
+	deadline := time.Now().Add(time.Minute)
+	for found["wal"] == "" || found["pack"] == "" || found["seg"] == "" {
+		if time.Now().After(deadline) {
+			t.Fatalf("there are only %v", found)
+		}
+		sh.ok("a\nb\n", "produce", "t")
+		for line := range strings.Lines(sh.ok("", append([]string{"segment", "list", "-o", "jsonl"}, store...)...)) {
+			var o struct{ Kind, Key string }
+			if err := json.Unmarshal([]byte(line), &o); err != nil {
+				t.Fatal(err)
+			}
+			found[o.Kind] = o.Key
+		}
+	}
+	s.stop()
+	for _, kind := range []string{"wal", "pack", "seg"} {
+		if got := sh.ok("", append([]string{"segment", "cat", found[kind]}, store...)...); !strings.Contains(got, `"value":"a"`) {
+			t.Errorf("%s: %q", kind, got)
+		}
+		if got := sh.ok("", append([]string{"segment", "inspect", found[kind], "--batches"}, store...)...); strings.Fields(got)[5] != kind {
+			t.Errorf("%s: %s", kind, got)
+		}
+	}
+	if got := sh.ok("", append([]string{"segment", "verify", "t", "--deep"}, store...)...); !strings.Contains(got, "seg") || !strings.Contains(got, "pack") {
+		t.Errorf("%s", got)
+	}
+	sh.ok("", append([]string{"meta", "check", "--deep"}, stores(data)...)...)
 }

@@ -16,7 +16,7 @@ func segmentCommand() *command {
 	return &command{
 		name:  "segment",
 		short: "look into the objects in the bucket; no agent is needed",
-		long:  "Objects are named by their keys, as \"varve segment list\" prints them. So far there are WAL bundles and snapshots.",
+		long:  "Objects are named by their keys, as \"varve segment list\" prints them. There are WAL bundles, packs, segments and snapshots.",
 		sub: []*command{
 			segmentListCommand(), segmentInspectCommand(), segmentVerifyCommand(), segmentCatCommand(), segmentGCCommand(),
 		},

@@ -57,7 +57,7 @@ func inspection(key string, size int, r bundle.Report, batches bool) document {
 	}
 	d.listings = append(d.listings, sections, topicRows(f), slotRows(f), runRows(f))
 	if batches {
-		d.listings = append(d.listings, batchRows(f))
+		d.listings = append(d.listings, batchRows(f), sparseRows(f))
 	}
 	d.listings = append(d.listings, opRows(f))
 	if h.Kind == bundle.SNAP {
@@ -113,6 +113,23 @@ func batchRows(f *bundle.Footer) listing {
 				i, r.Pos + uint64(b.PosDelta), b.Len, base, base + int64(b.LastOffsetDelta), b.Records, timeText(b.MaxTimestamp),
 				b.ProducerID, b.ProducerEpoch, b.BaseSequence, b.Attributes,
 			})
+		}
+	}
+	return l
+}
+
+// sparseRows are the stretches of a segment's runs.
+func sparseRows(f *bundle.Footer) listing {
+	l := listing{name: "sparse", columns: []column{
+		{"RUN", "run"}, {"POS", "pos"}, {"BASE", "base"}, {"BATCHES", "batches"}, {"MAX-TIME", "max_time"},
+	}}
+	if len(f.Sparse) == 0 {
+		return l
+	}
+	for i := range f.Runs {
+		r := &f.Runs[i]
+		for _, e := range f.SparseOf(i) {
+			l.rows = append(l.rows, []any{i, r.Pos + uint64(e.PosDelta), r.Base + int64(e.OffsetDelta), e.Batches, timeText(e.MaxTimestamp)})
 		}
 	}
 	return l

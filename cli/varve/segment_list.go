@@ -29,8 +29,8 @@ func segmentListCommand() *command {
 	return &command{
 		name: "list", args: "[TOPIC]", max: 1,
 		short: "list objects, or the runs of a topic in them",
-		long: `Without a topic: a row for each WAL bundle and snapshot. With one: a row for each run of it in a WAL bundle, from the
-footers, with the topic's name as it was when the bundle was written.
+		long: `Without a topic: a row for each WAL bundle, pack, segment and snapshot. With one: a row for each run of it in one of the first
+three, from the footers, with the topic's name as it was when the object was written: records lie in several for a while.
 With --meta a column tells whether a bundle is committed: one that is not is no part of the log.`,
 		options: append(s.options(),
 			opt(&s.meta, parseText, "meta", "URL", "the metastore, to tell what is committed").withEnv().withDefault(""),
@@ -120,6 +120,11 @@ func committedOf(ctx context.Context, facts metastore.Store, key metastore.Key) 
 	return session.Committed
 }
 
+// kindOf tells the kind of an object by its key's.
+var kindOf = map[string]bundle.Kind{
+	objstore.KindWAL: bundle.WAL, objstore.KindSnapshot: bundle.SNAP, objstore.KindPack: bundle.PACK, objstore.KindSegment: bundle.SEG,
+}
+
 func (s *segmentList) objectsListing(objects []objstore.Info, state stateOf) document {
 	l := listing{name: "objects", columns: []column{
 		{"KIND", "kind"}, {"SESSION", "session"}, {"SEQ", "seq"}, {"BYTES", "bytes"}, {"WRITTEN", "written"}, {"STATE", "state"}, {"KEY", "key"},
@@ -129,8 +134,11 @@ func (s *segmentList) objectsListing(objects []objstore.Info, state stateOf) doc
 		if err != nil {
 			continue
 		}
-		kind := map[string]bundle.Kind{objstore.KindWAL: bundle.WAL, objstore.KindSnapshot: bundle.SNAP}[p.Kind]
-		l.rows = append(l.rows, []any{kind.String(), p.Session.String(), p.Seq, o.Size, timeText(o.Modified.UnixMilli()), state(p), o.Key})
+		var session, seq any // packs and segments are told apart by UUIDs of their own
+		if p.Session != uuid.Nil {
+			session, seq = p.Session.String(), p.Seq
+		}
+		l.rows = append(l.rows, []any{kindOf[p.Kind].String(), session, seq, o.Size, timeText(o.Modified.UnixMilli()), state(p), o.Key})
 	}
 	return document{listings: []listing{l}}
 }

@@ -50,10 +50,10 @@ func (b *bucket) list(ctx context.Context, prefix string, each func(objstore.Inf
 	}
 }
 
-// bundles lists the WAL bundles, and the snapshots if they are wanted, at most limit of them. cut tells that there are
-// more.
+// bundles lists the objects with records: WAL bundles, packs and segments; and the snapshots if they are wanted; at most limit of them.
+// cut tells that there are more.
 func (b *bucket) bundles(ctx context.Context, snapshots bool, limit int) (found []objstore.Info, cut bool, err error) {
-	kinds := []string{objstore.KindWAL}
+	kinds := []string{objstore.KindWAL, objstore.KindPack, objstore.KindSegment}
 	if snapshots {
 		kinds = append(kinds, objstore.KindSnapshot)
 	}

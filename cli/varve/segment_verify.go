@@ -19,7 +19,7 @@ func segmentVerifyCommand() *command {
 		name: "verify", args: "KEY|TOPIC", min: 1, max: 1,
 		short: "check objects for damage",
 		long: `Checks header, footer and structure; with --deep it reads the whole object and checks the CRC of every batch, and
-that each run is the one that its footer describes. A topic stands for all WAL bundles that hold runs of it.
+that each run is the one that its footer describes. A topic stands for all objects that hold runs of it.
 Exits with 1 if any object is damaged or cannot be read.`,
 		options: append(b.options(),
 			optSwitch(&deep, "deep", "read every byte"),
