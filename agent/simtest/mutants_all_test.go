@@ -44,7 +44,7 @@ var scriptedMutants = []mutant{
 
 // TestMutants plants every fault, each alone, and writes MUTANTS.md.
 func TestMutants(t *testing.T) {
-	all := slices.Concat(coreMutants, scriptedMutants, mutants, logMutants)
+	all := slices.Concat(coreMutants, scriptedMutants, mutants, logMutants, groupMutants)
 	rows := make([]string, len(all))
 	if found, seeds := runCoreSeeds(t, buildCore(t, map[string]string{}), 100); seeds > 0 {
 		t.Fatalf("without any fault seed %d fails: %s", seeds, found)

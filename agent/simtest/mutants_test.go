@@ -24,7 +24,7 @@ type mutant struct {
 var mutantsInGate = []string{"commit skips holes", "a pin covers the last epoch only"}
 
 // testsHere are the tests of whole agents; any other one is in the package that it finds a fault of.
-var testsHere = []string{"TestR26HandOverUnknown", "TestTopicThatNobodyToldOf"}
+var testsHere = []string{"TestR26HandOverUnknown", "TestR19LateWrites", "TestTopicThatNobodyToldOf"}
 
 // TestMutantsInGate keeps the mechanism and the simulation of the cores sharp.
 func TestMutantsInGate(t *testing.T) {
