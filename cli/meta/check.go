@@ -2,6 +2,7 @@ package meta
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -49,7 +50,7 @@ func (t *Tool) once(ctx context.Context, deep bool) (*look, error) {
 	for _, step := range []func(context.Context) error{
 		l.read, l.checkPartitions, l.reread, l.readTails, l.readNamed, l.checkPacks, l.checkBundles, l.checkSnapshots, l.checkProbes, l.checkRest,
 	} {
-		if err := step(ctx); err != nil {
+		if err := errors.Join(step(ctx), l.readDeep(ctx)); err != nil {
 			return nil, err
 		}
 	}

@@ -10,15 +10,43 @@ import (
 	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
-// chunk is how many bytes a deep look reads at once, unless a batch is larger.
-const chunk = 4 << 20
+const (
+	chunk     = 4 << 20 // bytes that a deep look reads at once, unless a batch is larger
+	deepAhead = 64      // objects that wait to be read
+)
 
-// deeply reads every byte of an object, if that is asked for: header, footer, the CRC of each batch, the digest of each run.
-// same compares what is found with what is expected.
+// deepJob is an object to be read.
+type deepJob struct {
+	key  string
+	same func(h bundle.Header, f *bundle.Footer, pos int64) error
+}
+
+// deeply reads every byte of an object, sooner or later, if that is asked for: header, footer, the CRC of each batch, the digest of each
+// run. same compares what is found with what is expected. After the last one comes readDeep.
 func (l *look) deeply(ctx context.Context, key string, same func(h bundle.Header, f *bundle.Footer, pos int64) error) error {
 	if !l.deep {
 		return nil
 	}
+	l.mu.Lock()
+	l.jobs = append(l.jobs, deepJob{key, same})
+	n := len(l.jobs)
+	l.mu.Unlock()
+	if n < deepAhead {
+		return nil
+	}
+	return l.readDeep(ctx)
+}
+
+// readDeep reads the objects that wait, several at once.
+func (l *look) readDeep(ctx context.Context) error {
+	l.mu.Lock()
+	jobs := l.jobs
+	l.jobs = nil
+	l.mu.Unlock()
+	return l.each(ctx, len(jobs), func(ctx context.Context, i int) error { return l.readJob(ctx, jobs[i].key, jobs[i].same) })
+}
+
+func (l *look) readJob(ctx context.Context, key string, same func(h bundle.Header, f *bundle.Footer, pos int64) error) error {
 	l.say("reads %s", key)
 	err := l.readWhole(ctx, key, same)
 	switch {

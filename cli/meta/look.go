@@ -50,7 +50,8 @@ type look struct {
 	queuedParts map[uuid.UUID][]records.Garbage
 	leaving     map[uuid.UUID]bool // deleted topics that are queued with all that they have in segments
 
-	mu sync.Mutex // guards what several readers write: sessions
+	mu   sync.Mutex // guards what several readers write
+	jobs []deepJob
 }
 
 // part names a partition.
