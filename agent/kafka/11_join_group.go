@@ -16,7 +16,8 @@ import (
 //	type. v8: reasons (KIP-800), which are logged. v9: a leader that shall not assign (KIP-814).
 //
 // Differs from Kafka: a member that parks twice gets UNKNOWN_MEMBER_ID for the first; a new member of a full group is told so also
-// while it still has no id; what members say of themselves is bounded by 32 MiB a group.
+// while it still has no id; what members say of themselves is bounded by 32 MiB a group; a group's name that has more than 300 bytes gets
+// INVALID_GROUP_ID, for it is a sort key of the table.
 func joinGroup(c *conn, req *kmsg.JoinGroupRequest, done func(*kmsg.JoinGroupResponse)) {
 	client := string(bytes.ToValidUTF8(c.client, []byte("?")))
 	j := group.Join{

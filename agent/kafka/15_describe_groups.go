@@ -18,7 +18,7 @@ const groupOperations = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
 //
 // A group of the newer protocol is none, as in Kafka: ConsumerGroupDescribe tells of it.
 //
-// Differs from Kafka: nothing known.
+// Differs from Kafka: a group of which only a member id was given out is Empty; Kafka, which describes what is stored, calls it Dead.
 func describeGroups(c *conn, req *kmsg.DescribeGroupsRequest, done func(*kmsg.DescribeGroupsResponse)) {
 	resp := kmsg.NewPtrDescribeGroupsResponse()
 	resp.Groups = make([]kmsg.DescribeGroupsResponseGroup, len(req.Groups))

@@ -20,7 +20,9 @@ import (
 //
 // Differs from Kafka: a member of a group that is not there, or went back to the classic protocol, is told UNKNOWN_MEMBER_ID, so that it
 // joins anew, where Kafka says GROUP_ID_NOT_FOUND, which clients take for the end; a regular expression is resolved before the first
-// answer, not after it; one that would be too much work is refused.
+// answer, not after it; one that would be too much work is refused; a new member raises the group's epoch also if
+// it subscribes to nothing; a member is told its assignment again with each new epoch; the empty name of an assignor asks for any; the
+// epoch of an empty group goes on when the group changes its protocol.
 func consumerGroupHeartbeat(c *conn, req *kmsg.ConsumerGroupHeartbeatRequest, done func(*kmsg.ConsumerGroupHeartbeatResponse)) {
 	if !c.s.consumerProtocol() {
 		resp := kmsg.NewPtrConsumerGroupHeartbeatResponse()

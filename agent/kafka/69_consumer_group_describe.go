@@ -15,7 +15,7 @@ import (
 //
 //	v1: which protocol a member speaks.
 //
-// Differs from Kafka: nothing known.
+// Differs from Kafka: the assignment of a group that has lost its last member has the group's epoch.
 func consumerGroupDescribe(c *conn, req *kmsg.ConsumerGroupDescribeRequest, done func(*kmsg.ConsumerGroupDescribeResponse)) {
 	resp := kmsg.NewPtrConsumerGroupDescribeResponse()
 	resp.Groups = make([]kmsg.ConsumerGroupDescribeResponseGroup, len(req.Groups))
