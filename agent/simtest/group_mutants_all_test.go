@@ -4,8 +4,8 @@ package simtest
 
 import "testing"
 
-// TestGroupMutants plants the faults of groups alone; TestMutants plants all there are.
-func TestGroupMutants(t *testing.T) {
+// TestPlantedInGroups plants the faults of groups alone; TestMutants (make mutants) plants all there are.
+func TestPlantedInGroups(t *testing.T) {
 	for _, m := range groupMutants {
 		t.Run(m.name, func(t *testing.T) {
 			m.find(t)
