@@ -48,6 +48,7 @@ type session struct {
 	reader *fetch.Reader
 	wal    *wal.Log
 	groups *group.Coordinator
+	lags   *lags
 	server *kafka.Server
 	mesh   *peer.Mesh // nil: no other agent can be there
 
@@ -168,7 +169,8 @@ func (s *session) build() {
 	s.groups = group.New(s.groupConfig(), s.stores.Facts, s.log)
 	s.buildSegments()
 	metrics := &collectorSet{}
-	metrics.MustRegister(s.wal.Metrics(), s.member.Metrics(), s.segments.Metrics(), newGauges(s))
+	s.lags = newLags()
+	metrics.MustRegister(s.wal.Metrics(), s.member.Metrics(), s.segments.Metrics(), newGauges(s), s.lags)
 	s.server = kafka.New(kafka.Config{
 		MaxRequestBytes: s.settings.Int("socket.request.max.bytes"), FetchMaxBytes: int32(s.settings.Int("fetch.max.bytes")),
 		ResponseBytes: s.cfg.MemoryLimit / 8, ReserveBytes: s.cfg.MemoryLimit / 16,
@@ -196,6 +198,7 @@ func (s *session) background(life context.Context) {
 		}
 	})
 	s.bg.Go(func() { s.topics.Run(life) })
+	s.bg.Go(func() { s.watchGroups(life) })
 }
 
 // open takes the free slots if there is nobody else, and returns once every slot that this session has been given is served.

@@ -21,6 +21,7 @@ type message struct {
 	serve func(a *actor, now time.Time) // does it, once the group is loaded
 	fail  func(err error)               // answers it with an error
 	gone  func()                        // answers it if there is no such group; nil: it makes one
+	watch bool                          // it only looks: the group does not stay in memory for it
 	wrote []pageWrite                   // no request, but a write that ended
 	err   error                         // of the write
 }
@@ -51,6 +52,8 @@ type actor struct {
 
 	// Of the goroutine.
 	loaded  bool
+	absent  bool // of the messages that were taken together: there is no such group, as a read says that began after they came
+	sure    bool // likewise: the claim stands
 	core    core
 	steps   steps
 	pages   map[pageKey]*page
@@ -106,6 +109,7 @@ func (a *actor) live() (err error) {
 		}
 	}()
 	for {
+		a.absent, a.sure = false, false
 		for _, m := range a.take() {
 			a.handle(m)
 		}
@@ -170,14 +174,18 @@ func (a *actor) handle(m message) {
 		a.wrote(m.wrote, m.err)
 		return
 	}
-	if a.failure == nil && !a.loaded {
+	if a.failure == nil && !a.loaded && (!a.absent || m.gone == nil) {
 		a.failure = a.load(m.gone == nil)
+		a.absent, a.sure = !a.loaded, a.loaded
 	}
-	if a.failure == nil && a.loaded && m.needs == confirmed {
+	if a.failure == nil && a.loaded && m.needs == confirmed && !a.sure {
 		a.failure = a.store.confirm(a.ctx)
+		a.sure = a.failure == nil
 	}
 	now := time.Now()
-	a.touched = now
+	if !m.watch {
+		a.touched = now
+	}
 	switch {
 	case a.failure != nil:
 		m.fail(a.failure)

@@ -45,9 +45,10 @@ type Coordinator struct {
 
 	mu struct {
 		sync.Mutex
-		slots  map[uint16]int32 // led and open, with their epochs
-		groups map[string]*actor
-		closed bool
+		slots   map[uint16]int32 // led and open, with their epochs
+		groups  map[string]*actor
+		resting resting
+		closed  bool
 		// sweeping: expireOffsets runs.
 		sweeping bool
 	}
@@ -57,7 +58,7 @@ type Coordinator struct {
 func New(cfg Config, facts metastore.Store, log *slog.Logger) *Coordinator {
 	c := &Coordinator{cfg: cfg, facts: facts, log: log}
 	c.life, c.over = context.WithCancel(context.Background())
-	c.mu.slots, c.mu.groups = map[uint16]int32{}, map[string]*actor{}
+	c.mu.slots, c.mu.groups, c.mu.resting.groups = map[uint16]int32{}, map[string]*actor{}, map[string]Progress{}
 	return c
 }
 
@@ -98,6 +99,11 @@ func (c *Coordinator) Lose(slot uint16, epoch int32) {
 		delete(c.mu.slots, slot)
 	}
 	c.dropLocked(func(a *actor) bool { return a.store.slot == slot && a.store.epoch <= epoch })
+	for group := range c.mu.resting.groups {
+		if Slot(group, c.cfg.Slots) == slot {
+			c.mu.resting.drop(group)
+		}
+	}
 }
 
 // dropLocked stops actors. They are not waited for.
@@ -116,7 +122,7 @@ func (c *Coordinator) Stop() {
 	defer c.mu.Unlock()
 	c.mu.closed = true
 	c.over()
-	c.mu.slots = map[uint16]int32{}
+	c.mu.slots, c.mu.resting = map[uint16]int32{}, resting{groups: map[string]Progress{}}
 	c.dropLocked(func(*actor) bool { return true })
 }
 
@@ -163,6 +169,7 @@ func (c *Coordinator) startLocked(group string, slot uint16, epoch int32) *actor
 	}
 	a.ctx, a.stop = context.WithCancelCause(context.Background())
 	c.mu.groups[group] = a
+	c.mu.resting.drop(group)
 	c.wg.Go(a.run)
 	return a
 }
@@ -175,6 +182,9 @@ func (c *Coordinator) retire(a *actor) bool {
 	defer a.mu.Unlock()
 	if len(a.mu.queue) > 0 {
 		return false
+	}
+	if _, led := c.mu.slots[a.store.slot]; led && a.loaded {
+		c.mu.resting.put(a.progress())
 	}
 	c.forgetLocked(a)
 	return true
