@@ -204,9 +204,6 @@ func (l *look) checkPacks(ctx context.Context) error {
 	return nil
 }
 
-// packAge is how long a pack of a live cluster may be unnamed, or counted too high: its runs move with the next snapshots.
-const packAge = 10 * time.Minute
-
 // checkPack compares a pack's item with what snapshots name. known is false if nothing knows of the pack.
 func (l *look) checkPack(ctx context.Context, id uuid.UUID) (known bool, err error) {
 	key, named := l.cfg.Cluster.PackKey(id), l.packs[id]
@@ -225,9 +222,12 @@ func (l *look) checkPack(ctx context.Context, id uuid.UUID) (known bool, err err
 		l.repair(Undecodable, key.PK+","+key.SK, "%v", err)
 		return true, nil
 	}
-	young := l.live && l.now-p.Created < packAge.Milliseconds()
+	writer, err := l.sessionOf(ctx, p.Session, key.PK)
+	if err != nil {
+		return true, err
+	}
 	switch {
-	case p.Live == named || p.Live > named && (young || l.blind):
+	case p.Live == named || p.Live > named && (!writer.ended() || l.blind): // a writer that lives knows more than its snapshots
 	case named == 0:
 		l.sweep(PackCounter, id.String(), "it counts %d runs, and none is needed", p.Live)
 	default:

@@ -93,7 +93,7 @@ var damages = []struct {
 		return key
 	}},
 	{"a segment that nothing links", Orphan, false, func(r *rig) string {
-		return r.keys.Segment(r.topic.ID, 1, 0, r.segment(1, 0, 5).Segment)
+		return r.keys.Segment(r.topic.ID, 0, 5, r.segment(0, 5, 15).Segment)
 	}},
 	{"a segment of a topic that is gone", Orphan, false, func(r *rig) string {
 		topic := r.topic.ID
@@ -380,7 +380,7 @@ func TestOnlyAPersonCanMend(t *testing.T) {
 		}},
 		{"an object of another cluster", Foreign, func(r *rig) string {
 			r.id = uuid.New()
-			return r.keys.Segment(r.topic.ID, 1, 0, r.segment(1, 0, 5).Segment)
+			return r.keys.Segment(r.topic.ID, 0, 0, r.segment(0, 0, 5).Segment)
 		}},
 	} {
 		t.Run(string(d.class)+"/"+d.name, func(t *testing.T) {
@@ -409,11 +409,13 @@ func TestLiveWritersAreLeftAlone(t *testing.T) {
 	r.write(r.keys.WAL(live, 2), bundle.Header{Kind: bundle.WAL, Session: live, Seq: 2}, nil)
 	id := uuid.New()
 	r.write(r.keys.Pack(id), bundle.Header{Kind: bundle.PACK, Session: live}, []bundle.Run{{Slot: 1, Base: 50, Next: 60}})
-	now := time.Now().UnixMilli()
-	r.item(r.cluster.PackKey(id), records.Pack{ID: id, Session: live, Live: 1, Runs: 1, Created: now, Nonce: uuid.New()}.Item())
+	r.item(r.cluster.PackKey(id), records.Pack{ID: id, Session: live, Live: 1, Runs: 1, Nonce: uuid.New()}.Item())
+	r.segment(1, 0, 5) // its writer has ended, and if it stood still it may link it yet
+	r.segment(0, 20, 25)
 	a := r.a
 	r.a = live
 	r.segment(1, 0, 5)
+	r.segment(0, 0, 5)
 	r.a = a
 	r.clean()
 }
