@@ -22,7 +22,7 @@ On --store null, which keeps nothing, the offsets of the log are checked instead
 	}
 	c.run = func(ctx context.Context, w *world, _ []string) error {
 		return b.run(ctx, w, c, func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error) {
-			return bench.Produce(ctx, t, b.load, !b.owns() || b.store != "null", live)
+			return bench.Produce(ctx, t, b.load, b.keeps(), live)
 		})
 	}
 	return c

@@ -60,9 +60,19 @@ func (b *benchFlags) namedStore(w *world) (s benchStore, err error) {
 		if b.meta == "" {
 			return s, usagef("--store: %q is none of %s; with a URL there comes --meta URL", b.store, strings.Join(benchStores, ", "))
 		}
-		s.store, s.meta, s.foreign = b.store, b.meta, true
+		s.store, s.meta = b.store, b.meta
+		u, err := parseStoreURL(b.store, objectSchemes)
+		if err != nil {
+			return s, usagef("--store: %w", err)
+		}
+		s.foreign = !embedded(u.scheme)
 	}
 	return s, nil
+}
+
+// keeps reports whether what is written can be read back.
+func (b *benchFlags) keeps() bool {
+	return !b.owns() || b.store != "null" && !strings.Contains(b.store, "null://")
 }
 
 // reserve is how many bytes a store in memory takes from the system at once, so that no run pays for the first touch of a page:

@@ -121,6 +121,15 @@ func TestBenchStartsAnAgent(t *testing.T) {
 	}
 }
 
+// TestBenchTakesURLs: a store that is slow, and keeps nothing: the ends of the log are compared.
+func TestBenchTakesURLs(t *testing.T) {
+	r := runBench(t, "produce", "--store", "sim+null://?model=s3-express", "--meta", "sim+mem://?model=dynamodb", "--rate", "0", "--warmup", "0s", "--limit", "2MiB", "--flush", "10ms")
+	if r.Verified.Records != 2<<10 {
+		t.Errorf("%+v", r.Verified)
+	}
+	(&shell{t: t}).fails(exitUsage, "the scheme \"nul\"", "bench", "produce", "--store", "nul://", "--meta", "mem://")
+}
+
 // TestBenchTakesPrices: a PUT that costs a million times as much shows.
 func TestBenchTakesPrices(t *testing.T) {
 	run := func(more ...string) float64 {
