@@ -2,12 +2,14 @@ package agent
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 
 	"github.com/varvelog/varve/agent/partition"
 	"github.com/varvelog/varve/agent/segment"
 	"github.com/varvelog/varve/agent/wal"
+	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
@@ -53,12 +55,23 @@ func (m starts) MoveStarts(ctx context.Context, all []segment.Start) []error {
 	}
 	for i := range all {
 		select {
-		case errs[i] = <-done[i]:
+		case err := <-done[i]:
+			errs[i] = notLed(err)
 		case <-ctx.Done():
 			errs[i] = ctx.Err()
 		}
 	}
 	return errs
+}
+
+// notLed says of the errors of a slot that is lost, being handed over or just opened that they are no fault.
+func notLed(err error) error {
+	for _, e := range []error{partition.ErrNotLeader, partition.ErrDraining, partition.ErrLoading, records.ErrFenced} {
+		if errors.Is(err, e) {
+			return segment.ErrNotLed
+		}
+	}
+	return err
 }
 
 // moveLogStart commits that a partition's log begins at offset from now on, and returns once readers see it. A slot that is being

@@ -89,24 +89,25 @@ func (s *streams) put(st *stream) {
 
 // keepStream notes where a reader of history will go on, and loads ahead of it. Who reads the tail alone is none.
 func (r *Reader) keepStream(ctx context.Context, t *trip, err error) {
-	if !t.far || r.cfg.CacheBytes == 0 {
-		return
-	}
 	st := t.stream
-	if st == nil {
-		if t.q.Mode == Cached {
-			return
+	switch {
+	case r.cfg.CacheBytes == 0:
+		return
+	case t.n == 0:
+		if st != nil { // it will ask again, where it may wait
+			r.streams.put(st)
 		}
+		return
+	case !t.far || st == nil && t.q.Mode == Cached:
+		return
+	case st == nil:
 		st = &stream{}
 	}
-	st.key = streamKey{t.q.Topic, t.q.Index, t.next}
-	if t.n > 0 {
-		st.spot, t.stream = t.spot, st
-		if err == nil && t.q.Mode == Cached { // else it was done before the read
-			r.readAhead(ctx, t)
-		}
-		st.reads++
+	st.key, st.spot, t.stream = streamKey{t.q.Topic, t.q.Index, t.next}, t.spot, st
+	if err == nil && t.q.Mode == Cached { // else it was done before the read
+		r.readAhead(ctx, t)
 	}
+	st.reads++
 	r.streams.put(st)
 }
 

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"strings"
 	"sync"
@@ -45,6 +46,31 @@ func TestReadAheadDoubles(t *testing.T) {
 	got, err = w.read(r, Request{From: 10, MaxBytes: 8 * len(w.batches[0]), Mode: Cached})
 	w.want(got, err, 5, 13)
 	w.settled(r, 13+16)
+}
+
+// A stream outlives a look that finds nothing in memory, whether it is blocks that are missing or the index.
+func TestStreamOutlivesAMiss(t *testing.T) {
+	w := newWorld(t)
+	for range 40 {
+		w.object(0, 1000)
+		w.as(bundle.SEG, uuid.Nil, 0)
+	}
+	x := &extents{index: w.index}
+	r := w.reader(Config{CacheBytes: 1 << 30, Loads: 256, Extents: x})
+	defer r.Close()
+	q := Request{Log: &tail{}, MaxBytes: 1, AtLeastOne: true, Mode: Load}
+	got, err := w.read(r, q)
+	w.want(got, err, 0, 1)
+	w.settled(r, 1+4)
+	x.cold = true
+	q.From, q.Mode = 2, Cached
+	if _, err := w.read(r, q); !errors.Is(err, ErrMiss) {
+		t.Fatal(err)
+	}
+	q.Mode = Load
+	got, err = w.read(r, q)
+	w.want(got, err, 1, 2)
+	w.settled(r, 2+8)
 }
 
 // Who jumps is nobody to load ahead for beyond the first few blocks; who reads the tail from memory causes no load.

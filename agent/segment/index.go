@@ -97,6 +97,9 @@ func (x *Index) Locate(ctx context.Context, dst []bundle.Location, topic uuid.UU
 	for tries, gone := 0, false; ; {
 		found, extent, complete := x.look(dst, at, offset, n)
 		if complete {
+			if extent != nil {
+				x.ahead(ctx, at, extent)
+			}
 			return found, true, nil
 		}
 		if !load {
@@ -134,7 +137,7 @@ func (x *Index) Locate(ctx context.Context, dst []bundle.Location, topic uuid.UU
 const maxTries = 8
 
 // look does what Locate says with what is in memory. If it is not complete, the outline of extent is missing, or, if extent is nil,
-// the page that holds offset.
+// the page that holds offset. If it is, whoever reads on will miss the outline of extent, if that is not nil.
 func (x *Index) look(dst []bundle.Location, at Name, offset int64, n int) (_ []bundle.Location, extent *records.Extent, complete bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -147,10 +150,7 @@ func (x *Index) look(dst []bundle.Location, at Name, offset int64, n int) (_ []b
 		e := &p.extents[i]
 		pieces := x.pieces(at, e)
 		if pieces == nil {
-			if len(dst) == was {
-				return dst, e, false
-			}
-			break // enough for now
+			return dst, e, len(dst) > was // some are enough for now
 		}
 		for _, piece := range pieces {
 			if piece.Next > offset && len(dst)-was < n {
@@ -180,6 +180,23 @@ func object(e *records.Extent) bundle.Object {
 	return bundle.Object{Kind: bundle.SEG, Session: e.Segment, Seq: uint64(e.Base), Size: e.Size}
 }
 
+// ahead begins to load the outline of an extent that will be asked for soon, and does not wait.
+func (x *Index) ahead(ctx context.Context, at Name, extent *records.Extent) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.mu.closed && x.mu.flights[extent.Segment] == nil {
+		x.start(ctx, extent.Segment, func(ctx context.Context) (bool, error) { return true, x.loadOutline(ctx, at, *extent) })
+	}
+}
+
+// start begins a load, under the lock.
+func (x *Index) start(ctx context.Context, key any, f func(context.Context) (bool, error)) *flight {
+	fl := &flight{done: make(chan struct{})}
+	x.mu.flights[key] = fl
+	x.running.Go(func() { x.fly(ctx, key, fl, f) })
+	return fl
+}
+
 // once runs f, unless a load of the same key is under way, and waits for it. own says that it was f. Errors: those of the load, of
 // ctx, ErrClosed.
 func (x *Index) once(ctx context.Context, key any, f func(context.Context) (bool, error)) (found, own bool, err error) {
@@ -190,9 +207,7 @@ func (x *Index) once(ctx context.Context, key any, f func(context.Context) (bool
 	}
 	fl, there := x.mu.flights[key]
 	if !there {
-		fl = &flight{done: make(chan struct{})}
-		x.mu.flights[key] = fl
-		x.running.Go(func() { x.fly(ctx, key, fl, f) })
+		fl = x.start(ctx, key, f)
 	}
 	x.mu.Unlock()
 	select {

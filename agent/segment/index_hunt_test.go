@@ -53,10 +53,18 @@ func TestHuntTakesFewQuestions(t *testing.T) {
 			wild = append(wild, wild[len(wild)-1]+n)
 		}
 	}
+	cliffs := []int64{3}
+	for i := range 300_000 {
+		n := int64(1)
+		if i%100_000 == 50_000 {
+			n = 1 << 50
+		}
+		cliffs = append(cliffs, cliffs[len(cliffs)-1]+n)
+	}
 	for name, c := range map[string]struct {
 		bases []int64
 		most  int
-	}{"even": {even, 2}, "steep": {steep, 40}, "wild": {wild, 45}, "ten": {even[:10], 1}} {
+	}{"even": {even, 2}, "steep": {steep, 40}, "wild": {wild, 45}, "cliffs": {cliffs, 60}, "ten": {even[:10], 1}} {
 		end := c.bases[len(c.bases)-1] + 100
 		each := (end - c.bases[0]) / int64(len(c.bases))
 		worst := 0

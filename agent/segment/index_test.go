@@ -231,7 +231,7 @@ func TestIndexWithoutLoad(t *testing.T) {
 	x := s.index()
 	locate := func(at int64, load, want bool) {
 		t.Helper()
-		got, known, err := x.Locate(t.Context(), nil, s.topic, 3, at, 100, load)
+		got, known, err := x.Locate(t.Context(), nil, s.topic, 3, at, 4, load) // as many as the first one has
 		if err != nil || known != want || known != (len(got) > 0) {
 			t.Fatal(got, known, err)
 		}
@@ -247,6 +247,21 @@ func TestIndexWithoutLoad(t *testing.T) {
 	locate(8, false, true)
 	x.Forget(s.topic, 3, 1)
 	locate(8, false, false)
+}
+
+// Who comes to the end of a segment finds the next one's footer on its way.
+func TestIndexLooksAhead(t *testing.T) {
+	s := newShelved(t)
+	s.segment(300<<10, 1, 1, 2, 3, 4)
+	s.segment(300<<10, 1, 5, 6, 7, 8)
+	x := s.index()
+	if got, _, err := x.Locate(t.Context(), nil, s.topic, 3, 0, 100, true); err != nil || len(got) != 4 {
+		t.Fatal(got, err)
+	}
+	x.running.Wait()
+	if got, known, err := x.Locate(t.Context(), nil, s.topic, 3, 8, 100, false); err != nil || !known || len(got) != 4 {
+		t.Fatal(got, known, err)
+	}
 }
 
 // Concurrent loads of one page are one load, and so are those of one footer.
@@ -382,7 +397,7 @@ func TestIndexTimes(t *testing.T) {
 // Memory is bounded over all partitions, and a page of a partition with many extents costs few requests.
 func TestIndexIsBounded(t *testing.T) {
 	s := newShelved(t)
-	topics := make([]uuid.UUID, 40)
+	topics := make([]uuid.UUID, 90)
 	for i := range topics {
 		topics[i] = uuid.New()
 		for k := range int64(300) {

@@ -33,9 +33,13 @@ type Start struct {
 	Offset int64
 }
 
+// ErrNotLed: the partition is not led here any more, or not for long. Its next leader goes on.
+var ErrNotLed = errors.New("the partition is not led here any more")
+
 // Starts moves log starts.
 type Starts interface {
-	// MoveStarts commits where logs begin from now on, in as few bundles as possible, and says for each whether readers see it.
+	// MoveStarts commits where logs begin from now on, in as few bundles as possible, and says for each whether readers see it: nil,
+	// ErrNotLed, or another error.
 	MoveStarts(ctx context.Context, starts []Start) []error
 }
 
@@ -136,7 +140,7 @@ type sweep struct {
 }
 
 func (s *sweep) note(t *Tail, err error) {
-	if err != nil && s.err == nil {
+	if err != nil && !errors.Is(err, ErrNotLed) && s.err == nil {
 		s.err = fmt.Errorf("%s-%d: %w", t.TopicName, t.Index, err)
 	}
 }

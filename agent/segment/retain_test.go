@@ -302,6 +302,9 @@ func TestRetainWithoutCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.state(p, 0, 2)
+	k.fail = ErrNotLed // no error, and nothing moved
+	k.sweeps()
+	k.state(p, 0, 2)
 	k.sweeps()
 	k.state(p, 20, 0)
 }

@@ -82,7 +82,8 @@ func (r *Retainer) unlink(ctx context.Context, t *Tail, m *memo, now int64) erro
 	return fmt.Errorf("unlink: %w: the partition's item is written by others all the time", metastore.ErrConflict)
 }
 
-// commitUnlink sends the transaction until its outcome is known. Error: metastore.ErrCondition if the item was not at version v.
+// commitUnlink sends the transaction until it is answered. Error: metastore.ErrCondition if the item was not at version v: somebody else
+// wrote it, or an earlier try whose answer was lost; the extents that are still there tell.
 func (r *Retainer) commitUnlink(ctx context.Context, t *Tail, v int64, after *records.Partition, gone []records.Extent, sum, now int64) error {
 	ops := []metastore.Op{{
 		Kind: metastore.OpUpdate, Key: r.d.Cluster.PartitionKey(t.Topic, t.Index), Set: metastore.Item{
@@ -102,19 +103,5 @@ func (r *Retainer) commitUnlink(ctx context.Context, t *Tail, v int64, after *re
 		g.Keys = append(g.Keys, r.d.Keys.Segment(t.Topic, t.Index, e.Base, e.Segment))
 	}
 	ops = append(ops, metastore.Op{Kind: metastore.OpPut, Key: r.d.Cluster.GarbageKey(g), Set: g.Item()})
-	return patiently(ctx, func(ctx context.Context) error {
-		err := r.d.Facts.Transact(ctx, ops)
-		if !errors.Is(err, metastore.ErrUnknown) && !errors.Is(err, metastore.ErrCondition) {
-			return err
-		}
-		// A time-out means unknown, and a condition may have failed by our own success: the nonce tells.
-		p, ok, rerr := r.d.Index.Partition(ctx, t.Topic, t.Index)
-		switch {
-		case rerr != nil:
-			return fmt.Errorf("%w: %w", metastore.ErrUnknown, rerr)
-		case ok && p.Nonce == after.Nonce:
-			return nil
-		}
-		return err
-	})
+	return patiently(ctx, func(ctx context.Context) error { return r.d.Facts.Transact(ctx, ops) })
 }
