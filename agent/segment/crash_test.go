@@ -120,6 +120,34 @@ func TestCrashAnywhere(t *testing.T) {
 	t.Logf("%d crashes; a crash left at most %d objects that nothing needs", total, most)
 }
 
+// A link whose outcome stays unknown for long, done or not done: it is found out later, and no segment is left without a name.
+func TestLinkInDoubt(t *testing.T) { synctest.Test(t, testLinkInDoubt) }
+
+func testLinkInDoubt(t *testing.T) {
+	for _, effect := range []bool{false, true} {
+		r := newRig(t)
+		names := r.topic("a", 3)
+		facts := &vagueFacts{Store: r.table, effect: effect}
+		r.facts = facts
+		r.open()
+		r.write(names, 1000, 2)
+		r.round(time.Minute)
+		facts.vague = true
+		r.round(6 * time.Hour)
+		facts.vague = false
+		r.check()
+		r.round(time.Minute)
+		r.round(time.Minute)
+		r.check()
+		if idle := r.accounts(); idle != 0 {
+			t.Fatalf("effect %v: %d objects too many", effect, idle)
+		}
+		if p, extents := r.extents(names[0]); p.Tiered != 4 || len(extents) != 1 {
+			t.Fatal(effect, p, extents)
+		}
+	}
+}
+
 // The leader lives on while the outcome of any one request is unknown: done, or not done.
 func TestAnyOutcomeUnknown(t *testing.T) { synctest.Test(t, testAnyOutcomeUnknown) }
 

@@ -106,3 +106,26 @@ func (s dyingFacts) Transact(ctx context.Context, ops []metastore.Op) error {
 	}
 	return errNoFacts
 }
+
+// vagueFacts is a table that answers no transaction, nor reads of what one did.
+type vagueFacts struct {
+	metastore.Store
+	vague, effect bool
+}
+
+func (s *vagueFacts) Transact(ctx context.Context, ops []metastore.Op) error {
+	if !s.vague {
+		return s.Store.Transact(ctx, ops)
+	}
+	if s.effect {
+		_ = s.Store.Transact(ctx, ops)
+	}
+	return errNoFacts
+}
+
+func (s *vagueFacts) Get(ctx context.Context, key metastore.Key, c metastore.Consistency) (metastore.Item, error) {
+	if s.vague && key.SK == "M" && s.effect {
+		return nil, errNoFacts
+	}
+	return s.Store.Get(ctx, key, c)
+}

@@ -32,6 +32,7 @@ type entry struct {
 	tiered    int64     // which says so
 	packs     []packRun // of the tail, by offset
 	forgotten []packRun // that the log start has passed and nobody took off their packs
+	doubt     []step    // links from tiered on whose outcome nobody knows
 }
 
 // packRun is a run that lies in a pack.
@@ -105,7 +106,7 @@ func (e *entry) upTo(offset int64) int {
 // reached notes that tiered is at next now, as a write of this room or of another leader made it: that write took off what was to
 // be taken off.
 func (e *entry) reached(next int64) {
-	e.known, e.exists, e.tiered = true, true, next
+	e.known, e.exists, e.tiered, e.doubt = true, true, next, nil
 	e.packs = e.packs[e.upTo(next):]
 	for len(e.forgotten) > 0 && e.forgotten[0].next <= next {
 		e.forgotten = e.forgotten[1:]
@@ -116,6 +117,27 @@ func (e *entry) reached(next int64) {
 // that each new record would be cut at once.
 func (e *entry) age(t *Tail, now int64) int64 {
 	return now - max(min(max(t.MaxTimestamp, 0), e.since), e.cut)
+}
+
+// disproved returns the links in doubt that never happened and never will, now that done has moved the same partitions' tiered away
+// from where they began.
+func (l *ledger) disproved(done []step) (never []step) {
+	for i := range done {
+		if e := l.parts[done[i].Name]; e != nil {
+			never = append(never, e.doubt...)
+			e.doubt = nil
+		}
+	}
+	return never
+}
+
+// suspect notes links whose outcome nobody knows.
+func (l *ledger) suspect(steps []step) {
+	for i := range steps {
+		if e := l.parts[steps[i].Name]; e != nil && steps[i].extent != nil {
+			e.doubt = append(e.doubt, steps[i])
+		}
+	}
 }
 
 // stay leaves a partition alone from now on.

@@ -79,12 +79,14 @@ func (r *Room) link(ctx context.Context, steps []step, now time.Time) error {
 			return err
 		}
 		if err = r.commitLink(ctx, ops, steps, nonce); err == nil {
+			gaveUp = append(gaveUp, r.ledger.disproved(steps)...)
 			r.linked(steps, now)
 			steps = nil
 			break
 		}
 		out, rerr := r.refused(ctx, err, steps, nonce)
 		if rerr != nil {
+			r.ledger.suspect(steps) // they may be linked yet
 			return fmt.Errorf("link: %w", rerr)
 		}
 		gaveUp = append(gaveUp, out...)

@@ -44,7 +44,7 @@ func (r *Room) fill(ctx context.Context, parts []part, wants []want) error {
 func (r *Room) get(ctx context.Context, s *span) error {
 	r.yield(ctx)
 	key, n := r.key(s.object), int64(s.end-s.pos)
-	return patiently(ctx, func(ctx context.Context) error {
+	return withPatience(ctx, int(n), func(ctx context.Context) error {
 		got, err := r.d.Objects.Get(ctx, key, objstore.Exact(int64(s.pos), n))
 		switch {
 		case errors.Is(err, objstore.ErrNotFound):
@@ -70,7 +70,7 @@ func (r *Room) key(o bundle.Object) string {
 // put writes an object, the same bytes as often as it takes.
 func (r *Room) put(ctx context.Context, key string, body []byte) error {
 	r.yield(ctx)
-	err := patiently(ctx, func(ctx context.Context) error { return r.d.Objects.Put(ctx, key, body) })
+	err := withPatience(ctx, len(body), func(ctx context.Context) error { return r.d.Objects.Put(ctx, key, body) })
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
 	}

@@ -234,8 +234,8 @@ func (r *Room) report(what string, err error) {
 
 // yield waits while producers wait for memory, a while at most: if rewriting never ran, the WAL would grow for ever.
 func (r *Room) yield(ctx context.Context) {
-	for range 20 {
-		if r.d.Busy == nil || !r.d.Busy() || !sleep(ctx, 50*time.Millisecond) {
+	for range 10 {
+		if r.d.Busy == nil || !r.d.Busy() || !sleep(ctx, 20*time.Millisecond) {
 			return
 		}
 	}
@@ -245,13 +245,20 @@ func (r *Room) yield(ctx context.Context) {
 const (
 	tries      = 8
 	tryTimeout = time.Minute // of one: far below the grace of deletion
+	slowest    = 1 << 20     // bytes a second that a store takes or gives, at least
 )
 
 // patiently repeats a request while the store is slow or unsure.
 func patiently(ctx context.Context, do func(context.Context) error) error {
+	return withPatience(ctx, 0, do)
+}
+
+// withPatience is patiently for a request that moves so many bytes.
+func withPatience(ctx context.Context, bytes int, do func(context.Context) error) error {
+	timeout := tryTimeout + time.Duration(bytes/slowest)*time.Second
 	pause := 50 * time.Millisecond
 	for try := 1; ; try++ {
-		tctx, cancel := context.WithTimeout(ctx, tryTimeout)
+		tctx, cancel := context.WithTimeout(ctx, timeout)
 		err := do(tctx)
 		cancel()
 		if err == nil || try == tries || !again(err) {
