@@ -154,6 +154,9 @@ func (b *rebuild) readClaims(ctx context.Context) error {
 			return err
 		}
 	}
+	if n := len(b.done.Unknown); len(b.won) == 0 && n > 0 {
+		return fmt.Errorf("%w, and %d sessions have bundles of which nobody knows whether they were committed: to keep them, add --include-uncommitted", ErrEmptyBucket, n)
+	}
 	if len(b.won) == 0 {
 		return ErrEmptyBucket
 	}
