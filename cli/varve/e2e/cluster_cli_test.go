@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,10 +62,14 @@ type clusterJSON struct {
 		Slots        int
 		Controller   bool
 	}
-	Slots []struct {
-		Slot, Epoch        int
-		Agent, Want, State string
-	}
+	Slots []slotJSON
+}
+
+type slotJSON struct {
+	Slot, Epoch        int
+	Agent, Want, State string
+	Partitions         *float64
+	BytesPerSec        *float64 `json:"bytes_per_sec"`
 }
 
 func (f *fleet) show(t *testing.T, what string) (c clusterJSON) {
@@ -84,24 +90,75 @@ func (f *fleet) leads(t *testing.T) map[string]int {
 	return led
 }
 
-// awaitEven waits until each of n agents leads its share of the 32 slots, about: some weigh more than others.
+// awaitEven waits until n agents lead, and the most loaded at most 1.2 times the mean, in bytes a second or else in partitions; or so
+// that no single slot would help: each that it leads weighs at least what it leads more than the least loaded. It has to come within
+// a minute after an agent came or went.
 func (f *fleet) awaitEven(t *testing.T, n int) {
 	t.Helper()
-	var led map[string]int
+	var led map[string][]float64
 	defer func() {
 		if t.Failed() {
 			t.Logf("they lead %v", led)
 		}
 	}()
+	begun := time.Now()
 	await(t, "a share for each agent", func() bool {
-		led = f.leads(t)
-		for _, slots := range led {
-			if slots < 32/n/2 || slots > 32/n*2 {
+		led = map[string][]float64{}
+		all := f.show(t, "slots").Slots
+		weights := weigh(all)
+		for i, s := range all {
+			if s.Agent == "" || s.Want != "" || s.State != "open" {
 				return false
 			}
+			led[s.Agent] = append(led[s.Agent], weights[i])
 		}
-		return len(led) == n
+		return len(led) == n && isEven(led)
 	})
+	t.Logf("even after %v", time.Since(begun).Round(100*time.Millisecond))
+}
+
+// weigh says what each slot costs, where the mean is about 1; one of which nobody told yet weighs as much as the mean.
+func weigh(all []slotJSON) []float64 {
+	bytes, partitions, known := 0.0, 0.0, 0.0
+	for _, s := range all {
+		if s.Partitions != nil && s.BytesPerSec != nil {
+			bytes += *s.BytesPerSec
+			partitions += *s.Partitions
+			known++
+		}
+	}
+	weights := make([]float64, len(all))
+	for i, s := range all {
+		weights[i] = 1
+		if s.Partitions == nil || s.BytesPerSec == nil {
+			continue
+		}
+		switch {
+		case bytes >= 64<<10:
+			weights[i] = *s.BytesPerSec*known/bytes + 0.04
+		case partitions > 0:
+			weights[i] = *s.Partitions*known/partitions + 0.04
+		}
+	}
+	return weights
+}
+
+func isEven(led map[string][]float64) bool {
+	sums, total := map[string]float64{}, 0.0
+	least := math.Inf(1)
+	for agent, slots := range led {
+		for _, w := range slots {
+			sums[agent] += w
+		}
+		total += sums[agent]
+		least = min(least, sums[agent])
+	}
+	for agent, sum := range sums {
+		if sum > 1.2*total/float64(len(led)) && slices.Min(led[agent]) < sum-least {
+			return false
+		}
+	}
+	return true
 }
 
 // TestClusterCommands: three agents under load are looked at, relieved and given slots by commands; whoever produces notices
