@@ -13,6 +13,8 @@
 // confluent-kafka (python/), kafkajs (kafkajs/), and a Java client of 2021; clients.sh installs them into target/. The
 // matrix makes the README's table of compatibility (make compat), and fails when that says something else.
 //
+// TestGroupMatrix is the matrix of groups: a process for each member (java/.../Member.java says what they obey and tell).
+//
 // TestOracle (make oracle, not in the gate) plays one script of group requests against a real Kafka and against Varve, and compares the
 // answers; what differs on purpose stands in oracleDifferences.
 //

@@ -26,6 +26,7 @@ type ack struct {
 type load struct {
 	cl         *kgo.Client
 	partitions int
+	pause      time.Duration
 	stop       context.CancelFunc
 	done       chan struct{}
 	produced   atomic.Int64 // the highest number that was begun
@@ -39,8 +40,14 @@ type load struct {
 // startLoad begins to produce. The pace is bounded, so that the check at the end stays short.
 func startLoad(t *testing.T, addr, topic string, partitions int, opts ...kgo.Opt) *load {
 	t.Helper()
+	return startLoadEvery(t, time.Millisecond, addr, topic, partitions, opts...)
+}
+
+// startLoadEvery pauses between the records of a partition.
+func startLoadEvery(t *testing.T, pause time.Duration, addr, topic string, partitions int, opts ...kgo.Opt) *load {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	l := &load{partitions: partitions, stop: stop, done: make(chan struct{}), acked: make([][]ack, partitions), last: make([]int64, partitions)}
+	l := &load{partitions: partitions, pause: pause, stop: stop, done: make(chan struct{}), acked: make([][]ack, partitions), last: make([]int64, partitions)}
 	l.cl = dial(t, addr, append(opts, kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(2*time.Millisecond), kgo.MaxBufferedRecords(5000),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(50*time.Millisecond))...)
@@ -60,7 +67,7 @@ func (l *load) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(time.Millisecond):
+		case <-time.After(l.pause):
 		}
 	}
 }

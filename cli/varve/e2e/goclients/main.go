@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -45,6 +46,8 @@ type library interface {
 	alter(addr, topic, name, value string) error
 	produce(addr, topic, codec string, rounds [][]record) ([]int64, error)
 	consume(addr, topic string, from start, each func(record)) error
+	// member is a member of a group until ctx ends; then it leaves.
+	member(ctx context.Context, m membership, t *teller) error
 }
 
 // round is how many records are sent at once; the next ones follow when these are acknowledged.
@@ -52,9 +55,16 @@ const round = 500
 
 func main() {
 	libraries := map[string]library{"franz-go": franzLibrary{}, "sarama": saramaLibrary{}, "kafka-go": kafkaGoLibrary{}}
-	if len(os.Args) != 2 || libraries[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: goclients franz-go|sarama|kafka-go")
+	if len(os.Args) < 2 || libraries[os.Args[1]] == nil || len(os.Args) > 2 && os.Args[2] != "member" {
+		fmt.Fprintln(os.Stderr, "usage: goclients franz-go|sarama|kafka-go [member ADDRESSES TOPIC GROUP [WORD=VALUE]...]")
 		os.Exit(2)
+	}
+	if len(os.Args) > 2 {
+		if err := runMember(libraries[os.Args[1]], os.Args[3:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	s := server{libraries[os.Args[1]], bufio.NewReaderSize(os.Stdin, 1<<20), bufio.NewWriter(os.Stdout)}
 	for {
