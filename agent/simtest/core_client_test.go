@@ -319,7 +319,7 @@ func (r *coreReader) fetch(s *coreSession, part *partition.Partition, state part
 		r.pos = loc.Next
 		i, ok := slices.BinarySearchFunc(p.runs, loc.Base, func(run coreRun, base int64) int { return int(run.base - base) })
 		switch {
-		case loc.Next <= p.start: // gone since
+		case loc.Next <= p.start || loc.Object.Kind == bundle.PACK: // gone since; or looked at by compareRuns
 		case !ok || p.runs[i] != (coreRun{loc.Base, loc.Next, loc.Object.Session, loc.Object.Seq}):
 			r.w.fail("V2: partition %d: %s reads %v", r.part, s, loc)
 		}

@@ -55,6 +55,9 @@ func (w *coreWorld) live() {
 		w.after(w.span(0, 8*time.Second), r.read)
 	}
 	w.after(w.plan.deleteRecords, w.deleteRecords)
+	if w.plan.packs > 0 {
+		w.after(w.plan.packs, w.pack)
+	}
 	w.after(20*time.Second, w.collect)
 	w.after(w.span(0, 10*time.Second), w.misbehave)
 	w.run(w.plan.long)
@@ -89,8 +92,8 @@ var coreSometimes = []string{
 	"give-up refused", "hand-over given up", "hand-over late", "object deleted", "opened for somebody else",
 	"opened from a living session's log", "own commit recognised", "own hand-over recognised", "own snapshot recognised",
 	"pin refused", "pin taken out by another", "pins went into pending", "read from a leader of old",
-	"redial answered by a newer session", "sealed by two", "session closed", "session drained", "session fenced",
-	"slot came back to a session", "slot handed over", "slot taken out of pending", "stale read served", "take refused", "trim rose",
+	"redial answered by a newer session", "sealed by two", "session closed", "runs packed", "session drained", "session fenced",
+	"slot came back to a session", "slot handed over", "slot taken out of pending", "stale read served", "take refused", "taken over in a pack", "trim rose",
 	"trim was there already", "two controllers", "unpin", "unpin refused", "want refused",
 }
 

@@ -193,6 +193,7 @@ type corePlan struct {
 	clocks                            bool    // rates of 0.9 to 1.1
 	refuse                            bool    // now and then a living agent refuses a redial
 	deleteRecords                     time.Duration
+	packs                             time.Duration // between two packs, about; 0: none
 }
 
 func (p *corePlan) parts() int { return p.slots * p.perSlot }
@@ -241,5 +242,8 @@ func drawCorePlan(r *rand.Rand) corePlan {
 		p.crashAt = []float64{0.01, 0.05, 0.2}[r.IntN(3)]
 	}
 	p.refuse = r.IntN(8) == 0
+	if r.IntN(2) == 0 {
+		p.packs = between(500*time.Millisecond, 8*time.Second)
+	}
 	return p
 }

@@ -161,6 +161,11 @@ var coreMutants = []mutant{
 	{
 		"an old slot item replaces a newer one", "cluster/core.go", "	if k.there && k.item.V >= s.V {\n", "	if k.there && k.item.V == s.V {\n", coreTest,
 	},
+	// what a recorded snapshot names
+	{
+		"recorded snapshots count for nothing", "partition/durable.go",
+		"	if d.named != nil {\n		snapshots = append(snapshots, d.named)\n	}\n", "", coreTest,
+	},
 	// replay
 	{
 		"footers beyond the end are read", "wal/replay.go",
