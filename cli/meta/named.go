@@ -66,8 +66,8 @@ func (l *look) readNamed(ctx context.Context) error {
 
 // readNew reads the items of sessions that only snapshots name. Their bundles were taken for ones that no session says are needed.
 func (l *look) readNew(ctx context.Context) error {
-	for id := range l.needed {
-		for session := range l.needed[id] {
+	for slot := range l.needed {
+		for session := range l.needed[slot] {
 			if s := l.sessions[session]; s.item == nil {
 				if err := l.readSession(ctx, s); err != nil {
 					return err

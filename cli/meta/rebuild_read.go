@@ -49,7 +49,6 @@ type stored struct {
 	seq     int64
 	id      uuid.UUID
 	written time.Time
-	slots   map[uint16]int32
 }
 
 // claim is what a slot's state can be taken from. Of two the one of the higher epoch is right; within an epoch, the later one.

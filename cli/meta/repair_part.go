@@ -56,7 +56,7 @@ func (l *look) repairPartition(ctx context.Context, p part, broken string) (stri
 			if e.Next > start && e.Base < at && e.Next > at {
 				return "", m.straddles(e, at)
 			}
-			m.remove(e, key, sound)
+			m.remove(e, key)
 			continue
 		case e.Next > start && e.Base < at && e.Base > start:
 			return "", m.straddles(e, at)
@@ -170,8 +170,8 @@ func (m *mending) add(e records.Extent) {
 	m.ops = append(m.ops, metastore.Op{Kind: metastore.OpPut, Key: m.cfg.Cluster.ExtentKey(m.p.topic, m.p.index, e.Base), Set: e.Item()})
 }
 
-// remove takes an extent out. An object that is damaged is kept by nobody; one that is sound may be a reader's.
-func (m *mending) remove(e records.Extent, key string, there bool) {
+// remove takes an extent out, and queues its object, which may be a reader's.
+func (m *mending) remove(e records.Extent, key string) {
 	m.ops = append(m.ops, metastore.Op{Kind: metastore.OpDelete, Key: m.cfg.Cluster.ExtentKey(m.p.topic, m.p.index, e.Base)})
 	m.keys = append(m.keys, key)
 }
@@ -271,7 +271,7 @@ func (m *mending) last() []metastore.Op {
 // unlinkAll takes out the items of a partition whose topic is gone, and queues its segments.
 func (m *mending) unlinkAll(ctx context.Context) (string, error) {
 	for _, e := range m.was.extents {
-		m.remove(e, m.cfg.Keys.Segment(m.p.topic, m.p.index, e.Base, e.Segment), true)
+		m.remove(e, m.cfg.Keys.Segment(m.p.topic, m.p.index, e.Base, e.Segment))
 	}
 	ops := m.last()
 	for len(ops) > 0 {
