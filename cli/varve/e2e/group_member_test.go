@@ -211,7 +211,7 @@ func groupLibraries() []groupLibrary {
 		}},
 		{label: "sarama", strategies: both, static: true, command: goMember("sarama")},
 		{label: "kafka-go", strategies: both[:1], command: goMember("kafka-go")},
-		{label: "kafkajs", strategies: both[:1], command: func(m memberOf) (*exec.Cmd, error) {
+		{label: "kafkajs", strategies: both[:1], notes: []string{"5 tries, a second apart at most, and `metadataMaxAge` of 3 s are set: with more it goes on asking an agent that is gone"}, command: func(m memberOf) (*exec.Cmd, error) {
 			return exec.Command("node", append([]string{filepath.Join("kafkajs", "member.js"), filepath.Join("target", "kafkajs")}, m.words()...)...), install("kafkajs")
 		}},
 	}

@@ -101,11 +101,9 @@ func (r *groupReport) settle(t *testing.T) {
 	for _, l := range groupLibraries() {
 		made += r.rows[l.label].line() + "\n"
 	}
+	made += "\n"
 	for _, l := range groupLibraries() {
-		for i, note := range l.notes {
-			if i == 0 {
-				made += "\n"
-			}
+		for _, note := range l.notes {
 			made += fmt.Sprintf("- %s: %s.\n", l.label, note)
 		}
 	}
