@@ -67,19 +67,26 @@ func (r *rig) dropPacked(from *uint64) {
 
 // What a GiB costs in requests to the object store, as an agent with default settings writes it at 84 MB/s: full bundles of 8 MiB, 16
 // partitions, none of it found in memory. WAL, packs and segments are at most 155 PUT; reading for packs and segments, at most 405 GET.
+// The first case is that at a quarter of all sizes; the second, of one partition, is cut from the WAL, by sizes that do not scale.
 func TestRequestsPerGiB(t *testing.T) {
-	const size = 128 << 10
-	for _, c := range []struct{ partitions, flushes int }{{16, 128}, {1, 32}} {
+	for _, c := range []struct {
+		partitions, flushes, scale int
+		cfg                        Config
+	}{
+		{16, 128, 4, Config{RewriteBytes: 128 << 20 / 4, PackBytes: 1 << 30 / 4, SegmentBytes: 64 << 20 / 4, SegmentMax: 256 << 20 / 4}},
+		{1, 16, 1, Config{}},
+	} {
+		bundle, size := 8<<20/c.scale, 128<<10/c.scale
 		r := newRig(t)
 		r.brief = true
-		r.cfg = Config{} // defaults
+		r.cfg = c.cfg
 		names := r.topic("a", c.partitions)
 		store := &countingStore{Store: r.inner, keys: r.keys}
 		r.objects = store
 		r.open()
 		first := uint64(1)
 		for i := range c.flushes {
-			for k := range (8 << 20) / size {
+			for k := range bundle / size {
 				r.again(names[k%len(names)], size)
 			}
 			r.flush()
