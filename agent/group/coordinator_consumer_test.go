@@ -145,7 +145,7 @@ func TestThousandsJoinAtOnce(t *testing.T) {
 				t.Fatal(r.Err)
 			}
 		}
-		if got := facts.writes.Load(); got > 100 {
+		if got := facts.writes.Load(); got > 25 { // a dozen; three times as many if a group of many pages were not stored once in mergeTime
 			t.Errorf("%d members cost %d writes", n, got)
 		}
 		if d := l.consumers(); len(d.Members) != n {
@@ -155,6 +155,43 @@ func TestThousandsJoinAtOnce(t *testing.T) {
 		defer again.Close()
 		if d := again.consumers(); len(d.Members) != n {
 			t.Errorf("%d members after a hand-over", len(d.Members))
+		}
+	})
+}
+
+// TestWhoKeepsWhatIsNotItsOwn: a member that does not give up what it was told to loses its place after its rebalance time-out, and
+// not when some session would end.
+func TestWhoKeepsWhatIsNotItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := lead(t, mem.New(), 1)
+		defer l.Close()
+		a, b := &consuming{id: "a"}, &consuming{id: "b"}
+		if err := a.speak(l, func(e *ConsumerBeat) { e.Rebalance = 10 * time.Second }); err != nil {
+			t.Fatal(err)
+		}
+		settled(t, l, a)
+		all := a.own
+		if err := b.speak(l, nil); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		for {
+			if err := b.speak(l, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.speak(l, func(e *ConsumerBeat) { e.Owned = all }); errors.Is(err, ErrUnknownMember) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if time.Since(begun) > 12*time.Second {
+				t.Fatal("it still is a member")
+			}
+			time.Sleep(time.Second)
+		}
+		settled(t, l, b)
+		if b.own.Len() != 4 {
+			t.Errorf("the other one has %v", b.own)
 		}
 	})
 }

@@ -66,5 +66,8 @@ func TestProgress(t *testing.T) {
 		if p := progress(); len(p) != 0 {
 			t.Errorf("of a slot that another agent leads: %+v", p)
 		}
+		if n := l.mu.resting.parts; n != 0 {
+			t.Errorf("%d partitions are counted of no group", n)
+		}
 	})
 }
