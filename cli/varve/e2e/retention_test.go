@@ -84,7 +84,14 @@ func TestRetention(t *testing.T) {
 		l.finish(t)
 		ends := offsets(t, a.addr, "ret", true)
 		await(t, "everything to go", func() bool { return fmt.Sprint(offsets(t, a.addr, "ret", false)) == fmt.Sprint(ends) })
-		await(t, "the bucket to lose the segments", func() bool { return a.objectsOf(t, "t") == 0 })
+		// A kill may leave a segment that was not linked yet, of each partition: those are swept once the session has ended.
+		await(t, "the bucket to lose the segments", func() bool { return a.objectsOf(t, "t") <= 3*partitions })
+		a.stop(t)
+		a.sound(t)
+		if n := a.objectsOf(t, "t"); n > 0 {
+			t.Errorf("%d segments are left of a log that is empty", n)
+		}
+		a.start(t)
 
 		alter(t, a.addr, "ret", "retention.ms", "-1", "retention.bytes", "200000")
 		records := numbered(500, partitions) // 25 KB and more in each partition
@@ -99,7 +106,6 @@ func TestRetention(t *testing.T) {
 			t.Errorf("only the records from %d to %d are left", from, to)
 		}
 		await(t, "all that is left to be in segments", func() bool { return a.metric(t, "varve_unsegmented_bytes") == 0 })
-		await(t, "the bucket to lose the packs", func() bool { return a.objectsOf(t, "k") == 0 })
 		a.stop(t)
 		a.sound(t)
 	})
