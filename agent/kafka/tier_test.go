@@ -113,7 +113,7 @@ func (w *world) times(c *client, all []int64, start int64) {
 // Where the records lie, in the tail or in segments, is nothing that a client can tell: Fetch at every offset and ListOffsets at every
 // timestamp answer as before.
 func TestSegmentsAnswerAsTheTailDid(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(16) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		w := newWorld(t, option{auto: true, cache: []int64{0, 64 << 20}[seed%2]})
 		top, c := w.topic("t", 1), w.dial()
