@@ -49,7 +49,7 @@ func drawLoads(rng *rand.Rand, slots, kinds int) []float64 {
 // does some good; and it is never longer than it may be.
 func TestPlanBound(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for range 600 {
+	for range 200 {
 		slots := []int{16, 64, 256}[rng.IntN(3)]
 		nodes, led := nodesOf(2+rng.IntN(6)), map[uint16]uuid.UUID{}
 		w := drawLoads(rng, slots, 3)
@@ -267,7 +267,7 @@ func TestBalanced(t *testing.T) {
 	} {
 		for _, slots := range []int{16, 64, 256} {
 			for agents := 2; agents <= 7; agents++ {
-				if slots == 64 && agents%3 != 1 || slots == 256 && agents != 3 {
+				if agents%3 != 1 && (slots != 16 || agents != 2) || slots > 16 && agents != 4 || slots > 64 && x.what != "a join" {
 					continue
 				}
 				w := newTown(t, slots, agents, rng)
