@@ -201,7 +201,9 @@ func (s *session) refresh() {
 }
 
 // Trim writes it.
-func (p slots) Trim(ctx context.Context, seq uint64) error { return p.s.wal.Trim(ctx, seq) }
+func (p slots) Trim(ctx context.Context, seq uint64, pins int64) error {
+	return p.s.wal.Trim(ctx, seq, pins)
+}
 
 // checkAhead refuses if a session that has ended has bundles in the bucket that it can't have written. One that lives may.
 func (s *session) checkAhead(ctx context.Context, id uuid.UUID) error {

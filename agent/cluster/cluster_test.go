@@ -73,14 +73,14 @@ func (h *slotsHere) Leave(slot uint16, epoch int32) {
 	h.left[slot] = epoch
 }
 
-func (h *slotsHere) Drain(uint16, int32)                     {}
-func (h *slotsHere) Resume(uint16, int32)                    {}
-func (h *slotsHere) Forget(uint16, int32)                    {}
-func (h *slotsHere) Barrier(context.Context) (uint64, error) { return 1, nil }
-func (h *slotsHere) Sources(uint16) []Source                 { return nil }
-func (h *slotsHere) Loads() []Load                           { return nil }
-func (h *slotsHere) Trimmable() uint64                       { return 0 }
-func (h *slotsHere) Trim(context.Context, uint64) error      { return nil }
+func (h *slotsHere) Drain(uint16, int32)                       {}
+func (h *slotsHere) Resume(uint16, int32)                      {}
+func (h *slotsHere) Forget(uint16, int32)                      {}
+func (h *slotsHere) Barrier(context.Context) (uint64, error)   { return 1, nil }
+func (h *slotsHere) Sources(uint16) []Source                   { return nil }
+func (h *slotsHere) Loads() []Load                             { return nil }
+func (h *slotsHere) Trimmable() uint64                         { return 0 }
+func (h *slotsHere) Trim(context.Context, uint64, int64) error { return nil }
 
 func (h *slotsHere) taken() map[uint16]Taken {
 	h.mu.Lock()

@@ -328,6 +328,10 @@ func (c *Core) answer(a Answer) {
 		c.owed(a, w.begun)
 	case jobUnpin:
 		c.unpinned(a)
+	case jobTrim:
+		if a.Err != nil && !c.running(about(jobPins, uuid.Nil)) {
+			c.readPins() // perhaps they changed
+		}
 	}
 }
 

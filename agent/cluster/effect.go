@@ -76,10 +76,11 @@ type (
 		Job    Job
 		Epochs map[uint16]int32
 	}
-	// Trim tells the WAL that nothing below Pinned is held by a pin; 0: no pins.
+	// Trim tells the WAL that nothing below Pinned is held by a pin, 0: no pins; as of that version of the pins.
 	Trim struct {
-		Job    Job
-		Pinned uint64
+		Job     Job
+		Pinned  uint64
+		Version int64
 	}
 	// Drain, Resume, Leave and Forget are not answered. See Slots.
 	Drain struct {

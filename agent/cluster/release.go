@@ -29,7 +29,7 @@ func (c *Core) release() {
 				low = uint64(p.Seq)
 			}
 		}
-		c.begin(about(jobTrim, uuid.Nil), Trim{about(jobTrim, uuid.Nil), low})
+		c.begin(about(jobTrim, uuid.Nil), Trim{about(jobTrim, uuid.Nil), low, c.pins.V})
 	}
 	for _, id := range sortedIDs(c.owing) {
 		if !c.running(about(jobUnpin, id)) && c.due(c.owing[id].again) {

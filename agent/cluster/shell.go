@@ -35,8 +35,8 @@ type Slots interface {
 	Loads() []Load
 	// Trimmable returns up to where snapshots and the led slots let trim rise.
 	Trimmable() uint64
-	// Trim makes it rise.
-	Trim(ctx context.Context, seq uint64) error
+	// Trim makes it rise, if the pins still have that version.
+	Trim(ctx context.Context, seq uint64, pins int64) error
 }
 
 // Load is what leading a slot costs.
@@ -255,7 +255,7 @@ func (s *shell) do(ctx context.Context, f Effect) {
 		if e.Pinned > 0 {
 			seq = min(seq, e.Pinned)
 		}
-		s.wg.Go(func() { s.post(s.trim(ctx, e.Job, seq), false) })
+		s.wg.Go(func() { s.post(s.trim(ctx, e.Job, seq, e.Version), false) })
 	default:
 		s.wg.Go(func() { s.post(s.perform(ctx, f), false) })
 	}
@@ -305,13 +305,13 @@ func (s *shell) perform(ctx context.Context, f Effect) Answer {
 }
 
 // trim lets trim rise to seq, if it is not there yet.
-func (s *shell) trim(ctx context.Context, j Job, seq uint64) Answer {
+func (s *shell) trim(ctx context.Context, j Job, seq uint64, pins int64) Answer {
 	if seq <= max(1, s.trimmed.Load()) {
 		return Answer{Job: j}
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	err := s.plugs.Slots.Trim(ctx, seq)
+	err := s.plugs.Slots.Trim(ctx, seq, pins)
 	if err == nil {
 		s.trimmed.Store(seq)
 	}

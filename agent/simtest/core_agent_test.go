@@ -381,7 +381,7 @@ func (s *coreSession) do(f cluster.Effect) {
 		if e.Pinned > 0 {
 			seq = min(seq, e.Pinned)
 		}
-		s.log.trim(seq, func(err error) { s.step(cluster.Answer{Job: e.Job, Err: err}) })
+		s.log.trim(seq, e.Version, func(err error) { s.step(cluster.Answer{Job: e.Job, Err: err}) })
 	case cluster.Topics, cluster.Say, cluster.Timed:
 	case cluster.ReadVersion, cluster.ReadMap, cluster.ReadSession, cluster.ReadEnd, cluster.ReadPins, cluster.Write:
 		s.request(f)

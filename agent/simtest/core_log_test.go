@@ -436,12 +436,12 @@ func (l *coreLog) forgetOld(key string) {
 }
 
 // trim raises the session's trim.
-func (l *coreLog) trim(seq uint64, done func(error)) {
+func (l *coreLog) trim(seq uint64, pins int64, done func(error)) {
 	if seq <= 1 || l.over {
 		l.s.after(0, func() { done(nil) })
 		return
 	}
-	ops := l.steps.Trim(seq, l.s.n.clock())
+	ops := l.steps.Trim(seq, pins, l.s.n.clock())
 	if len(ops) == 0 {
 		l.s.after(0, func() { done(nil) })
 		return

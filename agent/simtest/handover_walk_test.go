@@ -235,7 +235,7 @@ func (w *handoverWorld) trim(m *member) {
 			}
 		}
 	}
-	if err := m.log.Trim(context.Background(), low); err != nil {
+	if err := m.log.Trim(context.Background(), low, 0); err != nil {
 		w.t.Errorf("trim to %d: %v", low, err)
 	}
 }

@@ -198,7 +198,7 @@ func TestBarrierUnderAFence(t *testing.T) {
 		if err := r.log.Snapshot(t.Context()); !errors.Is(err, records.ErrFenced) {
 			t.Fatalf("a snapshot after the end: %v", err)
 		}
-		if err := r.log.Trim(t.Context(), 2); !errors.Is(err, records.ErrFenced) {
+		if err := r.log.Trim(t.Context(), 2, 0); !errors.Is(err, records.ErrFenced) {
 			t.Fatalf("a trim after the end: %v", err)
 		}
 		r.end(records.ErrFenced)

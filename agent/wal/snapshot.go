@@ -211,11 +211,12 @@ func encodeSnapshot(body *memory.Buf, h bundle.Header, f *bundle.Footer) {
 
 // Trim says in the session item that nobody needs bundles of this session below seq, which only the caller can know: no higher
 // than a recorded snapshot + 1, any pin, and what logs and recorded snapshots name. Those that were needed until now are queued for
-// deletion after Config.Grace, each once. To say less than before does nothing. One call at a time. Errors: records.ErrFenced;
-// ErrTrimTooFar, if no recorded snapshot covers seq - 1; else the outcome is unknown: try again.
-func (l *Log) Trim(ctx context.Context, seq uint64) error {
+// deletion after Config.Grace, each once. To say less than before does nothing. pins is the version of the session's pins that the caller
+// looked at; 0: there were none. One call at a time. Errors: records.ErrFenced; ErrTrimTooFar, if no recorded snapshot covers seq - 1;
+// ErrPinned, if the pins have another version; else the outcome is unknown: try again.
+func (l *Log) Trim(ctx context.Context, seq uint64, pins int64) error {
 	err := retry(ctx, func() error {
-		ops := l.trim.ops(seq, time.Now())
+		ops := l.trim.ops(seq, pins, time.Now())
 		if len(ops) == 0 {
 			return nil
 		}
@@ -237,7 +238,7 @@ func retry(ctx context.Context, do func() error) error {
 	pause := 50 * time.Millisecond
 	for try := 1; ; try++ {
 		err := do()
-		if err == nil || try == snapshotTries || errors.Is(err, records.ErrFenced) || errors.Is(err, ErrTrimTooFar) {
+		if err == nil || try == snapshotTries || errors.Is(err, records.ErrFenced) || errors.Is(err, ErrTrimTooFar) || errors.Is(err, ErrPinned) {
 			return err
 		}
 		if !sleep(ctx, pause/2+time.Duration(rand.Int64N(int64(pause)))) {

@@ -117,7 +117,9 @@ func (s *Steps) Name(seq uint64, id uuid.UUID) metastore.Op { return snapOp(s.ke
 func (s *Steps) JudgeName(err error, id uuid.UUID) error { return judgeSnap(err, id) }
 
 // Trim returns the transaction that says that nobody needs bundles below seq; none if that is known.
-func (s *Steps) Trim(seq uint64, now time.Time) []metastore.Op { return s.trim.ops(seq, now) }
+func (s *Steps) Trim(seq uint64, pins int64, now time.Time) []metastore.Op {
+	return s.trim.ops(seq, pins, now)
+}
 
 // JudgeTrim returns nil if the item says so, else as Log.Trim.
 func (s *Steps) JudgeTrim(err error, seq uint64) error { return s.trim.judge(err, seq) }

@@ -23,7 +23,9 @@ type trim struct {
 // ops say that nobody needs bundles below seq, and queue those that somebody needed until now for deletion: in one transaction, so
 // that each is queued once, by whoever raises trim over it. What a snapshot does not cover is never trimmed, and nothing is taken back.
 // None: trim is there already.
-func (t *trim) ops(seq uint64, now time.Time) []metastore.Op {
+//
+// The pins must have the version that the caller looked at: a pin whose outcome was unknown may land late, below what nobody held.
+func (t *trim) ops(seq uint64, pins int64, now time.Time) []metastore.Op {
 	first := max(1, t.at)
 	if seq <= first {
 		return nil
@@ -37,8 +39,19 @@ func (t *trim) ops(seq uint64, now time.Time) []metastore.Op {
 			{Attr: records.AttrTrim, Cmp: metastore.Eq, Value: metastore.N(int64(t.at))},
 			{Attr: records.AttrSnap, Cmp: metastore.Ge, Value: metastore.N(int64(seq) - 1)},
 		},
-	}, {Kind: metastore.OpPut, Key: t.cluster.GarbageKey(g), Set: g.Item()}}
+	}, {Kind: metastore.OpPut, Key: t.cluster.GarbageKey(g), Set: g.Item()}, t.pinsAre(pins)}
 }
+
+func (t *trim) pinsAre(version int64) metastore.Op {
+	cond := metastore.Cond{Attr: records.AttrV, Cmp: metastore.Eq, Value: metastore.N(version)}
+	if version == 0 {
+		cond = metastore.Cond{Cmp: metastore.ItemAbsent}
+	}
+	return metastore.Op{Kind: metastore.OpCheck, Key: t.cluster.PinsKey(t.session), If: []metastore.Cond{cond}}
+}
+
+// ErrPinned: the pins changed since the caller looked. Look again.
+var ErrPinned = errors.New("pins have changed")
 
 // ErrTrimTooFar: a fault of the caller, who wants to trim what no recorded snapshot covers.
 var ErrTrimTooFar = errors.New("trim beyond what a recorded snapshot covers")
@@ -52,6 +65,8 @@ func (t *trim) judge(err error, seq uint64) error {
 		return nil
 	case !errors.As(err, &cond):
 		return err
+	case cond.Key == t.cluster.PinsKey(t.session):
+		return ErrPinned
 	case cond.Old == nil:
 		return records.ErrFenced
 	}

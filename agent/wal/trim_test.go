@@ -70,6 +70,27 @@ func trimRig(t *testing.T, bundles int) *rig {
 	return r
 }
 
+// A pin lands after the caller looked: what it holds is not trimmed.
+func TestTrimBesideALatePin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := trimRig(t, 3)
+		pins := records.Pins{Slots: map[uint16]records.Pin{1: {Seq: 1}}, V: 1}
+		key := r.cfg.Cluster.PinsKey(r.cfg.Session)
+		if _, err := r.facts.Write(t.Context(), metastore.Op{Kind: metastore.OpPut, Key: key, Set: pins.Item()}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.log.Trim(t.Context(), 3, 0); !errors.Is(err, ErrPinned) {
+			t.Fatalf("pinned since: %v", err)
+		}
+		r.wantTrim(0)
+		if err := r.log.Trim(t.Context(), 3, 1); err != nil {
+			t.Fatal(err)
+		}
+		r.wantTrim(3, 3)
+		r.end(context.Canceled)
+	})
+}
+
 // Trim moves forward only, never beyond what a recorded snapshot covers, stops with the session, and queues what it passes in the same
 // transaction (mutant: a trim above snap + 1).
 func TestTrim(t *testing.T) {
@@ -81,7 +102,7 @@ func TestTrim(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := r.log.Trim(t.Context(), 2); !errors.Is(err, ErrTrimTooFar) {
+		if err := r.log.Trim(t.Context(), 2, 0); !errors.Is(err, ErrTrimTooFar) {
 			t.Fatalf("with no snapshot: %v", err)
 		}
 		if err := r.log.Snapshot(t.Context()); err != nil {
@@ -89,7 +110,7 @@ func TestTrim(t *testing.T) {
 		}
 		want := func(seq uint64, err error, trim int64, stretches ...int64) {
 			t.Helper()
-			if got := r.log.Trim(t.Context(), seq); !errors.Is(got, err) {
+			if got := r.log.Trim(t.Context(), seq, 0); !errors.Is(got, err) {
 				t.Fatalf("trim to %d: %v, want %v", seq, got, err)
 			}
 			r.wantTrim(trim, stretches...)
@@ -136,10 +157,10 @@ func TestTrimWithoutAnAnswer(t *testing.T) {
 					}
 					return pass()
 				}
-				if err := r.log.Trim(t.Context(), 3); (err != nil) != (len(c.tries) == snapshotTries) {
+				if err := r.log.Trim(t.Context(), 3, 0); (err != nil) != (len(c.tries) == snapshotTries) {
 					t.Fatal(err)
 				}
-				if err := r.log.Trim(t.Context(), 6); err != nil {
+				if err := r.log.Trim(t.Context(), 6, 0); err != nil {
 					t.Fatal(err)
 				}
 				r.wantTrim(6, c.want...)
@@ -161,7 +182,7 @@ func TestTrimsThatLandLate(t *testing.T) {
 					return metastore.ErrUnknown
 				}
 				for _, seq := range []uint64{3, 5, 7} {
-					if err := r.log.Trim(t.Context(), seq); err == nil {
+					if err := r.log.Trim(t.Context(), seq, 0); err == nil {
 						t.Fatal("nobody said that it was done")
 					}
 				}
@@ -170,7 +191,7 @@ func TestTrimsThatLandLate(t *testing.T) {
 				for _, k := range i {
 					_ = late[k*snapshotTries]()
 				}
-				if err := r.log.Trim(t.Context(), 9); err != nil {
+				if err := r.log.Trim(t.Context(), 9, 0); err != nil {
 					t.Fatal(err)
 				}
 				for _, again := range late {
@@ -189,7 +210,7 @@ func TestTrimsThatLandLate(t *testing.T) {
 func TestTrimAfterTheFence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := trimRig(t, 6)
-		if err := r.log.Trim(t.Context(), 3); err != nil {
+		if err := r.log.Trim(t.Context(), 3, 0); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.facts.Store.Write(t.Context(), metastore.Op{
@@ -197,7 +218,7 @@ func TestTrimAfterTheFence(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.log.Trim(t.Context(), 5); !errors.Is(err, records.ErrFenced) {
+		if err := r.log.Trim(t.Context(), 5, 0); !errors.Is(err, records.ErrFenced) {
 			t.Fatal(err)
 		}
 		r.wantTrim(3, 3)
