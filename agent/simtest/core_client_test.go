@@ -36,10 +36,26 @@ type coreProducer struct {
 	to      uuid.UUID // who leads, as far as is known
 	conn    int       // answers to an earlier one do not count
 	arrives time.Duration
-	broken  bool // something failed: nothing is sent until all that is out is answered
-	sure    bool // a batch was acked by this leader: more than one may be in flight
+	line    *coreLine // of requests on their way
+	broken  bool      // something failed: nothing is sent until all that is out is answered
+	sure    bool      // a batch was acked by this leader: more than one may be in flight
 	stopped bool
 	gen     uint64
+}
+
+// coreLine is the requests on a connection, in order: an agent that was frozen takes up what came meanwhile in any order, but what
+// came over one connection in its own.
+type coreLine struct {
+	conn int
+	to   *coreSession
+	on   []func()
+}
+
+// take lets the agent have the next request.
+func (l *coreLine) take() {
+	next := l.on[0]
+	l.on = l.on[1:]
+	next()
 }
 
 type coreBatch struct {
@@ -162,17 +178,19 @@ func (p *coreProducer) request(s *coreSession, b *coreBatch) {
 		answer(5*time.Millisecond, 0, errCoreRefused)
 		return
 	}
-	back := s.back()
-	w.after(p.arrives-w.now, func() {
-		back(func() {
-			p.arrived(s, b, func(base int64, err error) {
-				if w.faulty() && w.rnd.IntN(60) == 0 {
-					return // the answer is lost
-				}
-				answer(w.span(time.Millisecond, 20*time.Millisecond), base, err)
-			})
+	if p.line == nil || p.line.conn != conn || p.line.to != s {
+		p.line = &coreLine{conn: conn, to: s}
+	}
+	line, back := p.line, s.back()
+	line.on = append(line.on, func() {
+		p.arrived(s, b, func(base int64, err error) {
+			if w.faulty() && w.rnd.IntN(60) == 0 {
+				return // the answer is lost
+			}
+			answer(w.span(time.Millisecond, 20*time.Millisecond), base, err)
 		})
 	})
+	w.after(p.arrives-w.now, func() { back(line.take) })
 }
 
 var (
