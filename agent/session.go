@@ -138,7 +138,7 @@ func (s *session) join(ctx context.Context, on listeners, lived uuid.UUID) error
 	}
 	s.member, err = cluster.Join(ctx, s.stores.Facts, cluster.Config{
 		Cluster: s.cluster, Name: s.cfg.Name, Zone: s.cfg.Zone, Host: host, Port: port, HTTP: s.bound.HTTP, Peer: on.peerAddress(host),
-		Slots: s.cfg.Slots, Heartbeat: s.cfg.Heartbeat, TTL: s.cfg.TTL, Poll: s.cfg.Poll, Exclusive: s.cfg.Exclusive, Dead: on.dead, Lived: lived,
+		Slots: s.cfg.Slots, Heartbeat: s.cfg.Heartbeat, TTL: s.cfg.TTL, Poll: s.cfg.Poll, Grace: s.cfg.Grace, Exclusive: s.cfg.Exclusive, Dead: on.dead, Lived: lived,
 	}, s.log)
 	if err != nil {
 		return fmt.Errorf("join cluster %s: %w", s.cfg.Cluster, err)

@@ -152,11 +152,15 @@ func (p slots) Barrier(ctx context.Context) (uint64, error) {
 	return p.s.wal.Committed(), nil
 }
 
-// Sources says where committed data of a slot lies.
+// Sources says which WAL is needed for a slot.
 func (p slots) Sources(slot uint16) []cluster.Source {
+	snapped := p.s.wal.Snapped() // first: what is recorded after it names more
 	var all []cluster.Source
 	for _, s := range p.s.parts.Sources(slot) {
 		all = append(all, cluster.Source(s))
+	}
+	if p.s.wal.Committed() > snapped {
+		all = cluster.Replayed(all, p.s.member.Session(), snapped+1)
 	}
 	return all
 }

@@ -29,6 +29,7 @@ type CoreConfig struct {
 	TTL       time.Duration // a heartbeat that stands still for so long is a death
 	Poll      time.Duration // how often the version of the map is read
 	Exclusive bool          // no other process reaches the stores: every other session is dead
+	Grace     time.Duration // objects stay so long after nothing names them any more
 }
 
 // Intervals and bounds of a Core. None of them is a matter of safety.

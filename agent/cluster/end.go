@@ -34,6 +34,9 @@ func (c *Core) end() {
 	}
 }
 
+// notBefore is when what nothing names from now on may be deleted, in ms since 1970.
+func (c *Core) notBefore() int64 { return c.now.Add(c.cfg.Grace).UnixMilli() }
+
 // unlist takes an ended session off the list of live ones.
 func (c *Core) unlist(id uuid.UUID, w *seen) {
 	w.listed, c.changed = false, true
@@ -57,7 +60,7 @@ func (c *Core) endRead(a Answer) {
 	for _, n := range sorted(owed) {
 		what += " " + strconv.Itoa(int(n)) + "e" + strconv.Itoa(int(owed[n]))
 	}
-	c.begin(j, Write{j, endOps(c.cfg.Cluster, id, a.Session, records.Sealed, owed, c.now.UnixMilli()), what})
+	c.begin(j, Write{j, endOps(c.cfg.Cluster, id, a.Session, records.Sealed, owed, c.notBefore()), what})
 }
 
 // sealed takes in the answer to a seal.

@@ -90,6 +90,19 @@ func (c *Core) quiesced(a Answer, began *job) {
 	}
 }
 
+// Replayed adds to the sources of a slot what a successor replays of the session that leads it: its WAL from seq on, the first
+// bundle that no recorded snapshot covers. It needs those bundles, whatever has become of their runs in the leader's memory since: a run
+// that was packed after the snapshot is found in the WAL by whoever opens from it.
+func Replayed(sources []Source, session uuid.UUID, seq uint64) []Source {
+	for i := range sources {
+		if sources[i].Session == session {
+			sources[i].Low = min(sources[i].Low, seq)
+			return sources
+		}
+	}
+	return append(sources, Source{session, seq})
+}
+
 // pinAll pins this WAL for all slots that are at rest, and unpins it for those that stay.
 func (c *Core) pinAll() {
 	j := about(jobPin, uuid.Nil)

@@ -326,3 +326,18 @@ func TestLateLook(t *testing.T) {
 		t.Errorf("nobody is named any more: %+v", s)
 	}
 }
+
+// What a successor replays after the newest recorded snapshot is needed, also where memory has it elsewhere by now (core seed 211358).
+func TestReplayed(t *testing.T) {
+	own, other := uuid.UUID{1}, uuid.UUID{2}
+	for _, c := range []struct{ have, want []Source }{
+		{nil, []Source{{own, 11}}},
+		{[]Source{{other, 3}}, []Source{{other, 3}, {own, 11}}},
+		{[]Source{{own, 15}, {other, 3}}, []Source{{own, 11}, {other, 3}}},
+		{[]Source{{own, 4}}, []Source{{own, 4}}},
+	} {
+		if got := Replayed(slices.Clone(c.have), own, 11); !slices.Equal(got, c.want) {
+			t.Errorf("%v: %v, want %v", c.have, got, c.want)
+		}
+	}
+}

@@ -26,6 +26,7 @@ type Config struct {
 	Heartbeat time.Duration
 	TTL       time.Duration
 	Poll      time.Duration
+	Grace     time.Duration // objects stay so long after nothing names them any more
 	// Exclusive: no other process can reach the stores, so all other sessions are dead.
 	Exclusive bool
 	// Dead is a session of the name whose process was seen to be gone, by Probe; Nil: none.
@@ -114,7 +115,7 @@ func (m *Member) close(ctx context.Context, committed uint64) error {
 			return fmt.Errorf("%w: its state is %s, its log ends at %d", records.ErrFenced, s.State, s.Committed)
 		}
 		owed := pending(m.session, a.Slots, a.Pins.Slots)
-		ops := endOps(m.cfg.Cluster, m.session, s, records.Closed, owed, time.Now().UnixMilli())
+		ops := endOps(m.cfg.Cluster, m.session, s, records.Closed, owed, time.Now().Add(m.cfg.Grace).UnixMilli())
 		err := m.writeAll(ctx, append(ops, pinsAre(m.cfg.Cluster, m.session, a.Pins.V)))
 		if _, changed := old(err); !changed {
 			return err

@@ -87,7 +87,7 @@ func (p *play) enters(name string) *actor {
 	a := &actor{name: name, id: sessionID(name), open: map[uint16]int32{}, draws: map[uint16]bool{}, sources: map[uint16][]Source{}, hung: map[Job]Open{}}
 	a.core = NewCore(CoreConfig{
 		Cluster: "c", Session: a.id, Agent: name[:1], Node: int32(name[0]-'a') + 1, Slots: playSlots,
-		Heartbeat: 3 * time.Second, TTL: 9 * time.Second, Poll: 3 * time.Second,
+		Heartbeat: 3 * time.Second, TTL: 9 * time.Second, Poll: 3 * time.Second, Grace: 15 * time.Minute,
 	})
 	c := records.Cluster("c")
 	item := records.Agent{Name: name[:1], NodeID: int32(name[0]-'a') + 1, Host: name, Port: 1, Peer: name + ":2", Session: a.id}

@@ -5,16 +5,12 @@ package cluster
 import (
 	"errors"
 	"maps"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/records"
 )
-
-// garbageGrace is how long objects stay after nothing names them any more.
-const garbageGrace = 15 * time.Minute
 
 func stateIs(s records.State) metastore.Cond {
 	return metastore.Cond{Attr: records.AttrState, Cmp: metastore.Eq, Value: s.Value()}
@@ -34,9 +30,9 @@ func fenceOp(key metastore.Key, hb int64) metastore.Op {
 }
 
 // endOps write where the log of a session ends, and what may still be needed of it: from FENCED to SEALED by anybody, or from
-// ACTIVE to CLOSED by the session itself. One that owes nothing is DRAINED at once. s is the session as read; now is in ms
-// since 1970.
-func endOps(c records.Cluster, id uuid.UUID, s records.Session, to records.State, owed map[uint16]int32, now int64) []metastore.Op {
+// ACTIVE to CLOSED by the session itself. One that owes nothing is DRAINED at once. s is the session as read; notBefore is
+// when its objects may be deleted then, in ms since 1970.
+func endOps(c records.Cluster, id uuid.UUID, s records.Session, to records.State, owed map[uint16]int32, notBefore int64) []metastore.Op {
 	end := metastore.Op{
 		Kind: metastore.OpUpdate, Key: c.SessionKey(id),
 		Set: metastore.Item{
@@ -51,12 +47,12 @@ func endOps(c records.Cluster, id uuid.UUID, s records.Session, to records.State
 	}
 	end.Set[records.AttrState] = records.Drained.Value()
 	s.End = s.Committed + 1
-	return []metastore.Op{end, garbageOp(c, id, s, now)}
+	return []metastore.Op{end, garbageOp(c, id, s, notBefore)}
 }
 
 // garbageOp queues the WAL of a session that is drained.
-func garbageOp(c records.Cluster, id uuid.UUID, s records.Session, now int64) metastore.Op {
-	g := records.Garbage{Session: id, From: max(1, s.Trim), End: s.End, NotBefore: now + garbageGrace.Milliseconds(), Snapshots: true}
+func garbageOp(c records.Cluster, id uuid.UUID, s records.Session, notBefore int64) metastore.Op {
+	g := records.Garbage{Session: id, From: max(1, s.Trim), End: s.End, NotBefore: notBefore, Snapshots: true}
 	return metastore.Op{Kind: metastore.OpPut, Key: c.GarbageKey(g), Set: g.Item()}
 }
 
@@ -151,7 +147,7 @@ func pinsAre(c records.Cluster, session uuid.UUID, v int64) metastore.Op {
 
 // unpinOps take slots out of what a session keeps for others: epochs says under which epoch each is led now, by the caller, whose
 // slot-open is committed. Only entries of lower epochs go. Nil: there is nothing to take out.
-func unpinOps(c records.Cluster, id uuid.UUID, s records.Session, pins records.Pins, epochs map[uint16]int32, now int64) []metastore.Op {
+func unpinOps(c records.Cluster, id uuid.UUID, s records.Session, pins records.Pins, epochs map[uint16]int32, notBefore int64) []metastore.Op {
 	if s.State == records.Active {
 		left := maps.Clone(pins.Slots)
 		maps.DeleteFunc(left, func(n uint16, p records.Pin) bool { e, mine := epochs[n]; return mine && p.Epoch < e })
@@ -176,7 +172,7 @@ func unpinOps(c records.Cluster, id uuid.UUID, s records.Session, pins records.P
 		return []metastore.Op{op}
 	}
 	op.Set[records.AttrState] = records.Drained.Value()
-	return []metastore.Op{op, garbageOp(c, id, s, now)}
+	return []metastore.Op{op, garbageOp(c, id, s, notBefore)}
 }
 
 // raiseOps raise the version of the map.

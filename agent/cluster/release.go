@@ -119,7 +119,7 @@ func (c *Core) owed(a Answer, asked time.Time) {
 			delete(slots, n)
 		}
 	}
-	ops := unpinOps(c.cfg.Cluster, id, a.Session, a.Pins, slots, c.now.UnixMilli())
+	ops := unpinOps(c.cfg.Cluster, id, a.Session, a.Pins, slots, c.notBefore())
 	for n := range slots {
 		_, pin := a.Pins.Slots[n]
 		_, pend := a.Session.Pending[n]

@@ -94,7 +94,7 @@ func newShell(m *Member) *shell {
 		questions: make(chan chan<- Report), ended: make(chan struct{}), opens: map[Job]context.CancelFunc{},
 		core: NewCore(CoreConfig{
 			Cluster: m.cfg.Cluster, ClusterID: m.cluster.Cluster, Session: m.session, Agent: m.cfg.Name, Node: m.node, Slots: m.cluster.Slots,
-			Heartbeat: m.cfg.Heartbeat, TTL: m.cfg.TTL, Poll: m.cfg.Poll, Exclusive: m.cfg.Exclusive,
+			Heartbeat: m.cfg.Heartbeat, TTL: m.cfg.TTL, Poll: m.cfg.Poll, Exclusive: m.cfg.Exclusive, Grace: m.cfg.Grace,
 		}),
 	}
 }

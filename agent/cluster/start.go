@@ -49,7 +49,7 @@ func (m *Member) seal(ctx context.Context, id uuid.UUID) error {
 		return a.Err
 	}
 	owed := pending(id, a.Slots, a.Pins.Slots)
-	err := m.writeAll(ctx, endOps(m.cfg.Cluster, id, a.Session, records.Sealed, owed, time.Now().UnixMilli()))
+	err := m.writeAll(ctx, endOps(m.cfg.Cluster, id, a.Session, records.Sealed, owed, time.Now().Add(m.cfg.Grace).UnixMilli()))
 	if was, failed := old(err); failed {
 		var s records.Session
 		if s, err = records.DecodeSession(was); err == nil && !ended(s.State) {

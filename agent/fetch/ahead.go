@@ -117,7 +117,7 @@ func (r *Reader) reach(st *stream) (blocks int, bytes int64) {
 	if st != nil {
 		reads = min(st.reads, 8)
 	}
-	share := r.cfg.CacheBytes / 4 / max(r.streams.n.Load(), 1)
+	share := r.cfg.CacheBytes / historyShare / 2 / max(r.streams.n.Load(), 1)
 	return min(firstBlocks<<reads, maxBlocks), min(firstBytes<<reads, maxAhead, share)
 }
 

@@ -19,7 +19,7 @@ const BlockLen = 4 << 20
 
 // Config of a Reader.
 type Config struct {
-	CacheBytes int64   // how much to keep, in bytes, half of it for what was just committed; 0: nothing
+	CacheBytes int64   // how much to keep, in bytes, three quarters of it for what was just committed; 0: nothing
 	Loads      int     // most GETs at once, 0: 32; at least 4
 	Extents    Extents // what lies in segments; nil: nothing
 }
@@ -94,6 +94,9 @@ type Reader struct {
 	near, far, ahead chan struct{} // hold one token per load under way: of WAL; of packs and segments; ahead of a reader
 }
 
+// historyShare is which part of the cache what was loaded gets: history is read on, and seldom twice; the tail has all its readers.
+const historyShare = 4
+
 // New returns a Reader.
 func New(store objstore.Store, keys objstore.Keys, pool *memory.Pool, cfg Config) *Reader {
 	if cfg.Loads == 0 {
@@ -102,7 +105,7 @@ func New(store objstore.Store, keys objstore.Keys, pool *memory.Pool, cfg Config
 	cfg.Loads = max(cfg.Loads, 4)
 	return &Reader{
 		store: store, keys: keys, pool: pool, cfg: cfg,
-		tail: cache.New[blockKey](cfg.CacheBytes / 2), history: cache.New[blockKey](cfg.CacheBytes / 2), streams: newStreams(),
+		tail: cache.New[blockKey](cfg.CacheBytes - cfg.CacheBytes/historyShare), history: cache.New[blockKey](cfg.CacheBytes / historyShare), streams: newStreams(),
 		near: make(chan struct{}, cfg.Loads/2), far: make(chan struct{}, cfg.Loads/4), ahead: make(chan struct{}, cfg.Loads/4),
 	}
 }

@@ -82,7 +82,7 @@ func newCoreSession(n *coreNode, m *cluster.Member) *coreSession {
 	cfg := w.plan.config()
 	s.core = cluster.NewCore(cluster.CoreConfig{
 		Cluster: "c", ClusterID: m.Cluster().Cluster, Session: s.id, Agent: n.name, Node: m.NodeID(), Slots: m.Cluster().Slots,
-		Heartbeat: cfg.Heartbeat, TTL: cfg.TTL, Poll: cfg.Poll,
+		Heartbeat: cfg.Heartbeat, TTL: cfg.TTL, Poll: cfg.Poll, Grace: 15 * time.Minute,
 	})
 	s.set = partition.NewSet(s)
 	s.log = &coreLog{s: s, next: 1, landed: map[uint64]*coreFlush{}, putting: map[*coreFlush]bool{}, lastWrite: n.clock()}
@@ -496,6 +496,9 @@ func (s *coreSession) sources(slot uint16) []cluster.Source {
 	var all []cluster.Source
 	for _, src := range s.set.Sources(slot) {
 		all = append(all, cluster.Source(src))
+	}
+	if s.log.steps.Committed() > s.log.snap.named {
+		all = cluster.Replayed(all, s.id, s.log.snap.named+1)
 	}
 	return all
 }
