@@ -23,14 +23,20 @@ func (s *store) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var ofMembers []string
 	for _, row := range rows {
-		op := metastore.Op{Kind: metastore.OpDelete, Key: metastore.Key{PK: s.cluster.GroupPagesPK(s.slot, s.group), SK: row.SK}}
-		if _, there := row.Item[records.AttrCE]; there {
-			op.If = []metastore.Cond{{Attr: records.AttrCE, Cmp: metastore.Le, Value: metastore.N(int64(s.epoch))}}
+		if _, there := row.Item[records.AttrCE]; !there {
+			ofMembers = append(ofMembers, row.SK)
+			continue
 		}
+		op := metastore.Op{Kind: metastore.OpDelete, Key: metastore.Key{PK: s.cluster.GroupPagesPK(s.slot, s.group), SK: row.SK}}
+		op.If = []metastore.Cond{{Attr: records.AttrCE, Cmp: metastore.Le, Value: metastore.N(int64(s.epoch))}}
 		if err := s.erase(ctx, op); err != nil {
 			return err
 		}
+	}
+	if err := s.sweep(ctx, ofMembers); err != nil {
+		return err
 	}
 	return s.erase(ctx, metastore.Op{Kind: metastore.OpDelete, Key: s.key(), If: []metastore.Cond{
 		{Attr: records.AttrNonce, Cmp: metastore.Eq, Value: records.IDValue(s.item.Nonce)}}})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -234,16 +235,39 @@ func (s *store) pages(ctx context.Context) (members []byte, offsets map[pageKey]
 		sk := s.cluster.GroupMembersKey(s.slot, s.group, s.item.Set, n).SK
 		piece, ok := pieces[sk]
 		if !ok {
+			if err := s.confirm(ctx); err != nil {
+				return nil, nil, err // whoever came after has written another set
+			}
 			return nil, nil, fmt.Errorf("%w: page %d of the members is not there", ErrBad, n)
 		}
 		members = append(members, piece...)
 		delete(pieces, sk)
 	}
-	for sk := range pieces {
-		_, _ = s.facts.Write(ctx, metastore.Op{Kind: metastore.OpDelete, Key: metastore.Key{PK: s.cluster.GroupPagesPK(s.slot, s.group), SK: sk}})
+	if err := s.sweep(ctx, slices.Sorted(maps.Keys(pieces))); err != nil {
+		return nil, nil, err
 	}
 	offsets, err = s.claimPages(ctx, keys)
 	return members, offsets, err
+}
+
+// sweep deletes pages of members, if the group item still is as this coordinator wrote it last: what looks stale to one that was replaced
+// may be what its successor needs.
+func (s *store) sweep(ctx context.Context, stale []string) error {
+	for some := range slices.Chunk(stale, metastore.MaxTransact-1) {
+		ops := []metastore.Op{{Kind: metastore.OpCheck, Key: s.key(), If: []metastore.Cond{
+			{Attr: records.AttrNonce, Cmp: metastore.Eq, Value: records.IDValue(s.item.Nonce)}}}}
+		for _, sk := range some {
+			ops = append(ops, metastore.Op{Kind: metastore.OpDelete, Key: metastore.Key{PK: s.cluster.GroupPagesPK(s.slot, s.group), SK: sk}})
+		}
+		err := retry(ctx, func(ctx context.Context) error { return s.facts.Transact(ctx, ops) })
+		if old, cond := condition(err); cond {
+			return own(old, uuid.Nil, s.epoch)
+		}
+		if err != nil {
+			return failed("delete pages of members", err)
+		}
+	}
+	return nil
 }
 
 func (s *store) rows(ctx context.Context) ([]metastore.Row, error) {
