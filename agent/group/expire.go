@@ -59,6 +59,10 @@ func (a *actor) expire(now time.Time) {
 	var old []Partition
 	kept := 0
 	for key, p := range a.pages {
+		if p.busy || p.next != nil { // somebody commits: what is stored is not what will be acked
+			kept++
+			continue
+		}
 		for index, o := range p.stored.Offsets {
 			if now.Before(expiry(o, emptied, a.c.cfg.Retention)) {
 				kept++
@@ -66,7 +70,6 @@ func (a *actor) expire(now time.Time) {
 				old = append(old, Partition{key.topic, index})
 			}
 		}
-		kept += len(p.next)
 	}
 	if len(old) > 0 {
 		a.c.log.Info("offsets expired", "group", a.name, "partitions", len(old))
