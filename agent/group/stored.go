@@ -20,7 +20,9 @@ func (g *Classic) Record() (records.Group, []records.GroupMember) {
 		if !g.emptied.IsZero() {
 			r.EmptySince = g.emptied.UnixMilli()
 		}
-	case Preparing, Completing:
+	case Preparing:
+		r.State, r.Steward = records.GroupJoined, "" // whoever joins first will be it
+	case Completing:
 		r.State = records.GroupJoined
 	}
 	members := make([]records.GroupMember, 0, len(g.order))
@@ -42,8 +44,8 @@ func (g *Classic) Record() (records.Group, []records.GroupMember) {
 
 func millis(d time.Duration) int32 { return int32(min(max(d.Milliseconds(), 0), math.MaxInt32)) }
 
-// Restore returns the group as it was stored. Sessions start anew, and nobody need join again: a rebalance
-// whose generation was given out goes on where it was.
+// Restore returns the group as it was stored. Sessions start anew, and nobody need join again who was not told to: a rebalance
+// whose generation was given out goes on where it was; one that has no leader yet waits for everybody to join, as it did.
 func Restore(b Bounds, r records.Group, members []records.GroupMember, now time.Time) *Classic {
 	g := NewClassic(b)
 	g.generation, g.kind, g.assignor, g.leader = r.Generation, r.ProtocolType, r.Assignor, r.Steward
@@ -72,6 +74,8 @@ func Restore(b Bounds, r records.Group, members []records.GroupMember, now time.
 	switch {
 	case len(g.members) == 0:
 		g.state, g.assignor, g.leader = Empty, "", ""
+	case r.State == records.GroupJoined && g.leader == "":
+		g.state, g.deadline = Preparing, now.Add(g.longest())
 	case r.State == records.GroupJoined:
 		g.state, g.deadline = Completing, now.Add(g.longest())
 		for _, m := range g.members {
