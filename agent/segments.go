@@ -48,9 +48,9 @@ func (p tails) Tails(yield func(segment.Tail) bool) {
 	}
 }
 
+// Leads is false for a slot that is being handed over: its next leader may have read the recorded snapshot already.
 func (p tails) Leads(slot uint16, epoch int32) bool {
-	epochs, open := p.s.parts.Slots()
-	return open[slot] && epochs[slot] == epoch
+	return p.s.parts.Leads(slot, epoch) && p.s.parts.Serves(slot) == nil
 }
 
 // rolls is topics as the segment room sees them.

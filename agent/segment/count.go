@@ -65,11 +65,11 @@ func (r *Room) countDown(ctx context.Context, ops []metastore.Op, packs map[uuid
 
 // settle takes runs off packs that no link takes off: those that the log start has passed, and those that moved to another pack.
 func (r *Room) settle(ctx context.Context, now time.Time) error {
-	r.ledger.leave(r.d.Partitions.Leads, func(topic uuid.UUID) bool {
+	gone := r.ledger.leave(r.d.Partitions.Leads, func(topic uuid.UUID) bool {
 		_, _, ok := r.d.Topics.Rolls(topic)
 		return ok
 	})
-	errs := []error{r.passAll(ctx, now)}
+	errs := []error{r.bury(ctx, gone, now), r.passAll(ctx, now)}
 	due := r.ledger.due(r.d.Snapshots.Snapped(), r.d.Partitions.Leads)
 	for _, id := range slices.SortedFunc(maps.Keys(due), compareIDs) {
 		if err := r.debit(ctx, id, due[id], now); err != nil {
@@ -78,6 +78,48 @@ func (r *Room) settle(ctx context.Context, now time.Time) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// bury takes the runs of deleted topics off their packs: those that no link took off, which the partition's item tells, because nothing
+// is linked any more; and only if the slot is led here after the deletion was seen, for then no later leader knows of them. What can't
+// be told stays counted.
+func (r *Room) bury(ctx context.Context, gone []Name, now time.Time) error {
+	sure := make([]bool, len(gone))
+	err := atOnce(ctx, readsAtOnce, len(gone), func(ctx context.Context, i int) (err error) {
+		e := r.ledger.parts[gone[i]]
+		item, ok, err := r.readPartition(ctx, gone[i])
+		if err == nil && ok {
+			e.reached(item.Tiered)
+		}
+		if err == nil && (ok || now.UnixMilli()-e.seen < r.cfg.Grace.Milliseconds()/2) { // later the collector may have removed it
+			sure[i], err = r.leads(ctx, e)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("partitions of deleted topics: %w", err) // the next round comes back to them
+	}
+	for i, n := range gone {
+		if sure[i] {
+			r.ledger.bury(n)
+		} else {
+			delete(r.ledger.parts, n)
+		}
+	}
+	return nil
+}
+
+// leads reports whether the table says that a partition is led under the epoch that the ledger has it under.
+func (r *Room) leads(ctx context.Context, e *entry) (bool, error) {
+	it, err := r.d.Facts.Get(ctx, r.d.Cluster.SlotKey(e.slot), metastore.Consistent)
+	if errors.Is(err, metastore.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read slot item: %w", err)
+	}
+	s, err := records.DecodeSlot(it)
+	return err == nil && s.Epoch == e.epoch, err
 }
 
 // passAll moves tiered over what the log start has passed, where that lay in packs. Partitions without packs need no write.
@@ -105,7 +147,7 @@ func (r *Room) passing(ctx context.Context, name Name, e *entry) (step, error) {
 		return step{}, err
 	}
 	s := step{
-		Name: name, topic: e.name, from: e.tiered, absent: !e.exists,
+		Name: name, topic: e.name, slot: e.slot, epoch: e.epoch, from: e.tiered, absent: !e.exists,
 		next: e.forgotten[len(e.forgotten)-1].next, packs: map[uuid.UUID]int64{},
 	}
 	for _, run := range e.forgotten {
@@ -140,6 +182,7 @@ func (r *Room) know(ctx context.Context, name Name, e *entry) error {
 // up: a pack that stays for ever is better than one that goes too early. An error: it was not applied, and may be done again.
 func (r *Room) debit(ctx context.Context, id uuid.UUID, runs int64, now time.Time) error {
 	nonce, sure := uuid.New(), true
+	var was uuid.UUID // unless sure: what the tries of unknown outcome were made on
 	var err error
 	for range tries {
 		var p records.Pack
@@ -147,6 +190,9 @@ func (r *Room) debit(ctx context.Context, id uuid.UUID, runs int64, now time.Tim
 		if p, ok, err = r.readPack(ctx, id); err == nil {
 			if !ok || p.Nonce == nonce {
 				return nil
+			}
+			if !sure && p.Nonce != was {
+				break // another debit hides whether that was ours
 			}
 			n := runs
 			if n == wholePack {
@@ -159,7 +205,9 @@ func (r *Room) debit(ctx context.Context, id uuid.UUID, runs int64, now time.Tim
 			if err = r.d.Facts.Transact(ctx, r.debitOps(&p, n, nonce, now)); err == nil {
 				return nil
 			}
-			sure = sure && !errors.Is(err, metastore.ErrUnknown)
+			if errors.Is(err, metastore.ErrUnknown) {
+				sure, was = false, p.Nonce
+			}
 		}
 		if !errors.Is(err, metastore.ErrCondition) && !again(err) || !sleep(ctx, 50*time.Millisecond) {
 			break

@@ -61,8 +61,8 @@ func (r *Room) cuts(ctx context.Context, tails []Tail, now time.Time) ([]part, e
 			p.dropWAL()
 		}
 		n, bytes, _ := pickSegment(p.runs, t.Stable, r.rules.enough(l), r.rules.segmentMax)
-		if n == 0 || bytes < r.rules.enough(l) && !ripe {
-			continue
+		if n == 0 || bytes < r.rules.enough(l) && !ripe || p.runs[0].Base > p.from {
+			continue // not enough, or the tail has moved on since the look at it
 		}
 		p.runs = p.runs[:n]
 		parts = append(parts, p)
@@ -82,8 +82,12 @@ func (p *part) dropWAL() {
 
 // begin makes sure that the table's tiered is where the tail begins, or inside its first run. False: not now.
 func (r *Room) begin(ctx context.Context, t *Tail, e *entry, now time.Time) (bool, error) {
-	if err := r.know(ctx, t.Name, e); err != nil {
+	if passed, err := r.passing(ctx, t.Name, e); err != nil {
 		return false, err
+	} else if passed.next > 0 { // or else the move below would forget to take that off its packs
+		if err := r.linkAll(ctx, []step{passed}, now); err != nil {
+			return false, err
+		}
 	}
 	switch {
 	case !e.exists || e.tiered == t.Base:
@@ -97,7 +101,7 @@ func (r *Room) begin(ctx context.Context, t *Tail, e *entry, now time.Time) (boo
 			"topic", t.TopicName, "partition", t.Index, "tiered", e.tiered, "tail", t.Base, "start", t.LogStart)
 		return false, nil
 	}
-	err := r.linkAll(ctx, []step{{Name: t.Name, topic: t.TopicName, log: t.Log, from: e.tiered, next: t.Base}}, now)
+	err := r.linkAll(ctx, []step{{Name: t.Name, topic: t.TopicName, slot: t.Slot, epoch: t.Epoch, log: t.Log, from: e.tiered, next: t.Base}}, now)
 	return err == nil && e.tiered >= t.Base, err
 }
 
@@ -130,8 +134,8 @@ func (r *Room) cut(ctx context.Context, parts []part, now time.Time) error {
 		r.metrics.wrote(bundle.SEG, len(d.body))
 		e := r.ledger.of(&p.tail)
 		steps = append(steps, step{
-			Name: p.tail.Name, topic: p.tail.TopicName, log: p.tail.Log, from: p.from, absent: !e.exists, next: p.next(),
-			extent: &x, key: r.segmentKey(d), packs: packsOf(p.runs),
+			Name: p.tail.Name, topic: p.tail.TopicName, slot: p.tail.Slot, epoch: p.tail.Epoch, log: p.tail.Log,
+			from: p.from, absent: !e.exists, next: p.next(), extent: &x, key: r.segmentKey(d), packs: packsOf(p.runs),
 		})
 	}
 	if err := r.linkAll(ctx, steps, now); err != nil {

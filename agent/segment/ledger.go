@@ -23,6 +23,7 @@ type entry struct {
 	slot      uint16
 	epoch     int32
 	round     uint64    // last one that saw it
+	seen      int64     // when that was, ms
 	base      int64     // of the first run
 	since     int64     // when the room first saw that run, ms
 	cut       int64     // when the last segment was cut, ms; 0: not here
@@ -74,7 +75,7 @@ func (l *ledger) see(tails []Tail, now int64) {
 		if e.base != t.Base {
 			e.base, e.since = t.Base, now
 		}
-		e.round = l.round
+		e.round, e.seen = l.round, now
 		e.pass(t.Base)
 	}
 }
@@ -169,23 +170,30 @@ func (l *ledger) takeOff(pack uuid.UUID, runs int64) {
 	l.debits = append(l.debits, debit{pack: pack, runs: runs})
 }
 
-// leave forgets the partitions that see was not told of; alive says which topics there are. Who leads a slot takes the runs of a
-// deleted topic off their packs.
-func (l *ledger) leave(leads func(slot uint16, epoch int32) bool, alive func(topic uuid.UUID) bool) {
+// leave forgets the partitions that see was not told of; alive says which topics there are. It returns those of deleted topics that have
+// runs in packs: who leads a slot takes them off.
+func (l *ledger) leave(leads func(slot uint16, epoch int32) bool, alive func(topic uuid.UUID) bool) (gone []Name) {
 	for name, e := range l.parts {
 		switch {
 		case e.round == l.round:
 		case alive(name.Topic) && leads(e.slot, e.epoch):
 			// Between two looks.
-		case leads(e.slot, e.epoch):
-			for _, run := range append(e.packs, e.forgotten...) {
-				l.takeOff(run.pack, 1)
-			}
-			fallthrough
+		case leads(e.slot, e.epoch) && len(e.packs)+len(e.forgotten) > 0:
+			gone = append(gone, name)
 		default:
 			delete(l.parts, name)
 		}
 	}
+	return gone
+}
+
+// bury forgets a partition of a deleted topic, and takes its runs off their packs.
+func (l *ledger) bury(n Name) {
+	e := l.parts[n]
+	for _, run := range append(e.packs, e.forgotten...) {
+		l.takeOff(run.pack, 1)
+	}
+	delete(l.parts, n)
 }
 
 // due takes out the debits that may be done, by pack.

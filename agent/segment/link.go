@@ -18,6 +18,8 @@ import (
 type step struct {
 	Name
 	topic  string
+	slot   uint16          // is led under
+	epoch  int32           // this epoch, and nobody else may link what belongs to it
 	log    Log             // told when it is done; nil: nobody needs to know
 	from   int64           // as the table has it
 	absent bool            // or rather: the table has no item, and the first extent begins at from
@@ -49,10 +51,10 @@ func (r *Room) linkAll(ctx context.Context, steps []step, now time.Time) error {
 
 // itemsOf is how many items a transaction of steps has at most: a pack may need one for its item and one for its key.
 func itemsOf(steps []step) int {
-	n, topics, packs := 0, map[string]bool{}, map[uuid.UUID]bool{}
+	n, topics, slots, packs := 0, map[string]bool{}, map[uint16]bool{}, map[uuid.UUID]bool{}
 	for i := range steps {
 		s := &steps[i]
-		topics[s.topic] = true
+		topics[s.topic], slots[s.slot] = true, true
 		for id := range s.packs {
 			packs[id] = true
 		}
@@ -60,7 +62,7 @@ func itemsOf(steps []step) int {
 			n++
 		}
 	}
-	return n + len(topics) + len(packs) + 1
+	return n + len(topics) + len(slots) + len(packs) + 1
 }
 
 // linkTries bounds how often a transaction is built anew: each time one of its steps is given up, or a pack was counted down by another.
@@ -152,12 +154,13 @@ func (r *Room) readPartition(ctx context.Context, n Name) (records.Partition, bo
 	return p, err == nil, err
 }
 
-// linkOps builds the transaction. Checks of topics come first, then partitions, then the rest: the first condition that fails tells why.
+// linkOps builds the transaction. Checks of topics and slots come first, then partitions, then the rest: the first condition that fails
+// tells why.
 func (r *Room) linkOps(ctx context.Context, steps []step, nonce uuid.UUID, now time.Time) ([]metastore.Op, error) {
 	var ops []metastore.Op
-	topics, packs := map[uuid.UUID]string{}, map[uuid.UUID]int64{}
+	topics, slots, packs := map[uuid.UUID]string{}, map[uint16]int32{}, map[uuid.UUID]int64{}
 	for i := range steps {
-		topics[steps[i].Topic] = steps[i].topic
+		topics[steps[i].Topic], slots[steps[i].slot] = steps[i].topic, steps[i].epoch
 		for id, n := range steps[i].packs {
 			packs[id] += n
 		}
@@ -166,6 +169,11 @@ func (r *Room) linkOps(ctx context.Context, steps []step, nonce uuid.UUID, now t
 		ops = append(ops, metastore.Op{Kind: metastore.OpCheck, Key: r.d.Cluster.TopicKey(topics[id]), If: []metastore.Cond{
 			{Attr: records.AttrID, Cmp: metastore.Eq, Value: records.IDValue(id)},
 			{Attr: records.AttrState, Cmp: metastore.Eq, Value: records.TopicActive.Value()},
+		}})
+	}
+	for _, slot := range slices.Sorted(maps.Keys(slots)) {
+		ops = append(ops, metastore.Op{Kind: metastore.OpCheck, Key: r.d.Cluster.SlotKey(slot), If: []metastore.Cond{
+			{Attr: records.AttrEpoch, Cmp: metastore.Eq, Value: metastore.N(int64(slots[slot]))},
 		}})
 	}
 	for i := range steps {
@@ -240,6 +248,9 @@ func (r *Room) refused(ctx context.Context, err error, steps []step, nonce uuid.
 				r.ledger.stay(s.Name)
 				out = append(out, *s)
 			}
+		case r.d.Cluster.SlotKey(s.slot): // somebody else leads it
+			r.ledger.stay(s.Name)
+			out = append(out, *s)
 		case r.d.Cluster.PartitionKey(s.Topic, s.Index):
 			if err := r.adopt(ctx, s); err != nil {
 				return nil, err

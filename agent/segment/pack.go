@@ -145,13 +145,27 @@ func (r *Room) place(id uuid.UUID, p *part, placed []bundle.Location) {
 
 // mergeAll merges packs of partitions that lie in too many, neighbours together.
 func (r *Room) mergeAll(ctx context.Context, tails []Tail, now time.Time) error {
-	var parts []part
+	var due []*Tail
 	for i := range tails {
 		t := &tails[i]
-		if t.packRuns() <= maxPacks || r.ledger.of(t).stays || t.packBytes() >= r.rules.enough(r.limits(t)) && r.cuttable(t) {
+		if t.packRuns() <= maxPacks || len(r.ledger.of(t).doubt) > 0 || r.ledger.of(t).stays || t.packBytes() >= r.rules.enough(r.limits(t)) && r.cuttable(t) {
 			continue
 		}
-		runs := t.Log.Runs(nil, t.Base, min(t.packRuns(), runsPerPart))
+		due = append(due, t)
+	}
+	// What a leader before us linked is taken off its packs already.
+	err := atOnce(ctx, readsAtOnce, len(due), func(ctx context.Context, i int) error { return r.know(ctx, due[i].Name, r.ledger.of(due[i])) })
+	if err != nil {
+		return err
+	}
+	var parts []part
+	for _, t := range due {
+		from := t.Base
+		if e := r.ledger.of(t); e.tiered > from {
+			from = e.tiered
+			t.Log.Tiered(from)
+		}
+		runs := t.Log.Runs(nil, from, min(t.packRuns(), runsPerPart))
 		if len(packsOf(runs)) <= maxPacks {
 			continue // of several leader epochs
 		}

@@ -27,6 +27,7 @@ const (
 	leastGet     = 2 << 20
 	getsAtOnce   = 3
 	putsAtOnce   = 2
+	readsAtOnce  = 16 // of the table
 )
 
 // rules are the numbers that plans are made by.

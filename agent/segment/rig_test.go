@@ -40,6 +40,7 @@ type rig struct {
 	seq     uint64 // last bundle
 	snapped uint64
 	epoch   int32
+	leads   int32 // the epoch that the slot items have
 	logs    map[Name]*tailLog
 	topics  map[uuid.UUID]string
 	waiting []queued
@@ -80,6 +81,20 @@ func (r *rig) open() *Room {
 	})
 	r.room.packed = r.now
 	return r.room
+}
+
+// lead writes the slot items, once for each epoch.
+func (r *rig) lead() {
+	if r.leads == r.epoch {
+		return
+	}
+	r.leads = r.epoch
+	for slot := range uint16(4) {
+		s := records.Slot{Slot: slot, Leader: r.session, Agent: "a", Epoch: r.epoch, V: 1}
+		if _, err := r.table.Write(context.Background(), metastore.Op{Kind: metastore.OpPut, Key: r.cluster.SlotKey(slot), Set: s.Item()}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
 }
 
 // topic makes a topic, and partitions of it.
@@ -165,6 +180,7 @@ func (r *rig) round(d time.Duration) {
 }
 
 func (r *rig) Tails(yield func(Tail) bool) {
+	r.lead()
 	for n, l := range r.logs {
 		if l.end == 0 || r.topics[n.Topic] == "" {
 			continue

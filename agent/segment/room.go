@@ -93,7 +93,8 @@ type Log interface {
 type Partitions interface {
 	// Tails calls yield for each partition of an open slot that holds something or held it.
 	Tails(yield func(Tail) bool)
-	// Leads reports whether the slot is served here under the epoch.
+	// Leads reports whether the slot is served here under the epoch, and not being handed over: a leader that comes later opens from a
+	// snapshot that is recorded now, or a newer one.
 	Leads(slot uint16, epoch int32) bool
 }
 

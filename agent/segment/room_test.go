@@ -394,6 +394,7 @@ func TestTieredDecides(t *testing.T) {
 	r.room.ledger.parts[n].tiered = 0
 	x := records.Extent{Next: 6, Segment: uuid.New(), Bytes: 1}
 	for _, s := range []step{{from: 0}, {from: 0, absent: true}} {
+		s.slot, s.epoch = r.logs[n].slot, r.epoch
 		s.Name, s.topic, s.next, s.extent, s.key, s.log = n, "a", 6, &x, r.keys.Segment(n.Topic, 0, 0, x.Segment), r.logs[n]
 		if err := r.room.linkAll(t.Context(), []step{s}, r.now); err != nil {
 			t.Fatal(err)
