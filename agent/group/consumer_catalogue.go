@@ -30,17 +30,25 @@ type Catalogue struct {
 	mu struct {
 		sync.Mutex
 		regex map[string]matches
+		bytes int // that they take
 	}
 }
 
 // matches is what a regular expression came to. topics are in order and never changed.
 type matches struct {
 	re     *regexp.Regexp
+	size   int // steps of its program
 	topics []uuid.UUID
 }
 
-// keptRegexes is how many expressions a catalogue remembers.
-const keptRegexes = 1000
+// bytes is about how many they take: up to 41 were measured for a step.
+func (m *matches) bytes() int { return 48*m.size + 16*len(m.topics) }
+
+// How many expressions a catalogue remembers, and how many bytes of them.
+const (
+	keptRegexes    = 1000
+	keptRegexBytes = 32 << 20
+)
 
 // NewCatalogue returns a catalogue of topics. A version stands for its content.
 func NewCatalogue(version int64, topics []TopicInfo) *Catalogue {
@@ -89,7 +97,13 @@ func (c *Catalogue) With(version int64, put []TopicInfo, gone []string) *Catalog
 			}
 		}
 		slices.SortFunc(topics, compareID)
-		known[expr] = matches{m.re, slices.Compact(topics)}
+		m.topics = slices.Compact(topics)
+		known[expr] = m
+		next.mu.bytes += m.bytes()
+	}
+	if next.mu.bytes > keptRegexBytes {
+		clear(known)
+		next.mu.bytes = 0
 	}
 	next.mu.regex = known
 	return next
@@ -108,23 +122,26 @@ func (c *Catalogue) match(expr string, check bool) ([]uuid.UUID, error) {
 	if check {
 		work = c.bytes
 	}
-	re, err := compileRegex(expr, work)
-	if err != nil {
+	var err error
+	if m.re, m.size, err = compileRegex(expr, work); err != nil {
 		return nil, err
 	}
-	m.re = re
 	for name, t := range c.names {
-		if re.MatchString(name) {
+		if m.re.MatchString(name) {
 			m.topics = append(m.topics, t.ID)
 		}
 	}
 	slices.SortFunc(m.topics, compareID)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.mu.regex) >= keptRegexes {
+	if len(c.mu.regex) >= keptRegexes || c.mu.bytes+m.bytes() > keptRegexBytes {
 		clear(c.mu.regex) // many may be used by nobody any more
+		c.mu.bytes = 0
 	}
-	c.mu.regex[expr] = m
+	if _, twice := c.mu.regex[expr]; !twice {
+		c.mu.regex[expr] = m
+		c.mu.bytes += m.bytes()
+	}
 	return m.topics, nil
 }
 

@@ -17,25 +17,24 @@ const (
 )
 
 // compileRegex compiles a subscription. As in Kafka it must match the whole name of a topic. work is the number of bytes of names
-// that it will be matched against. Error: ErrRegex, with what is wrong and where.
-func compileRegex(expr string, work int) (*regexp.Regexp, error) {
+// that it will be matched against. It returns the size of the program, too. Error: ErrRegex, with what is wrong and where.
+func compileRegex(expr string, work int) (re *regexp.Regexp, size int, err error) {
 	if len(expr) > maxRegexBytes {
-		return nil, fmt.Errorf("%w: it has %d bytes, at most %d are taken", ErrRegex, len(expr), maxRegexBytes)
+		return nil, 0, fmt.Errorf("%w: it has %d bytes, at most %d are taken", ErrRegex, len(expr), maxRegexBytes)
 	}
 	tree, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %.100q: %w (RE2 syntax; no look-around, no back-references)", ErrRegex, expr, err)
+		return nil, 0, fmt.Errorf("%w: %.100q: %w (RE2 syntax; no look-around, no back-references)", ErrRegex, expr, err)
 	}
-	size := regexSize(tree)
+	size = regexSize(tree)
 	if size > maxRegexSize || size*work > maxRegexWork {
-		return nil, fmt.Errorf("%w: %.100q needs %d steps for each of %d bytes of topic names, too much work: make its repetitions smaller",
+		return nil, 0, fmt.Errorf("%w: %.100q needs %d steps for each of %d bytes of topic names, too much work: make its repetitions smaller",
 			ErrRegex, expr, size, work)
 	}
-	re, err := regexp.Compile(`\A(?:` + expr + `)\z`)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %.100q: %w", ErrRegex, expr, err)
+	if re, err = regexp.Compile(`\A(?:` + expr + `)\z`); err != nil {
+		return nil, 0, fmt.Errorf("%w: %.100q: %w", ErrRegex, expr, err)
 	}
-	return re, nil
+	return re, size, nil
 }
 
 // regexSize is about the number of steps of the program that a tree becomes, repetitions written out. It stops counting a little above

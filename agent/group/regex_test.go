@@ -3,6 +3,7 @@ package group
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func TestRegexBounds(t *testing.T) {
 		{"a(?!b)", 1000, false},
 		{"[a", 1000, false},
 	} {
-		_, err := compileRegex(c.expr, c.work)
+		_, _, err := compileRegex(c.expr, c.work)
 		if (err == nil) != c.ok || err != nil && !errors.Is(err, ErrRegex) {
 			t.Errorf("%.30q on %d bytes: %v", c.expr, c.work, err)
 		}
@@ -52,7 +53,7 @@ func TestRegexIsWhole(t *testing.T) {
 		{"(?i)A", "a", true},
 		{"a\nb", "a", false},
 	} {
-		re, err := compileRegex(c.expr, 0)
+		re, _, err := compileRegex(c.expr, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +61,7 @@ func TestRegexIsWhole(t *testing.T) {
 			t.Errorf("%q matches %q: %v", c.expr, c.name, got)
 		}
 	}
-	if _, err := compileRegex("a)|(?:b", 0); !errors.Is(err, ErrRegex) {
+	if _, _, err := compileRegex("a)|(?:b", 0); !errors.Is(err, ErrRegex) {
 		t.Errorf("unbalanced: %v", err)
 	}
 }
@@ -109,6 +110,35 @@ func TestCatalogueWith(t *testing.T) {
 	}
 	if len(c.mu.regex) > keptRegexes {
 		t.Errorf("%d expressions are remembered", len(c.mu.regex))
+	}
+}
+
+// TestRegexMemory: whoever tries one large expression after the other does not fill the memory with them.
+func TestRegexMemory(t *testing.T) {
+	c := NewCatalogue(1, infos("a", "b"))
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for i := range 200 { // 68 MiB
+		if _, err := c.match(fmt.Sprintf("%d%s", i, strings.Repeat(`\pL`, 26)), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := heap() - before; took > keptRegexBytes {
+		t.Errorf("%d MiB", took>>20)
+	}
+	sum := func(c *Catalogue) (n int) {
+		for _, m := range c.mu.regex {
+			n += m.bytes()
+		}
+		return n
+	}
+	if next := c.With(2, infos("c"), []string{"a"}); c.mu.bytes != sum(c) || next.mu.bytes != sum(next) || sum(next) == 0 {
+		t.Errorf("%d bytes counted of %d; then %d of %d", c.mu.bytes, sum(c), next.mu.bytes, sum(next))
 	}
 }
 
