@@ -116,12 +116,12 @@ func embedAssigned(p Parts, version int16, cat *Catalogue) []byte {
 	return append(b, 0xff, 0xff, 0xff, 0xff) // no user data
 }
 
-// partsOf looks up topics by name. Partitions that cannot be are left out.
+// partsOf looks up topics by name. What is not there is left out: a member may name any number.
 func partsOf(byName map[string][]int32, cat *Catalogue) Parts {
 	out := Parts{}
 	for name, ns := range byName {
 		if t, ok := cat.names[name]; ok {
-			out[t.ID] = slices.DeleteFunc(slices.Clone(ns), func(n int32) bool { return n < 0 || n >= maxPartition })
+			out[t.ID] = slices.DeleteFunc(slices.Clone(ns), func(n int32) bool { return n < 0 || n >= t.Partitions })
 		}
 	}
 	return out.normal()

@@ -86,3 +86,33 @@ func TestUpgradeUnreadable(t *testing.T) {
 		t.Errorf("the classic group has changed: %v, %d members", c.state, len(c.members))
 	}
 }
+
+// TestUpgradeOfNumbersThatAreNot: the leader of a classic group assigns partitions that are not there: taking the group over neither believes it
+// nor makes room for them.
+func TestUpgradeOfNumbersThatAreNot(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	var topics []TopicInfo
+	far := Parts{}
+	for i := range 100 {
+		topics = append(topics, TopicInfo{fmt.Sprintf("t%d", i), topicID(i + 1), 4})
+		far[topicID(i+1)] = []int32{3, maxPartition - 1}
+	}
+	cat := NewCatalogue(1, topics)
+	b := testBounds()
+	b.MaxBytes = 1 << 20
+	c := NewClassic(b)
+	c.Step(Join{To: "a", NewID: "a", Session: 10 * time.Second, Type: "consumer", Protocols: []Protocol{{"range", says([]string{"t0"}, nil, cat)}}}, now)
+	c.Step(Sync{To: "a", Member: "a", Generation: 1, Assignments: []Assignment{{"a", embedAssigned(far, 0, cat)}}}, now)
+	g, err := Upgrade(c, ConsumerBounds{MaxMembers: 10, MaxBytes: 1 << 20}, cat, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := g.members["a"].assigned.len(); got != 100 {
+		t.Errorf("%d partitions are taken for assigned, want 100", got)
+	}
+	for _, counts := range g.held {
+		if len(counts) > 4 {
+			t.Fatalf("there is room for %d partitions of a topic of 4", len(counts))
+		}
+	}
+}
