@@ -12,6 +12,7 @@ import (
 const (
 	pageWrites = 16                     // writes of a group under way at once
 	madeAtOnce = 50                     // pages made in one transaction, of metastore.MaxTransact
+	madeBytes  = 2 << 20                // after so many bytes of them no more are, of metastore.MaxTransactBytes
 	mergeTime  = 100 * time.Millisecond // how long commits are gathered after a write of their page
 )
 
@@ -136,8 +137,9 @@ func (a *actor) flush(now time.Time) {
 		}
 	}
 	var made []pageWrite
+	bytes := 0
 	for key := range a.ready {
-		if a.writers >= pageWrites || len(made) == madeAtOnce {
+		if a.writers >= pageWrites || len(made) == madeAtOnce || bytes >= madeBytes {
 			break // the rest when a write has ended
 		}
 		delete(a.ready, key)
@@ -149,6 +151,7 @@ func (a *actor) flush(now time.Time) {
 		w := pageWrite{key: key, make: !p.there, page: p.begin(a.store.epoch)}
 		if w.make {
 			made = append(made, w)
+			bytes += w.page.Item(key.n).Size()
 		} else {
 			a.spawn([]pageWrite{w}, func() error { return a.store.write(a.ctx, w) })
 		}
