@@ -27,7 +27,7 @@ func (c *Coordinator) expireOffsets() {
 }
 
 // sweep has the groups of those led slots that are due expire their offsets, if they have been without members for long enough.
-// Those that nobody ever joined are read each time: only their offsets know how old they are.
+// Those that nobody ever joined are read each time: only their offsets know how old they are. What somebody began to delete goes, too.
 func (c *Coordinator) sweep(now time.Time, due func(slot uint16) bool) {
 	c.mu.Lock()
 	slots := make([]uint16, 0, len(c.mu.slots))
@@ -40,7 +40,8 @@ func (c *Coordinator) sweep(now time.Time, due func(slot uint16) bool) {
 	for _, slot := range slots {
 		err := c.scan(c.life, slot, func(name string, g records.Group) {
 			since := time.UnixMilli(g.EmptySince)
-			if g.State == records.GroupEmpty && !now.Before(since.Add(c.cfg.Retention)) {
+			halfDeleted := g.State == records.GroupRemoved // whoever loads it goes on with that
+			if halfDeleted || g.State == records.GroupEmpty && !now.Before(since.Add(c.cfg.Retention)) {
 				c.send(name, message{serve: (*actor).expire, fail: func(error) {}, gone: func() {}})
 			}
 		})

@@ -92,7 +92,7 @@ func (g *Classic) complete(now time.Time) {
 		}
 	}
 	if joined == 0 && len(g.members) > 0 {
-		g.deadline = now.Add(g.longest()) // static members alone, none of which came: nobody could assign
+		g.deadline = now.Add(max(g.longest(), time.Second)) // static members alone, none of which came: nobody could assign
 		return
 	}
 	g.initial, g.deadline = false, time.Time{}

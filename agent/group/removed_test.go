@@ -1,6 +1,7 @@
 package group
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/fault"
 	"github.com/varvelog/varve/metastore/mem"
+	"github.com/varvelog/varve/metastore/records"
 )
 
 // TestHalfDeleted: a coordinator is cut off in the middle of deleting a group, after its mark and before its pages: the next one finds no
@@ -33,6 +35,31 @@ func TestHalfDeleted(t *testing.T) {
 		now.mustFetch(part(64), -1)
 		if all := answer(func(done func([]Listed)) { now.List(func(all []Listed, _ error) { done(all) }) }); len(all) > 0 {
 			t.Errorf("there are groups: %v", all)
+		}
+	})
+}
+
+// TestHalfDeletedGoes: what a coordinator began to delete is deleted by the search for expired offsets, though nobody asks for the group again.
+func TestHalfDeletedGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		facts := mem.New()
+		l := lead(t, facts, 1)
+		defer l.Close()
+		l.mustCommit(part(0), 5)
+		key := records.Cluster("c").GroupKey(Slot("g", testSlots), "g")
+		time.Sleep(2 * idleTime)
+		_, err := facts.Write(t.Context(), metastore.Op{Kind: metastore.OpUpdate, Key: key, Set: metastore.Item{
+			records.AttrState: metastore.S(string(records.GroupRemoved))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		if _, err := facts.Get(t.Context(), key, metastore.Consistent); !errors.Is(err, metastore.ErrNotFound) {
+			t.Errorf("the group is still there: %v", err)
+		}
+		pages, err := facts.Query(t.Context(), metastore.Query{PK: records.Cluster("c").GroupPagesPK(Slot("g", testSlots), "g"), Consistency: metastore.Consistent})
+		if err != nil || len(pages.Rows) > 0 {
+			t.Errorf("%d of its pages are still there: %v", len(pages.Rows), err)
 		}
 	})
 }

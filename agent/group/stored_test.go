@@ -31,3 +31,21 @@ func TestPreparingOutlivesItsCoordinator(t *testing.T) {
 		t.Fatalf("the rebalance is not complete: %v", out.Replies)
 	}
 }
+
+// TestStaticMembersInNoHurry: a static member that gives others no time at all is left alone, and does not come: time passes between two looks.
+func TestStaticMembersInNoHurry(t *testing.T) {
+	now, instance := time.Unix(1_000_000, 0), "i"
+	g := NewClassic(testBounds())
+	for _, id := range []string{"a", "b"} {
+		j := Join{To: id, NewID: id, Session: 10 * time.Second, Type: "consumer", Protocols: []Protocol{{Name: "range"}}}
+		if id == "a" {
+			j.Instance = &instance
+		}
+		g.Step(j, now)
+	}
+	g.Step(Leave{To: "b", Leavers: []Leaver{{Member: "b"}}}, now)
+	g.Step(Tick{}, now)
+	if g.state != Preparing || !g.Next().After(now) {
+		t.Errorf("%v, the next look is %v after this one", g.state, g.Next().Sub(now))
+	}
+}
