@@ -52,8 +52,8 @@ install: ## MinIO, versitygw, DynamoDB Local and LocalStack into .local/
 tidy: ## the house rules
 	$(call stage,tidy,$(GO) test -count=1 ./cli/varve)
 
-unit: ## tests that need no server
-	$(call stage,unit,$(GO) test $$($(GO) list ./agent/... ./client/... ./cli/...))
+unit: ## tests that need no server, besides those of tidy
+	$(call stage,unit,$(GO) test $$($(GO) list ./agent/... ./client/... ./cli/... | grep -v /cli/varve$$))
 	$(call stage,groups,$(GO) test -tags synctests -run '^TestGroup' ./agent/simtest)
 
 conformance: ## the stores' suites, on real servers too

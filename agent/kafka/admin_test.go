@@ -379,15 +379,15 @@ func TestDescribeDocumentationAndLoggers(t *testing.T) {
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	req.Version, req.IncludeSynonyms, req.IncludeDocumentation = 4, true, true
 	req.Resources = []kmsg.DescribeConfigsRequestResource{
-		{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: "1", ConfigNames: []string{"ssl.key.password", "log.roll.hours", "num.partitions"}},
+		{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: "1", ConfigNames: []string{"ssl.key.password", "log.cleaner.delete.retention.ms", "num.partitions"}},
 		{ResourceType: kmsg.ConfigResourceTypeBrokerLogger, ResourceName: "1"},
 		{ResourceType: kmsg.ConfigResourceTypeBrokerLogger, ResourceName: ""},
 		{ResourceType: kmsg.ConfigResourceTypeGroupConfig, ResourceName: "g", ConfigNames: []string{"share.auto.offset.reset"}},
 	}
 	resp := call[*kmsg.DescribeConfigsResponse](c, req)
 	got := resp.Resources[0].Configs
-	if len(got) != 3 || got[0].Name != "log.roll.hours" || len(got[0].ConfigSynonyms) != 1 || !strings.HasPrefix(*got[0].Documentation, "Not yet: ") {
-		t.Errorf("log.roll.hours: %+v", got)
+	if len(got) != 3 || got[0].Name != "log.cleaner.delete.retention.ms" || len(got[0].ConfigSynonyms) != 1 || !strings.HasPrefix(*got[0].Documentation, "Not yet: ") {
+		t.Errorf("log.cleaner.delete.retention.ms: %+v", got)
 	}
 	if p := got[2]; p.ConfigType != kmsg.ConfigTypePassword || !p.IsSensitive || p.Value != nil || !strings.HasPrefix(*p.Documentation, "Fixed: ") {
 		t.Errorf("a password: %+v", p)
