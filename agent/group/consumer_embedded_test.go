@@ -116,3 +116,44 @@ func TestUpgradeOfNumbersThatAreNot(t *testing.T) {
 		}
 	}
 }
+
+// TestUpgradeAmongCooperation: a cooperative member was told to give partitions up, and is about to, when the first member of the newer
+// protocol joins: that one is not given them before the other has joined without them.
+func TestUpgradeAmongCooperation(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	cat := NewCatalogue(1, []TopicInfo{{"t", topicID(1), 4}})
+	all, half := Parts{topicID(1): {0, 1, 2, 3}}, Parts{topicID(1): {0, 1}}
+	join := func(id string, owned Parts) Join {
+		return Join{To: id, Member: id, NewID: id, Session: 10 * time.Second, Rebalance: time.Minute, Type: "consumer",
+			Protocols: []Protocol{{"cooperative", says([]string{"t"}, owned, cat)}}}
+	}
+	b := testBounds()
+	b.MaxBytes = 1 << 20
+	c := NewClassic(b)
+	first := join("a", nil)
+	first.Member = ""
+	c.Step(first, now)
+	c.Step(Sync{To: "a", Member: "a", Generation: 1, Assignments: []Assignment{{"a", embedAssigned(all, 1, cat)}}}, now)
+	first = join("b", nil)
+	first.Member = ""
+	c.Step(first, now)
+	c.Step(join("a", all), now)
+	c.Step(Sync{To: "a", Member: "a", Generation: 2, Assignments: []Assignment{{"a", embedAssigned(half, 1, cat)}, {"b", embedAssigned(nil, 1, cat)}}}, now)
+	if c.state != Stable {
+		t.Fatalf("it is %v", c.state)
+	}
+	g, err := Upgrade(c, ConsumerBounds{Session: time.Minute, Heartbeat: time.Second, MaxMembers: 10, MaxBytes: 1 << 20}, cat, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	beat := ConsumerBeat{To: "m", Member: "m", Names: []string{"t"}, Owned: Parts{}, Rebalance: time.Minute}
+	told := g.Step(beat, now).Replies[0].Msg.(ConsumerTold)
+	if told.Err != nil || told.Assigned.Len() != 0 {
+		t.Errorf("before: %v, %v", told.Assigned, told.Err)
+	}
+	g.Step(join("a", half), now)
+	beat = ConsumerBeat{To: "m", Member: "m", Epoch: told.Epoch, Rebalance: -1}
+	if told = g.Step(beat, now).Replies[0].Msg.(ConsumerTold); told.Err != nil || told.Assigned.Len() != 1 {
+		t.Errorf("after: %v, %v", told.Assigned, told.Err)
+	}
+}

@@ -18,10 +18,15 @@ func Upgrade(c *Classic, b ConsumerBounds, cat *Catalogue, now time.Time) (*Cons
 	if len(c.members) > 0 && c.kind != "consumer" {
 		return nil, fmt.Errorf("%w: its members are of type %.100q", ErrOtherType, c.kind)
 	}
-	for _, id := range c.order {
-		if err := g.adopt(c, c.members[id], now); err != nil {
+	owned := make([]Parts, len(c.order))
+	for i, id := range c.order {
+		var err error
+		if owned[i], err = g.adopt(c, c.members[id], now); err != nil {
 			return nil, err
 		}
+	}
+	for i, id := range c.order {
+		g.concede(g.members[id], owned[i])
 	}
 	for id := range c.pending {
 		if g.given == nil {
@@ -33,12 +38,11 @@ func Upgrade(c *Classic, b ConsumerBounds, cat *Catalogue, now time.Time) (*Cons
 	return g, nil
 }
 
-// adopt takes in a member of a classic group. While that is rebalancing a member may have what it was assigned last, or what it said it
-// has when it joined.
-func (g *Consumer) adopt(c *Classic, old *member, now time.Time) error {
+// adopt takes in a member of a classic group, with what it was assigned. It returns what the member said it has when it joined.
+func (g *Consumer) adopt(c *Classic, old *member, now time.Time) (Parts, error) {
 	unreadable := fmt.Errorf("%w: member %.100q says of itself what cannot be read", ErrOtherType, old.id)
 	if len(old.protocols) == 0 {
-		return unreadable
+		return nil, unreadable
 	}
 	metadata := old.protocols[0].Metadata
 	if chosen := old.metadata(c.assignor); chosen != nil {
@@ -47,7 +51,7 @@ func (g *Consumer) adopt(c *Classic, old *member, now time.Time) error {
 	says, ok := parseEmbedded(metadata)
 	has, ok2 := parseAssigned(old.assignment)
 	if !ok || !ok2 {
-		return unreadable
+		return nil, unreadable
 	}
 	m := &consumer{
 		id: old.id, instance: old.instance, client: old.client, host: old.host, rack: says.rack, rebalance: old.rebalance, epoch: c.generation,
@@ -57,17 +61,23 @@ func (g *Consumer) adopt(c *Classic, old *member, now time.Time) error {
 	names := slices.Compact(slices.Sorted(slices.Values(says.topics)))
 	w := &interest{key: interestKey(names, ""), names: names}
 	if err := w.resolve(g.cat, false); err != nil {
-		return err
+		return nil, err
 	}
 	m.wants = g.share(w)
 	m.assigned = granted(partsOf(has, g.cat), c.generation)
-	if c.state != Stable {
-		m.assigned = granted(partsOf(says.owned, g.cat), c.generation).join(m.assigned)
-	}
-	m.target = m.assigned.parts()
 	g.insert(m)
 	g.held.add(m.assigned, 1)
-	return nil
+	return partsOf(says.owned, g.cat), nil
+}
+
+// concede has a member keep what it said it has when it joined, as far as nobody was assigned that: the group is rebalancing, or the member
+// was told to give it up and is about to (cooperative assignors do that first, and join once more).
+func (g *Consumer) concede(m *consumer, owned Parts) {
+	_, _, more := m.assigned.split(owned)
+	kept := granted(g.available(m, more), m.epoch)
+	g.held.add(kept, 1)
+	m.assigned = m.assigned.join(kept)
+	m.target = m.assigned.parts()
 }
 
 // AllClassic reports that every member speaks JoinGroup: then a shell makes the group classic again, if its policy allows it.
