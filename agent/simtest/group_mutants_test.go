@@ -31,7 +31,7 @@ var groupMutants = []mutant{
 	},
 	{
 		"offsets are told without a look at the group", "group/actor.go",
-		"m.needs == confirmed {\n", "m.needs > confirmed {\n",
+		"m.needs == confirmed && !a.sure {\n", "m.needs > confirmed && !a.sure {\n",
 		"TestR19Zombies",
 	},
 	{
@@ -65,6 +65,17 @@ var groupMutants = []mutant{
 		"a group that is being deleted is not marked", "group/remove.go",
 		"State: records.GroupRemoved, CE: s.epoch", "State: before.State, CE: s.epoch",
 		"TestHalfDeleted",
+	},
+	{
+		"pages of members are swept whoever has claimed the group", "group/store.go",
+		"			{Attr: records.AttrNonce, Cmp: metastore.Eq, Value: records.IDValue(s.item.Nonce)}}}}\n",
+		"			{Cmp: metastore.ItemExists}}}}\n",
+		"TestZombieSweepsNothing",
+	},
+	{
+		"offsets expire while they are committed", "group/expire.go",
+		"		if p.busy || p.next != nil {", "		if p.next != nil {",
+		"TestExpiryMeetsCommit",
 	},
 	{
 		"own success after a lost reply taken for a failure", "group/store.go",
