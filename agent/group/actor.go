@@ -51,6 +51,7 @@ type actor struct {
 	}
 
 	// Of the goroutine.
+	taken   []message // together, and not handled yet
 	loaded  bool
 	absent  bool // of the messages that were taken together: there is no such group, as a read says that began after they came
 	sure    bool // likewise: the claim stands
@@ -110,9 +111,12 @@ func (a *actor) live() (err error) {
 	}()
 	for {
 		a.absent, a.sure = false, false
-		for _, m := range a.take() {
+		for a.taken = a.take(); len(a.taken) > 0; {
+			m := a.taken[0]
+			a.taken = a.taken[1:]
 			a.handle(m)
 		}
+		a.taken = nil
 		now := time.Now()
 		if a.failure == nil && a.loaded {
 			a.tick(now)
@@ -204,7 +208,7 @@ func (a *actor) end(err error) {
 	if !errors.Is(err, ErrNotCoordinator) {
 		a.c.log.Warn("a group leaves memory; it is read again when somebody asks", "group", a.name, "err", err)
 	}
-	for _, m := range a.take() {
+	for _, m := range append(a.taken, a.take()...) {
 		if m.wrote != nil {
 			a.wrote(m.wrote, m.err)
 		} else {
