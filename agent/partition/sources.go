@@ -26,7 +26,9 @@ func (s *Set) Sources(slot uint16) []Source {
 	s.live(all, parts) // before the claims: what leaves a log in between is in one of them
 	claims, opening := s.durable.claims(slot, epoch)
 	for _, c := range claims {
-		all.merge(c.settle()[slot].needs)
+		if sl := c.settle()[slot]; sl.epoch == epoch { // not what was frozen under an earlier one: who follows this leader does not open from it
+			all.merge(sl.needs)
+		}
 	}
 	if opening != nil {
 		all.merge(opening.settle()[slot].needs)
