@@ -315,3 +315,20 @@ func TestRewritten(t *testing.T) {
 	r.set.Capture()
 	want(nil)
 }
+
+// A partition that left tells of it through another one: or else nothing would be let go of while nobody writes.
+func TestRewrittenAndLeft(t *testing.T) {
+	r := newRig(t, 3, 4)
+	p, q := r.partition(0, 3), r.partition(1, 4)
+	r.fill(p, 2)
+	r.fill(q, 2)
+	p.Tiered(p.Runs(nil, 0, 1)[0].Next)
+	r.set.Leave(3, 1)
+	if got := r.set.Rewritten(); got != q {
+		t.Fatalf("%p instead of %p", got, q)
+	}
+	r.set.Capture()
+	if got := r.set.Rewritten(); got != nil {
+		t.Fatal("something waits after a snapshot")
+	}
+}

@@ -103,8 +103,19 @@ func (s *Set) Recorded(snap *Snapshot) {
 }
 
 // Rewritten returns a partition of which runs were replaced, or left to extents, since the last Capture; nil if there is none. What they
-// were is kept until a snapshot is taken and recorded.
-func (s *Set) Rewritten() *Partition { return s.rewritten.Load() }
+// were is kept until a snapshot is taken and recorded. If it is not led any more another one that is stands for it, if there is one.
+func (s *Set) Rewritten() *Partition {
+	p := s.rewritten.Load()
+	if p == nil {
+		return nil
+	}
+	if _, err := p.State(); err != nil {
+		for t := range s.Tails {
+			return t.Partition
+		}
+	}
+	return p
+}
 
 // holdsSlot reports whether a slot is led, or its log frozen, under epoch.
 func (s *Set) holdsSlot(slot uint16, epoch int32) bool {
