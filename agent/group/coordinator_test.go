@@ -222,7 +222,7 @@ func TestClaimThatLandsTwice(t *testing.T) {
 		}
 		for offset := range int64(2) {
 			p.next = map[int32]records.GroupOffset{0: {Offset: offset}}
-			w := pageWrite{key: part(0).page(), page: p.begin(1)}
+			w := pageWrite{key: part(0).page(), old: p.stored.Nonce, page: p.begin(1)}
 			if err := s.write(t.Context(), w); err != nil {
 				t.Fatal(err)
 			}

@@ -148,7 +148,7 @@ func (a *actor) flush(now time.Time) {
 			a.dirty[key] = true
 			continue
 		}
-		w := pageWrite{key: key, make: !p.there, page: p.begin(a.store.epoch)}
+		w := pageWrite{key: key, make: !p.there, old: p.stored.Nonce, page: p.begin(a.store.epoch)}
 		if w.make {
 			made = append(made, w)
 			bytes += w.page.Item(key.n).Size()

@@ -45,7 +45,8 @@ func (p *page) begin(epoch int32) records.GroupOffsets {
 // pageWrite is the write of one page.
 type pageWrite struct {
 	key  pageKey
-	make bool // the page is not there yet
+	make bool      // the page is not there yet
+	old  uuid.UUID // nonce of the page as it is
 	page records.GroupOffsets
 }
 
@@ -58,6 +59,7 @@ func (s *store) op(w pageWrite) metastore.Op {
 		op.If = []metastore.Cond{
 			{Attr: records.AttrCE, Cmp: metastore.Eq, Value: metastore.N(int64(s.epoch))},
 			{Attr: records.AttrV, Cmp: metastore.Eq, Value: metastore.N(w.page.V - 1)},
+			{Attr: records.AttrNonce, Cmp: metastore.Eq, Value: records.IDValue(w.old)}, // a page that was made anew counts from 1 again
 		}
 	}
 	if len(w.page.Offsets) == 0 && !w.make {

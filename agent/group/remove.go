@@ -30,7 +30,10 @@ func (s *store) remove(ctx context.Context) error {
 			continue
 		}
 		op := metastore.Op{Kind: metastore.OpDelete, Key: metastore.Key{PK: s.cluster.GroupPagesPK(s.slot, s.group), SK: row.SK}}
-		op.If = []metastore.Cond{{Attr: records.AttrCE, Cmp: metastore.Le, Value: metastore.N(int64(s.epoch))}}
+		op.If = []metastore.Cond{
+			{Attr: records.AttrCE, Cmp: metastore.Le, Value: metastore.N(int64(s.epoch))},
+			{Attr: records.AttrNonce, Cmp: metastore.Eq, Value: row.Item[records.AttrNonce]}, // not one that is made after this has been done
+		}
 		if err := s.erase(ctx, op); err != nil {
 			return err
 		}
@@ -50,7 +53,7 @@ func (s *store) erase(ctx context.Context, op metastore.Op) error {
 	case cond && old == nil:
 		return nil
 	case cond:
-		return ErrNotCoordinator
+		return own(old, uuid.Nil, s.epoch)
 	case err != nil:
 		return failed("delete the group", err)
 	}

@@ -13,7 +13,7 @@ var groupMutants = []mutant{
 	},
 	{
 		"a page of offsets is written whoever has claimed it", "group/pages.go",
-		"		op.If = []metastore.Cond{\n			{Attr: records.AttrCE, Cmp: metastore.Eq, Value: metastore.N(int64(s.epoch))},\n			{Attr: records.AttrV, Cmp: metastore.Eq, Value: metastore.N(w.page.V - 1)},\n		}\n",
+		"		op.If = []metastore.Cond{\n			{Attr: records.AttrCE, Cmp: metastore.Eq, Value: metastore.N(int64(s.epoch))},\n			{Attr: records.AttrV, Cmp: metastore.Eq, Value: metastore.N(w.page.V - 1)},\n			{Attr: records.AttrNonce, Cmp: metastore.Eq, Value: records.IDValue(w.old)}, // a page that was made anew counts from 1 again\n		}\n",
 		"		op.If = []metastore.Cond{{Cmp: metastore.ItemExists}}\n",
 		"TestR19LateWrites",
 	},
