@@ -211,7 +211,7 @@ func TestClaimThatLandsTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := &page{}
-		if err := s.makePages(t.Context(), 1, []pageWrite{{key: part(0).page(), make: true, page: p.begin(1)}}); err != nil {
+		if err := s.makePages(t.Context(), s.item.Claim, []pageWrite{{key: part(0).page(), make: true, page: p.begin(1)}}); err != nil {
 			t.Fatal(err)
 		}
 		twice := &recording{Store: facts}

@@ -45,3 +45,28 @@ func TestLateDeletes(t *testing.T) {
 		})
 	}
 }
+
+// TestLatePageOfADeletedGroup: the first try of making a page comes late, after the group was deleted and made anew: its offsets do not come back.
+func TestLatePageOfADeletedGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := 0
+		facts := fault.New(mem.New(), fault.Plan{Hook: func(c fault.Call) fault.Action {
+			if c.Op == fault.Transact && late == 0 {
+				late++
+				return fault.Action{Do: fault.Late, After: 2 * time.Second}
+			}
+			return fault.Action{Do: fault.Pass}
+		}})
+		l := lead(t, facts, 1)
+		defer l.Close()
+		l.mustCommit(part(0), 5)
+		if err := l.delete(); err != nil {
+			t.Fatal(err)
+		}
+		l.mustCommit(part(64), 6)
+		time.Sleep(4 * idleTime) // it is read again
+		facts.Wait()
+		l.mustFetch(part(0), -1)
+		l.mustFetch(part(64), 6)
+	})
+}

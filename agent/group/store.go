@@ -121,7 +121,8 @@ func condition(err error) (metastore.Item, bool) {
 
 // create makes the item of a group that claim did not find; ErrLoading if it is there by now.
 func (s *store) create(ctx context.Context) error {
-	s.item = records.Group{Type: records.ClassicGroup, State: records.GroupEmpty, CE: s.epoch, Claim: 1, V: 1, Nonce: uuid.New()}
+	claim := rand.Int64N(1 << 40) // not one of a group of this name that was deleted: see makePages
+	s.item = records.Group{Type: records.ClassicGroup, State: records.GroupEmpty, CE: s.epoch, Claim: claim, V: 1, Nonce: uuid.New()}
 	return s.put(ctx, metastore.Cond{Cmp: metastore.ItemAbsent})
 }
 
