@@ -16,7 +16,7 @@ import (
 const (
 	AttrAssignor     = "assignor"      // bytes: protocol that the members voted for, empty: none
 	AttrCE           = "ce"            // number: slot epoch under which the group was claimed last
-	AttrClaim        = "claim"         // number: claims so far
+	AttrClaim        = "claim"         // number: rises with each claim
 	AttrEmptySince   = "empty_since"   // number: ms since 1970 when the last member left; 0: there are members, or never were
 	AttrGeneration   = "generation"    // number: of the membership
 	AttrMembers      = "members"       // bytes: packed members, or a piece of them (page)
