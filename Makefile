@@ -50,7 +50,7 @@ install: ## MinIO, versitygw, DynamoDB Local and LocalStack into .local/
 	$(call stage,install,$(LOCAL) install)
 
 tidy: ## the house rules
-	$(call stage,tidy,$(GO) test -count=1 ./cli/varve)
+	$(call stage,tidy,$(GO) test -count=1 -parallel 4 ./cli/varve)
 
 unit: ## tests that need no server, besides those of tidy
 	$(call stage,unit,$(GO) test $$($(GO) list ./agent/... ./client/... ./cli/... | grep -v /cli/varve$$))

@@ -78,7 +78,10 @@ func TestExamplesRun(t *testing.T) {
 				t.Logf("not run: %s: %s", e, exampleCases[e].why)
 				continue
 			}
-			t.Run(fmt.Sprintf("%s_%d", strings.Join(path, "_"), i), func(t *testing.T) { runExample(t, e, exampleCases[e]) })
+			t.Run(fmt.Sprintf("%s_%d", strings.Join(path, "_"), i), func(t *testing.T) {
+				t.Parallel() // each has a server of its own, and most wait
+				runExample(t, e, exampleCases[e])
+			})
 		}
 	})
 	for e := range unused {
