@@ -3,6 +3,7 @@ package segment
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -307,13 +308,8 @@ func topicGoes(t *testing.T, state records.TopicState) {
 			t.Fatal(err)
 		}
 	}
-	once := false
-	r.objects = &hookStore{Store: r.inner, put: func(string) {
-		if !once {
-			once = true
-			drop()
-		}
-	}}
+	var once sync.Once
+	r.objects = &hookStore{Store: r.inner, put: func(string) { once.Do(drop) }}
 	ledger := r.room.ledger
 	r.open().ledger = ledger
 	r.round(6 * time.Hour)

@@ -154,11 +154,14 @@ func (c *Catalog) learn(r records.Topic) {
 	}
 	t := fromRecord(r, c.o.Settings)
 	c.mu.Lock()
+	_, unread := c.mu.unreadable[r.Name]
 	delete(c.mu.unreadable, r.Name)
 	c.mu.newest = max(c.mu.newest, r.V)
 	old := c.names.get(r.Name)
 	_, dead := c.mu.dead[r.ID]
-	if dead || old != nil && old.topic.V >= r.V {
+	// What is unknown here though all changes up to its version are is removed: the answer that shows it is older than that.
+	removed := old == nil && r.V <= c.mu.seen && !unread
+	if dead || removed || old != nil && old.topic.V >= r.V {
 		c.mu.Unlock()
 		return
 	}

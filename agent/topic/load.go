@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,7 +50,7 @@ func (c *Catalog) load(ctx context.Context) error {
 			c.forget(e.topic.Name, asked)
 		}
 	})
-	c.saw(v)
+	c.saw(v, nil, found)
 	return nil
 }
 
@@ -146,22 +147,34 @@ func (c *Catalog) follow(ctx context.Context, how metastore.Consistency) error {
 	if last < v || len(names) > reloadAbove {
 		return c.load(ctx)
 	}
+	missing, err := c.refreshAll(ctx, names)
+	if err != nil {
+		return err
+	}
+	c.saw(last, missing, nil)
+	return nil
+}
+
+// refreshAll reads the items of names, and returns the names that no topic has.
+func (c *Catalog) refreshAll(ctx context.Context, names map[string]struct{}) (missing []string, err error) {
+	var mu sync.Mutex
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelGets)
 	for name := range names {
 		g.Go(func() error {
-			_, err := c.refresh(gctx, name)
+			t, err := c.refresh(gctx, name)
 			if errors.Is(err, records.ErrBadItem) { // noted; the other topics are served all the same
 				return nil
+			}
+			if err == nil && t == nil {
+				mu.Lock()
+				missing = append(missing, name)
+				mu.Unlock()
 			}
 			return err
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	c.saw(last)
-	return nil
+	return missing, g.Wait()
 }
 
 // changed returns the names in the log entries after seen, and the version up to which the log has no gap.
@@ -216,9 +229,27 @@ func (c *Catalog) version(ctx context.Context, how metastore.Consistency) (int64
 	})
 }
 
-// saw notes that the tables have every change up to version v.
-func (c *Catalog) saw(v int64) {
+// saw notes that the tables have every change up to version v, and that reads after it found no topics of the names missing, or of any
+// but found: what an older answer showed of others meanwhile goes.
+func (c *Catalog) saw(v int64, missing []string, found map[string]struct{}) {
+	var stale []uuid.UUID
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	if found != nil {
+		c.names.all(func(e *entry) {
+			if _, ok := found[e.topic.Name]; !ok {
+				missing = append(missing, e.topic.Name)
+			}
+		})
+	}
+	for _, name := range missing {
+		if e := c.names.get(name); e != nil && e.topic.V <= v {
+			c.removeLocked(e.topic)
+			stale = append(stale, e.topic.ID)
+		}
+	}
 	c.mu.seen, c.mu.newest = max(c.mu.seen, v), max(c.mu.newest, v)
+	c.mu.Unlock()
+	for _, id := range stale {
+		c.dropped(id)
+	}
 }
