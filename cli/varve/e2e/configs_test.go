@@ -39,7 +39,7 @@ var configAnswers = []string{
 	"root INFO STRING DYNAMIC_BROKER_LOGGER_CONFIG sensitive=false synonyms=0 ",
 	"directories [object-store]",
 	"scram SecurityDisabledException: ",
-	"features [metadata.version]",
+	"features [group.version, metadata.version]",
 	"keyed done",
 	"keyless InvalidRecordException: Compacted topic cannot accept message without key.",
 }
