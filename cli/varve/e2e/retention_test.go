@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-
-	"github.com/varvelog/varve/localstack/servers"
 )
 
 // alter sets configs of a topic while the agent runs; an empty value takes one back.
@@ -51,9 +49,7 @@ func kept(t *testing.T, addr, topic string, from []int64) {
 // TestRetention: old records go while new ones come, through kills; the start never moves back, nothing behind it is lost, and what is
 // gone leaves the bucket. Limits change while the agent runs.
 func TestRetention(t *testing.T) {
-	if !servers.Full() {
-		t.Skip("takes a minute: with FULL=1; TestSegments is in the gate")
-	}
+	t.Parallel() // as others that mostly wait
 	onHurried(t, func(t *testing.T, a *agent) {
 		const partitions = 2
 		createTopic(t, a.addr, "ret", partitions)
