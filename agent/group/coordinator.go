@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/records"
 )
@@ -48,6 +50,7 @@ type Coordinator struct {
 		slots   map[uint16]int32 // led and open, with their epochs
 		groups  map[string]*actor
 		resting resting
+		dropped map[uuid.UUID]bool // topics that were deleted, until groups that are not in memory have forgotten them
 		closed  bool
 		// sweeping: expireOffsets runs.
 		sweeping bool
@@ -59,6 +62,7 @@ func New(cfg Config, facts metastore.Store, log *slog.Logger) *Coordinator {
 	c := &Coordinator{cfg: cfg, facts: facts, log: log}
 	c.life, c.over = context.WithCancel(context.Background())
 	c.mu.slots, c.mu.groups, c.mu.resting.groups = map[uint16]int32{}, map[string]*actor{}, map[string]Progress{}
+	c.mu.dropped = map[uuid.UUID]bool{}
 	return c
 }
 

@@ -438,7 +438,7 @@ func TestDelete(t *testing.T) {
 		if err := l.beat(m.Member, 2); !errors.Is(err, ErrUnknownMember) {
 			t.Errorf("heartbeat: %v", err)
 		}
-		rows, err := (&store{facts: facts, cluster: "c", slot: Slot("g", testSlots), group: "g"}).rows(t.Context())
+		rows, err := (&store{facts: facts, cluster: "c", slot: Slot("g", testSlots), group: "g"}).rows(t.Context(), "", metastore.Consistent)
 		if err != nil || len(rows) != 0 {
 			t.Errorf("%d pages are left, %v", len(rows), err)
 		}

@@ -3,8 +3,6 @@ package group
 import (
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/varvelog/varve/metastore/records"
 )
 
@@ -12,7 +10,7 @@ import (
 // offsets that are kept for days may stay an hour longer.
 const sweepTurns = 6
 
-// expireOffsets looks for offsets that nobody needs any more, until Stop (KIP-211).
+// expireOffsets looks for offsets that nobody needs any more, until Stop: those that are too old (KIP-211), and those of deleted topics.
 func (c *Coordinator) expireOffsets() {
 	tick := time.NewTicker(c.cfg.Check)
 	defer tick.Stop()
@@ -20,6 +18,7 @@ func (c *Coordinator) expireOffsets() {
 		select {
 		case <-tick.C:
 			c.sweep(time.Now(), func(slot uint16) bool { return slot%sweepTurns == turn%sweepTurns })
+			c.forgetTopics()
 		case <-c.life.Done():
 			return
 		}
@@ -91,24 +90,4 @@ func expiry(o records.GroupOffset, emptied time.Time, retention time.Duration) t
 		since = emptied
 	}
 	return since.Add(retention)
-}
-
-// DropTopic forgets what groups committed for a deleted topic. Groups that are not in memory keep it until it expires; it is told
-// to nobody, for the id is never used again. It does not block.
-func (c *Coordinator) DropTopic(id uuid.UUID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, a := range c.mu.groups {
-		a.put(message{fail: func(error) {}, gone: func() {}, serve: func(a *actor, _ time.Time) {
-			var gone []Partition
-			for key, p := range a.pages {
-				for index := range p.stored.Offsets {
-					if key.topic == id {
-						gone = append(gone, Partition{id, index})
-					}
-				}
-			}
-			a.unstage(gone, func(error) {})
-		}})
-	}
 }

@@ -5,6 +5,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/fault"
 	"github.com/varvelog/varve/metastore/mem"
 	"github.com/varvelog/varve/metastore/records"
@@ -48,4 +51,32 @@ func TestExpiryMeetsCommit(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDroppedTopicOfGroupAtRest: a deleted topic's offsets go, also of groups that are not in memory. Those of other topics stay.
+func TestDroppedTopicOfGroupAtRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		facts := mem.New()
+		l := lead(t, facts, 1)
+		defer l.Close()
+		gone, other := uuid.UUID{2}, uuid.UUID{3}
+		for _, topic := range []uuid.UUID{gone, other} {
+			o := records.GroupOffset{Offset: 7, At: time.Now().Unix()}
+			r := Commit{Generation: -1, Offsets: map[Partition]records.GroupOffset{{topic, 0}: o, {topic, 64}: o}}
+			if err := answer(func(done func(error)) { l.Coordinator.Commit("g", r, func(_ map[Partition]error, err error) { done(err) }) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(2 * idleTime)
+		l.DropTopic(gone)
+		time.Sleep(time.Minute)
+		s := &store{facts: facts, cluster: "c", slot: Slot("g", testSlots), group: "g"}
+		for topic, want := range map[uuid.UUID]int{gone: 0, other: 2} {
+			rows, err := s.rows(t.Context(), records.GroupOffsetsPrefix+topic.String(), metastore.Consistent)
+			if err != nil || len(rows) != want {
+				t.Errorf("topic %v has %d pages, want %d: %v", topic, len(rows), want, err)
+			}
+		}
+		l.mustFetch(Partition{other, 64}, 7)
+	})
 }

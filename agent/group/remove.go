@@ -19,7 +19,7 @@ func (s *store) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, err := s.rows(ctx)
+	rows, err := s.rows(ctx, "", metastore.Consistent)
 	if err != nil {
 		return err
 	}

@@ -209,7 +209,7 @@ func (s *store) confirm(ctx context.Context) error {
 // pages reads all pages of a claimed group: its packed members, its pages of offsets, which it claims, and its stale member pages,
 // which it deletes.
 func (s *store) pages(ctx context.Context) (members []byte, offsets map[pageKey]*page, err error) {
-	rows, err := s.rows(ctx)
+	rows, err := s.rows(ctx, "", metastore.Consistent)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -271,9 +271,10 @@ func (s *store) sweep(ctx context.Context, stale []string) error {
 	return nil
 }
 
-func (s *store) rows(ctx context.Context) ([]metastore.Row, error) {
+// rows reads the group's pages whose sort keys begin with prefix.
+func (s *store) rows(ctx context.Context, prefix string, how metastore.Consistency) ([]metastore.Row, error) {
 	var rows []metastore.Row
-	q := metastore.Query{PK: s.cluster.GroupPagesPK(s.slot, s.group), Consistency: metastore.Consistent}
+	q := metastore.Query{PK: s.cluster.GroupPagesPK(s.slot, s.group), Prefix: prefix, Consistency: how}
 	for {
 		var p metastore.Page
 		err := retry(ctx, func(ctx context.Context) (err error) { p, err = s.facts.Query(ctx, q); return err })
