@@ -50,16 +50,23 @@ func (s *Spec) size() int {
 // members, depends on nothing but s.
 func Assign(name string, s Spec) []Parts {
 	b := newBoard(s)
+	alike := b.alike()
 	switch {
+	case !alike && b.pairs() > maxPairs:
+		b.coarse()
 	case name == Range:
-		b.ranges()
-	case b.alike():
+		b.ranges(alike)
+	case alike:
 		b.even()
 	default:
 		b.level()
 	}
 	return b.result()
 }
+
+// maxPairs bounds the work where members subscribe to different topics, which grows with the sum of all subscriptions (1,000 members with
+// 2,000 topics each): nobody can hold an agent for seconds.
+const maxPairs = 2_000_000
 
 const nobody = -1
 
@@ -69,22 +76,24 @@ type board struct {
 	base  []int32             // of topic t: where its partitions begin; one more at the end
 	topic map[uuid.UUID]int32 // number of a topic
 	owner []int32             // of a partition: a member, or nobody
-	kinds map[*uuid.UUID]kind // by where the subscription lies, which members share
+	kinds map[place]*kind     // by where the subscription lies, which members share
+	count []int32             // of a member: scratch, all 0 between uses
 }
 
-// kind is a subscription: topics by number.
+// kind is a subscription: topics by number, in order.
 type kind struct {
-	topics []int32
-	reads  []bool
+	topics  []int32
+	members []int32 // who has it, in order; set by pairs
 }
 
 func newBoard(s Spec) *board {
-	b := &board{spec: s, base: make([]int32, 1, len(s.Topics)+1), topic: make(map[uuid.UUID]int32, len(s.Topics)), kinds: map[*uuid.UUID]kind{}}
+	b := &board{spec: s, base: make([]int32, 1, len(s.Topics)+1), topic: make(map[uuid.UUID]int32, len(s.Topics)), kinds: map[place]*kind{}}
 	for t, topic := range s.Topics {
 		b.topic[topic.ID] = int32(t)
 		b.base = append(b.base, b.base[t]+max(topic.Partitions, 0))
 	}
 	b.owner = slices.Repeat([]int32{nobody}, int(b.base[len(s.Topics)]))
+	b.count = make([]int32, len(s.Members))
 	return b
 }
 
@@ -93,10 +102,12 @@ func (b *board) alike() bool {
 	if len(b.spec.Members) == 0 || len(b.spec.Members[0].Topics) != len(b.spec.Topics) {
 		return false
 	}
+	same := map[place]bool{} // where subscriptions lie that are known to be the same
 	for _, m := range b.spec.Members[1:] {
-		if !sameTopics(m.Topics, b.spec.Members[0].Topics) {
+		if len(m.Topics) == 0 || !same[placeOf(m.Topics)] && !sameTopics(m.Topics, b.spec.Members[0].Topics) {
 			return false
 		}
+		same[placeOf(m.Topics)] = true
 	}
 	return true
 }
@@ -105,36 +116,66 @@ func sameTopics(x, y []uuid.UUID) bool {
 	return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0] || slices.Equal(x, y))
 }
 
-// kind returns what a member subscribes to.
-func (b *board) kind(m *SpecMember) kind {
-	if len(m.Topics) == 0 {
-		return kind{}
+// place is where a slice lies.
+type place struct {
+	first *uuid.UUID
+	n     int
+}
+
+func placeOf(topics []uuid.UUID) place { return place{&topics[0], len(topics)} }
+
+// pairs is the number of pairs of a member and a topic that it subscribes to.
+func (b *board) pairs() int {
+	n := 0
+	for m := range b.spec.Members {
+		if k := b.kind(&b.spec.Members[m]); k != nil {
+			k.members = append(k.members, int32(m))
+			n += len(k.topics)
+		}
 	}
-	k, ok := b.kinds[&m.Topics[0]]
-	if ok && len(k.topics) == len(m.Topics) {
+	return n
+}
+
+// kind returns what a member subscribes to; nil: nothing.
+func (b *board) kind(m *SpecMember) *kind {
+	if len(m.Topics) == 0 {
+		return nil
+	}
+	at := placeOf(m.Topics)
+	if k := b.kinds[at]; k != nil {
 		return k
 	}
-	k = kind{reads: make([]bool, len(b.spec.Topics))}
+	k := &kind{topics: make([]int32, 0, len(m.Topics))}
 	for _, id := range m.Topics {
 		if t, ok := b.topic[id]; ok {
 			k.topics = append(k.topics, t)
-			k.reads[t] = true
 		}
 	}
-	b.kinds[&m.Topics[0]] = k
+	b.kinds[at] = k
 	return k
+}
+
+// reads calls each with every topic that a member subscribes to, in order.
+func (b *board) reads(m int32, each func(topic int32)) {
+	if k := b.kind(&b.spec.Members[m]); k != nil {
+		for _, t := range k.topics {
+			each(t)
+		}
+	}
 }
 
 // had walks over the partitions that a member had and may keep, in order, as long as each returns true.
 func (b *board) had(m *SpecMember, each func(at int32) bool) {
-	reads := b.kind(m).reads
-	if reads == nil {
+	k := b.kind(m)
+	if k == nil {
 		return
 	}
 	topics := make([]int32, 0, len(m.Had))
 	for id := range m.Had {
-		if t, ok := b.topic[id]; ok && reads[t] {
-			topics = append(topics, t)
+		if t, ok := b.topic[id]; ok {
+			if _, reads := slices.BinarySearch(k.topics, t); reads {
+				topics = append(topics, t)
+			}
 		}
 	}
 	slices.Sort(topics)

@@ -7,8 +7,11 @@ import (
 	"slices"
 )
 
-// maxLevelPasses bounds the passes over all topics; a few are enough for anything that was not made to need more.
-const maxLevelPasses = 32
+// Bounds of the passes over all topics; a few are enough for anything that was not made to need more.
+const (
+	maxLevelPasses = 32
+	maxLevelWork   = 2 * maxPairs // pairs of a member and a topic that all passes but the first look at
+)
 
 // level assigns when members subscribe to different topics. Members keep what they had; what is left goes to those with the least, topics
 // with the fewest readers first; then, topic by topic, partitions move from those with the most to those with the least until no
@@ -24,11 +27,11 @@ func (b *board) level() {
 			return true
 		})
 	}
-	topics := b.byReaders()
+	topics, pairs := b.byReaders()
 	for i := range topics {
 		topics[i].fill(b, load)
 	}
-	for range maxLevelPasses {
+	for range min(maxLevelPasses, 1+maxLevelWork/max(pairs, 1)) {
 		moved := false
 		for i := range topics {
 			moved = topics[i].even(b, load) || moved
@@ -45,19 +48,20 @@ type shared struct {
 	readers []int32
 }
 
-func (b *board) byReaders() []shared {
-	topics := make([]shared, len(b.spec.Topics))
-	for m := range b.spec.Members {
-		for _, t := range b.kind(&b.spec.Members[m]).topics {
-			topics[t].readers = append(topics[t].readers, int32(m))
-		}
+func (b *board) byReaders() (topics []shared, pairs int) {
+	topics = make([]shared, len(b.spec.Topics))
+	for m := range int32(len(b.spec.Members)) {
+		b.reads(m, func(t int32) {
+			topics[t].readers = append(topics[t].readers, m)
+			pairs++
+		})
 	}
 	for t := range topics {
 		topics[t].topic = int32(t)
 	}
 	topics = slices.DeleteFunc(topics, func(s shared) bool { return len(s.readers) == 0 })
 	slices.SortStableFunc(topics, func(x, y shared) int { return cmp.Compare(len(x.readers), len(y.readers)) })
-	return topics
+	return topics, pairs
 }
 
 // fill gives out what nobody has.
@@ -90,16 +94,15 @@ func (s *shared) even(b *board, load []int32) bool {
 	if !slices.ContainsFunc(row, func(m int32) bool { return load[m] > least+1 }) {
 		return false
 	}
-	has := make([]int32, len(load))
+	at := b.count // of a member: how many it has, may keep, then lacks
 	for _, m := range row {
-		has[m]++
+		at[m]++
 	}
 	base, own := make([]int32, len(s.readers)), make([]int32, len(s.readers))
 	for i, m := range s.readers {
-		own[i] = has[m]
+		own[i] = at[m]
 		base[i] = load[m] - own[i]
 	}
-	at := make([]int32, len(load)) // of a member: how many it may keep, then how many it lacks
 	quota := s.quotasOf(base, own, len(row))
 	for i, m := range s.readers {
 		at[m] = quota[i]

@@ -11,7 +11,7 @@ import (
 // ranges assigns each topic by itself, as evenly as can be, in an order of members that lasts: static ones by instance id, then the
 // others by member id. Topics with as many partitions and the same readers are assigned alike, partition by partition, whatever
 // the past of each is: that is what the assignor is for. Within that members keep what they had.
-func (b *board) ranges() {
+func (b *board) ranges(alike bool) {
 	order := make([]int32, len(b.spec.Members))
 	for i := range order {
 		order[i] = int32(i)
@@ -28,14 +28,14 @@ func (b *board) ranges() {
 			return true
 		})
 	}
-	for _, set := range b.joinable(order) {
+	for _, set := range b.joinable(order, alike) {
 		before := b.row(set.topics[0])
 		for _, t := range set.topics[1:] {
 			if row := b.row(t); owned(row) > owned(before) {
 				before = row // a new topic follows those that are assigned
 			}
 		}
-		row := spread(before, set.readers, len(b.spec.Members))
+		row := spread(before, set.readers, b.count)
 		for _, t := range set.topics {
 			copy(b.row(t), row)
 		}
@@ -67,22 +67,25 @@ type joinable struct {
 	readers []int32 // members, in order
 }
 
-func (b *board) joinable(order []int32) []*joinable {
+// joinable groups the topics. alike: everybody reads all of them.
+func (b *board) joinable(order []int32, alike bool) []*joinable {
 	readers := make([][]int32, len(b.spec.Topics))
 	for _, m := range order {
-		for _, t := range b.kind(&b.spec.Members[m]).topics {
-			readers[t] = append(readers[t], m)
+		if !alike {
+			b.reads(m, func(t int32) { readers[t] = append(readers[t], m) })
 		}
 	}
 	var all []*joinable
 	known := map[string]*joinable{}
 	for t := range b.spec.Topics {
-		if len(readers[t]) == 0 {
-			continue
-		}
 		key := binary.BigEndian.AppendUint32(nil, uint32(b.base[t+1]-b.base[t]))
 		for _, m := range readers[t] {
 			key = binary.BigEndian.AppendUint32(key, uint32(m))
+		}
+		if alike {
+			readers[t] = order
+		} else if len(readers[t]) == 0 {
+			continue
 		}
 		set := known[string(key)]
 		if set == nil {
@@ -96,11 +99,10 @@ func (b *board) joinable(order []int32) []*joinable {
 }
 
 // spread returns who gets the partitions of a topic: as evenly as can be, everybody the lowest of what it had up to its share, the rest in
-// order.
-func spread(before, readers []int32, members int) []int32 {
+// order. load counts by member, and is all 0 again at the end.
+func spread(before, readers, load []int32) []int32 {
 	row := slices.Repeat([]int32{nobody}, len(before))
-	share, extras := len(row)/len(readers), len(row)%len(readers)
-	load := make([]int, members)
+	share, extras := int32(len(row)/len(readers)), len(row)%len(readers)
 	for n, m := range before { // all readers, or nobody: nobody else keeps what it had
 		switch {
 		case m == nobody:
@@ -126,6 +128,9 @@ func spread(before, readers []int32, members int) []int32 {
 				load[m]++
 			}
 		}
+	}
+	for _, m := range readers {
+		load[m] = 0
 	}
 	return row
 }

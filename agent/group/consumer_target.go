@@ -4,6 +4,7 @@ package group
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/fnv"
 	"slices"
 	"strings"
@@ -33,11 +34,28 @@ func (g *Consumer) wanted(e *ConsumerBeat, m *consumer) (*interest, error) {
 	if w := g.interests[key]; w != nil {
 		return w, nil
 	}
+	if n := g.regexes(); regex != "" && n >= maxRegexes {
+		return nil, fmt.Errorf("%w: its members subscribe to %d different regular expressions", ErrFull, n)
+	}
 	w := &interest{key: key, names: names, regex: regex}
 	if err := w.resolve(g.cat, true); err != nil {
 		return nil, err
 	}
 	return w, nil
+}
+
+// maxRegexes bounds the different subscriptions with a regular expression in a group: each may stand for all topics there are, and is matched
+// when one comes.
+const maxRegexes = 100
+
+func (g *Consumer) regexes() int {
+	n := 0
+	for _, w := range g.interests {
+		if w.regex != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // interestKey tells interests apart. Names of topics have no control characters; whatever a hostile client sends in their place

@@ -20,9 +20,10 @@ import (
 //
 // Differs from Kafka: a member of a group that is not there, or went back to the classic protocol, is told UNKNOWN_MEMBER_ID, so that it
 // joins anew, where Kafka says GROUP_ID_NOT_FOUND, which clients take for the end; a regular expression is resolved before the first
-// answer, not after it; one that would be too much work is refused; a new member raises the group's epoch also if
-// it subscribes to nothing; a member is told its assignment again with each new epoch; the empty name of an assignor asks for any; the
-// epoch of an empty group goes on when the group changes its protocol.
+// answer, not after it; one that would be too much work is refused, as are more than 100 different ones in a group
+// (GROUP_MAX_SIZE_REACHED); members whose different subscriptions have more than 2,000,000 topics in sum share less evenly; a new member
+// raises the group's epoch also if it subscribes to nothing; a member is told its assignment again with each new epoch; the empty name of
+// an assignor asks for any; the epoch of an empty group goes on when the group changes its protocol.
 func consumerGroupHeartbeat(c *conn, req *kmsg.ConsumerGroupHeartbeatRequest, done func(*kmsg.ConsumerGroupHeartbeatResponse)) {
 	if !c.s.consumerProtocol() {
 		resp := kmsg.NewPtrConsumerGroupHeartbeatResponse()
