@@ -129,18 +129,13 @@ func (g *Classic) reply(to, msg any) { g.out.Replies = append(g.out.Replies, Rep
 // Next returns when a Tick will do something; zero: never by itself.
 func (g *Classic) Next() time.Time {
 	next := g.deadline
-	sooner := func(t time.Time) {
-		if next.IsZero() || t.Before(next) {
-			next = t
-		}
-	}
 	for _, m := range g.members {
 		if m.join == nil && m.sync == nil {
-			sooner(m.deadline)
+			next = earlier(next, m.deadline)
 		}
 	}
 	for _, t := range g.pending {
-		sooner(t)
+		next = earlier(next, t)
 	}
 	return next
 }

@@ -9,13 +9,26 @@ import (
 	"time"
 )
 
-// randomSteps is how many events the random test feeds; VARVE_GROUP_STEPS asks for more.
-func randomSteps() int {
+// randomSteps is how many events a random test feeds: VARVE_GROUP_STEPS, or otherwise.
+func randomSteps(otherwise int) int {
 	if n, err := strconv.Atoi(os.Getenv("VARVE_GROUP_STEPS")); err == nil {
 		return n
 	}
-	return 300_000
+	return otherwise
 }
+
+// randomSeed is the first seed of a random test: VARVE_GROUP_SEED, or 1.
+func randomSeed() uint64 {
+	if n, err := strconv.ParseUint(os.Getenv("VARVE_GROUP_SEED"), 10, 64); err == nil {
+		return n
+	}
+	return 1
+}
+
+const (
+	classicSteps = 300_000 // events of the random test of classic groups
+	classicTurns = 3000    // of them with one seed
+)
 
 // randomClient is a client: what it knows, and what it waits for.
 type randomClient struct {
@@ -47,9 +60,10 @@ type crowd struct {
 // partition that another was given in the same generation, each generation has one leader, each request is answered at most once, and when all
 // behave the group becomes Stable and everybody is in it.
 func TestClassicRandomEvents(t *testing.T) {
-	steps := randomSteps()
-	for seed := uint64(1); steps > 0; seed++ {
-		n := min(steps, 3000)
+	steps := randomSteps(classicSteps)
+	t.Logf("%d events", steps)
+	for seed := randomSeed(); steps > 0; seed++ {
+		n := min(steps, classicTurns)
 		steps -= n
 		c := newCrowd(t, seed)
 		for range n {
@@ -57,7 +71,7 @@ func TestClassicRandomEvents(t *testing.T) {
 		}
 		c.settle(seed)
 		if t.Failed() {
-			t.Fatalf("seed %d", seed)
+			t.Fatalf("seed %d (VARVE_GROUP_SEED=%d)", seed, seed)
 		}
 	}
 }

@@ -151,17 +151,11 @@ func (g *Consumer) reply(to, msg any) { g.out.Replies = append(g.out.Replies, Re
 // Next returns when a Tick will do something; zero: never by itself.
 func (g *Consumer) Next() time.Time {
 	var next time.Time
-	sooner := func(t time.Time) {
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
-		}
-	}
 	for _, m := range g.members {
-		sooner(m.deadline)
-		sooner(m.revokeBy)
+		next = earlier(next, earlier(m.deadline, m.revokeBy))
 	}
 	if len(g.members) > 0 && g.epoch != g.targetEpoch {
-		sooner(g.assignedAt.Add(g.bounds.AssignInterval))
+		next = earlier(next, g.assignedAt.Add(g.bounds.AssignInterval))
 	}
 	return next
 }

@@ -3,7 +3,6 @@ package group
 import (
 	"encoding/binary"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -15,9 +14,9 @@ import (
 	"github.com/varvelog/varve/metastore/records"
 )
 
-var (
-	consumerSteps = flag.Int("consumer-steps", 100_000, "events of the random consumer test")
-	consumerSeed  = flag.Uint64("consumer-seed", 0, "replay one run of the random consumer test; 0: several")
+const (
+	consumerSteps = 100_000 // events of the random consumer test
+	consumerTurns = 12_500  // of them with one seed
 )
 
 // TestConsumerRandom drives a group with clients that join, leave, die, restart, lose requests and answers, give up late, and with coordinators
@@ -25,24 +24,23 @@ var (
 // member holds it may commit; and as soon as peace is kept for a while everybody has what the target says, and every partition has
 // an owner.
 func TestConsumerRandom(t *testing.T) {
-	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8}
-	if *consumerSeed != 0 {
-		seeds = []uint64{*consumerSeed}
-	}
-	for _, seed := range seeds {
+	steps := randomSteps(consumerSteps)
+	for seed := randomSeed(); steps > 0; seed++ {
 		w := newWorld(t, seed)
 		w.mixed = seed%2 == 0
-		for range *consumerSteps / len(seeds) {
+		for range min(steps, consumerTurns) {
 			w.turn()
 			w.check()
 			if w.rnd.IntN(500) == 0 {
 				w.peace()
 			}
 			if t.Failed() {
-				t.Fatalf("seed %d (-consumer-seed=%d), step %d", seed, seed, w.steps)
+				t.Fatalf("seed %d (VARVE_GROUP_SEED=%d), step %d", seed, seed, w.steps)
 			}
 		}
-		t.Logf("seed %d: %d heartbeats, %d stored, %d crashes of the coordinator, %d fenced, epoch %d", seed, w.beats, w.saves, w.crashes, w.fenced, w.g.epoch)
+		steps -= consumerTurns
+		t.Logf("seed %d: %d events, %d heartbeats, %d stored, %d crashes of the coordinator, %d fenced, epoch %d",
+			seed, w.steps, w.beats, w.saves, w.crashes, w.fenced, w.g.epoch)
 	}
 }
 
