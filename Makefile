@@ -62,7 +62,7 @@ conformance: ## the stores' suites, on real servers too
 e2e: ## real clients, real servers; RUN=REGEXP some, FULL=1 every client, every test on every pair of stores, 100 kills instead of 15
 	@for c in kcat mvn; do command -v $$c >/dev/null || echo "LEFT OUT: the tests of a client, because $$c is not installed"; done
 	$(if $(FULL),cli/varve/e2e/clients.sh)
-	$(call stage,e2e,$(if $(FULL),VARVE_FULL=1 VARVE_KILL_ROUNDS=100 )$(GO) test -tags e2e -count=1 -timeout $(if $(FULL),120m,30m) -run '$(RUN)' ./cli/varve/e2e)
+	$(call stage,e2e,$(if $(FULL),VARVE_FULL=1 VARVE_KILL_ROUNDS=100 )$(GO) test -tags e2e -count=1 -parallel 3 -timeout $(if $(FULL),120m,30m) -run '$(RUN)' ./cli/varve/e2e)
 
 compat: ## write the README's compatibility table from a run of the whole matrix
 	cli/varve/e2e/clients.sh

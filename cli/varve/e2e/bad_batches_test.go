@@ -154,6 +154,7 @@ func badBatches() []badBatch {
 
 // TestBadBatches: each is refused with Kafka's code, the connection goes on, and nothing of it is in the log.
 func TestBadBatches(t *testing.T) {
+	t.Parallel()
 	a := newAgent(t, nil, "dev", "--data", t.TempDir())
 	a.start(t)
 	createTopic(t, a.addr, "batches", 1)

@@ -43,8 +43,12 @@ func sharedJava(t *testing.T) *obedient {
 	return j
 }
 
+var building sync.Mutex // two Mavens in one folder spoil it
+
 // buildJava packages the Maven project, from the local repository alone if that has everything.
 func buildJava(dir, made string, flags ...string) error {
+	building.Lock()
+	defer building.Unlock()
 	fresh, err := upToDate(filepath.Join(made, "e2e-client.jar"), filepath.Join(dir, "pom.xml"), filepath.Join(dir, "src"))
 	if err != nil || fresh {
 		return err

@@ -95,6 +95,7 @@ func contents(t *testing.T, objects servers.Endpoint) map[string]string {
 // TestClusterTableRestored: a table that was set back to a backup, by a night or by a moment, is refused in one line, whoever starts;
 // nothing in the bucket is touched, and with the table as it was everything goes on.
 func TestClusterTableRestored(t *testing.T) {
+	t.Parallel()
 	objects, facts := servers.MinIO(t), servers.DynamoDB(t)
 	args := func(name string) []string {
 		return []string{"agent", "--name", name, "--store", objects.StoreURL, "--meta", facts.MetaURL, "--slots", "8"}
@@ -174,6 +175,7 @@ func skewed(t *testing.T, objects servers.Endpoint, by time.Duration) (storeURL 
 
 // TestClusterClock: an agent whose clock is a day off, either way, says so in one line, and serves: no decision is made by it.
 func TestClusterClock(t *testing.T) {
+	t.Parallel()
 	objects, facts := servers.MinIO(t), servers.DynamoDB(t)
 	var agents []*agent
 	for i, x := range []struct {
@@ -237,6 +239,7 @@ func badRequests(t *testing.T, ln net.Listener) *atomic.Int64 {
 // TestClusterPeerPort: a web server that answers at the address of a peer, and a web client that asks at the peer port, cost one line
 // each, and no haste; the peer that is gone is fenced by its heartbeat.
 func TestClusterPeerPort(t *testing.T) {
+	t.Parallel()
 	objects, facts := servers.MinIO(t), servers.DynamoDB(t)
 	ports := []string{freePort(t), freePort(t)}
 	var agents []*agent

@@ -229,6 +229,7 @@ func TestClusterCommands(t *testing.T) {
 
 // TestClusterHealth: an agent that stands still, and then one that is gone, show; when it is over, nothing does.
 func TestClusterHealth(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 3)
 	f.awaitEven(t, 3)
 	frozen := f.agents[2]

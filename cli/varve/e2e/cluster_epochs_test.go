@@ -27,6 +27,7 @@ func (e *epochAsks) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ t
 // TestClusterEpochs: a partition goes from agent to agent, by hand-overs and by kills, with records under each leader. Whoever leads it
 // last tells the end of every epoch there was, and a consumer that followed checked for truncation and found none.
 func TestClusterEpochs(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 3)
 	createTopic(t, f.agents[0].addr, "epochs", 1)
 	asks := &epochAsks{}

@@ -47,6 +47,7 @@ var configAnswers = []string{
 // TestConfigsByJava: what admin tools that are built on Kafka's own client do with configs, by the client of today and by one
 // of 2021.
 func TestConfigsByJava(t *testing.T) {
+	t.Parallel()
 	need(t, "mvn", "the Java client", "install Maven and a JDK 17 or newer")
 	clients := map[string]string{"4.1": filepath.Join("java", "target"), "2.8": filepath.Join("java", "target", "old")}
 	for version, made := range clients {

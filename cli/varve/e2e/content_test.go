@@ -11,6 +11,7 @@ import (
 // TestEveryClientReadsWhatEveryOtherWrote: each client writes the sample in every codec to a topic of its own; each
 // client reads each topic back, byte for byte.
 func TestEveryClientReadsWhatEveryOtherWrote(t *testing.T) {
+	t.Parallel()
 	onBrokers(t, crossRead)
 }
 

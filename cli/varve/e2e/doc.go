@@ -18,6 +18,9 @@
 // TestOracle (make oracle, not in the gate) plays one script of group requests against a real Kafka and against Varve, and compares the
 // answers; what differs on purpose stands in oracleDifferences.
 //
+// Tests that mostly wait run side by side, three at a time (Makefile), after the others: those measure, fill a disk, hold thousands of
+// connections, or cut links by the second, and have the machine for themselves.
+//
 // Settings: VARVE_FULL=1 runs every client, and every test on every pair of stores; VARVE_BIN names a binary to test
 // instead of building one, VARVE_KILL_ROUNDS the rounds of the kill loop, VARVE_SEED its random seed; VARVE_COMPAT=write
 // writes the table.

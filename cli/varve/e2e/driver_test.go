@@ -13,6 +13,7 @@ import (
 // TestTheOtherDriver runs an agent on minio:// instead of s3://: what kcat and kgo write each of them reads back, also after
 // a kill, when everything comes from the bucket.
 func TestTheOtherDriver(t *testing.T) {
+	t.Parallel()
 	objects, facts := servers.MinIO(t), servers.DynamoDB(t)
 	url := strings.Replace(objects.StoreURL, "s3://", "minio://", 1)
 	a := newAgent(t, objects.Env(), "agent", "--name", "a1", "--store", url, "--meta", facts.MetaURL)

@@ -46,6 +46,7 @@ func (r *groupRun) name() string { return strings.ReplaceAll(r.label, " ", "-") 
 // franz-go and Java with one strategy each on three agents; VARVE_FULL=1 all libraries with all their strategies, and those three on the other
 // pairs of stores, on one agent each. VARVE_GROUPS names one library.
 func TestGroupMatrix(t *testing.T) {
+	t.Parallel()
 	report := newGroupReport()
 	for _, s := range pairs() {
 		if s.name != allClientsOn && !servers.Full() {
@@ -73,7 +74,7 @@ func TestGroupMatrix(t *testing.T) {
 
 // groupRuns are those of one pair of stores. The gate meets one strategy of each library there.
 func groupRuns(agents []*agent, pair string, report *groupReport) (runs []*groupRun) {
-	seeds := (&fleet{agents}).seeds()
+	seeds := (&fleet{agents: agents}).seeds()
 	for i, l := range groupLibraries() {
 		if only := os.Getenv("VARVE_GROUPS"); only != "" && only != l.label || !l.gate && (!servers.Full() || pair != allClientsOn) {
 			continue

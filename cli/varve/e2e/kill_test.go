@@ -150,6 +150,7 @@ func setting(t *testing.T, name string, otherwise uint64) uint64 {
 // TestKillLoop: one idempotent producer goes on while its agent is killed at random moments, some of them during its
 // start, and started again on the same stores.
 func TestKillLoop(t *testing.T) {
+	t.Parallel()
 	onStores(t, func(t *testing.T, a *agent) {
 		rounds := setting(t, "VARVE_KILL_ROUNDS", 15)
 		seed := setting(t, "VARVE_SEED", uint64(time.Now().UnixNano()))

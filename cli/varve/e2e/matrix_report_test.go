@@ -8,24 +8,28 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/varvelog/varve/localstack/servers"
 )
 
-// finding is what the matrix saw of one client.
+// finding is what the matrix saw of one client, on stores that run side by side.
 type finding struct {
-	label      string
-	codecs     []string
-	version    string
-	idempotent bool
-	pairs      []string // stores on which every cell passed
-	cells      map[string]bool
-	partial    map[string]bool
-	seen       []string // notes, in the order they came up, each once
+	label   string
+	codecs  []string
+	mu      sync.Mutex // of what follows; whoever reads comes when all have ended
+	version string
+	bare    bool     // it wrote a batch without a producer id
+	pairs   []string // stores on which every cell passed
+	cells   map[string]bool
+	partial map[string]bool
+	seen    []string // notes, in the order they came up, each once
 }
 
 func (f *finding) notes(texts ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, text := range texts {
 		if !slices.Contains(f.seen, text) {
 			f.seen = append(f.seen, text)
@@ -33,9 +37,39 @@ func (f *finding) notes(texts ...string) {
 	}
 }
 
-func (f *finding) passed(cell string) { f.cells[cell] = true }
+func (f *finding) runs(version string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.version = version
+}
 
-func (f *finding) partly(cell string) { f.partial[cell] = true }
+func (f *finding) passed(cell string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cells[cell] = true
+}
+
+func (f *finding) partly(cell string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.partial[cell] = true
+}
+
+// produced: whether all it wrote carried a producer id.
+func (f *finding) produced(idempotent bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bare = f.bare || !idempotent
+}
+
+// passedOn notes a pair of stores, in the order of pairs.
+func (f *finding) passedOn(pair string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	place := func(name string) int { return slices.IndexFunc(pairs(), func(s store) bool { return s.name == name }) }
+	f.pairs = append(f.pairs, pair)
+	slices.SortFunc(f.pairs, func(a, b string) int { return place(a) - place(b) })
+}
 
 func (f *finding) cell(name string) string {
 	switch {
@@ -53,9 +87,9 @@ func (f *finding) line() string {
 	if len(f.pairs) != len(pairs()) {
 		on = strings.Join(f.pairs, ", ")
 	}
-	idempotent := "no"
-	if f.idempotent {
-		idempotent = "yes"
+	idempotent := "yes"
+	if f.bare {
+		idempotent = "no"
 	}
 	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |", f.label, f.version, on, strings.Join(f.codecs, " "),
 		f.cell("topics"), f.cell("configs"), f.cell("records"), f.cell("seek"), idempotent, f.cell("restart"))

@@ -41,12 +41,15 @@ type row struct {
 }
 
 // TestMatrix runs the clients of the gate on every pair of stores, and with VARVE_FULL=1 all libraries on MinIO with
-// DynamoDB Local. What it finds is compared with the table in the README, or written there (make compat).
+// DynamoDB Local. What it finds is compared with the table in the README, or written there (make compat). The pairs run
+// side by side: clients wait more than they work.
 func TestMatrix(t *testing.T) {
 	rows := append([]library{kcatLibrary()}, libraries()...)
 	report := newReport(rows)
+	t.Cleanup(func() { report.settle(t) })
 	for _, s := range pairs() {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			a := s.open(t)
 			a.start(t)
 			for _, l := range rows {
@@ -60,7 +63,6 @@ func TestMatrix(t *testing.T) {
 			}
 		})
 	}
-	report.settle(t)
 }
 
 // runsOn tells whether a library meets a pair of stores, as this test is run.
@@ -80,7 +82,7 @@ func (l library) subject(t *testing.T) subject {
 
 func (r *row) run(t *testing.T, pair string) {
 	r.found.notes(r.library.notes...)
-	r.found.version = r.version(t)
+	r.found.runs(r.version(t))
 	for _, cell := range []struct {
 		name string
 		test func(t *testing.T)
@@ -96,7 +98,7 @@ func (r *row) run(t *testing.T, pair string) {
 		}
 		r.found.passed(cell.name)
 	}
-	r.found.pairs = append(r.found.pairs, pair)
+	r.found.passedOn(pair)
 }
 
 // limit notes a limit, and that the cell is not whole.
@@ -131,7 +133,7 @@ func (r *row) records(t *testing.T) {
 		foreign = append(foreign, can...)
 	}
 	t.Run("to kgo", func(t *testing.T) { compare(t, kgoClient{}.consume(t, r.agent.addr, mine), want) })
-	r.found.idempotent = allIdempotent(t, r.agent.addr, mine, len(want))
+	r.found.produced(allIdempotent(t, r.agent.addr, mine, len(want)))
 	shown, limit := r.readable(want)
 	r.limit("records", limit)
 	t.Run("to itself", func(t *testing.T) { compare(t, r.consume(t, r.agent.addr, mine), shown) })

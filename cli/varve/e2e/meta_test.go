@@ -44,7 +44,7 @@ var rewriting = []string{"--pack-interval", "1s", "--segment-roll", "4s", "--gc-
 // TestMetaOfALiveCluster: packs and segments come and go, an agent is killed, slots move, a topic goes; the check, beside it all, finds
 // nothing but what the killed one had under way, and gc takes that. Then the table is lost, and made anew from the bucket.
 func TestMetaOfALiveCluster(t *testing.T) {
-	t.Parallel() // as others that mostly wait
+	t.Parallel()
 	f := newFleet(t, 2, rewriting...)
 	createTopic(t, f.agents[0].addr, "kept", 6)
 	createTopic(t, f.agents[0].addr, "gone", 4)

@@ -54,6 +54,7 @@ func TestRestartBetween(t *testing.T) {
 // TestRestartWhileJavaProduces: a SIGTERM in the middle of an idempotent producer's work, five requests in flight. The
 // producer notices nothing but a delay: every record is acknowledged, once and in order.
 func TestRestartWhileJavaProduces(t *testing.T) {
+	t.Parallel()
 	onStores(t, func(t *testing.T, a *agent) {
 		const partitions, n = 2, 40_000
 		createTopic(t, a.addr, "busy", partitions)

@@ -49,7 +49,7 @@ func kept(t *testing.T, addr, topic string, from []int64) {
 // TestRetention: old records go while new ones come, through kills; the start never moves back, nothing behind it is lost, and what is
 // gone leaves the bucket. Limits change while the agent runs.
 func TestRetention(t *testing.T) {
-	t.Parallel() // as others that mostly wait
+	t.Parallel()
 	onHurried(t, func(t *testing.T, a *agent) {
 		const partitions = 2
 		createTopic(t, a.addr, "ret", partitions)

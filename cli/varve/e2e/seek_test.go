@@ -13,6 +13,7 @@ import (
 // TestSeekByTime: every client finds the first record at or after a time, in every partition; a time beyond the last
 // record finds the end.
 func TestSeekByTime(t *testing.T) {
+	t.Parallel()
 	onBrokers(t, func(t *testing.T, addr string) {
 		const partitions, each = 2, 300
 		start := time.Now().Add(-time.Hour).Truncate(time.Second)

@@ -99,7 +99,7 @@ func (a *agent) sound(t *testing.T) {
 // TestSegments: a log becomes packs and segments while it is written, with kills in between, and reads back whole from the start,
 // after each restart.
 func TestSegments(t *testing.T) {
-	t.Parallel() // as others that mostly wait
+	t.Parallel()
 	onHurried(t, func(t *testing.T, a *agent) {
 		const partitions = 3
 		createTopic(t, a.addr, "seg", partitions)
