@@ -77,12 +77,8 @@ func newTransport(idle int) (*http.Transport, error) {
 
 // call is one request with its time-out, which can be set anew.
 type call struct {
-	parent context.Context // the caller's
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	limit  time.Duration
-	heard  struct {
+	*s3answer.Call
+	heard struct {
 		sync.Mutex
 		sent   bool
 		answer s3answer.Answer // that refuses; status 0: none
@@ -90,34 +86,17 @@ type call struct {
 	}
 }
 
-var (
-	// errTimeout is why a call's context ended if it was for the time-out.
-	errTimeout = errors.New("timed out")
-	// errHeard is why it ended if the store has refused, or could not be reached. The library, though told to try once, sleeps
-	// after a try that it would repeat; so the context ends, and the sleep with it.
-	errHeard = errors.New("answered")
-)
+// errHeard is why a call's context ended if the store has refused, or could not be reached. The library, though told to try once,
+// sleeps after a try that it would repeat; so the context ends, and the sleep with it.
+var errHeard = errors.New("answered")
 
 type callKey struct{}
 
-// begin starts a call that is given up after limit. end must be called.
+// begin starts a call that is given up after limit; its End must be called.
 func (s *Store) begin(ctx context.Context, limit time.Duration) *call {
-	c := &call{parent: ctx, limit: limit}
-	c.ctx, c.cancel = context.WithCancelCause(context.WithValue(ctx, callKey{}, c))
-	c.timer = time.AfterFunc(limit, func() { c.cancel(errTimeout) })
+	c := &call{}
+	c.Call = s3answer.Begin(ctx, context.WithValue(ctx, callKey{}, c), limit)
 	return c
-}
-
-// extend gives the call limit from now on.
-func (c *call) extend(limit time.Duration) {
-	if c.timer.Reset(limit) {
-		c.limit = limit
-	}
-}
-
-func (c *call) end() {
-	c.timer.Stop()
-	c.cancel(nil)
 }
 
 // answer returns what the store said instead of doing what it was asked; status 0: it did not.
@@ -141,11 +120,8 @@ func (c *call) fail(a s3answer.Answer, err error) {
 		c.heard.answer, c.heard.err = a, err
 	}
 	c.heard.Unlock()
-	c.cancel(errHeard)
+	c.Stop(errHeard)
 }
-
-// moving returns the time that n bytes get.
-func moving(n int64) time.Duration { return time.Duration(n>>20) * perMiB }
 
 // maxRefusal bounds how much of an answer that refuses is read, in bytes.
 const maxRefusal = 64 << 10

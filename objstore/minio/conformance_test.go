@@ -12,6 +12,7 @@ import (
 
 	"github.com/varvelog/varve/localstack/servers"
 	"github.com/varvelog/varve/objstore"
+	"github.com/varvelog/varve/objstore/s3answer"
 	"github.com/varvelog/varve/objstore/s3test"
 )
 
@@ -30,9 +31,9 @@ func real(t testing.TB) *Store {
 func TestRealDamage(t *testing.T) {
 	s := real(t)
 	c := s.begin(t.Context(), time.Minute)
-	defer c.end()
-	opts := client.PutObjectOptions{DisableContentSha256: true, UserMetadata: map[string]string{"x-amz-checksum-crc32c": crc32cHeader([]byte("other"))}}
-	_, err := s.client.PutObject(c.ctx, s.cfg.Bucket, "k", strings.NewReader("body"), 4, "", "", opts)
+	defer c.End()
+	opts := client.PutObjectOptions{DisableContentSha256: true, UserMetadata: map[string]string{"x-amz-checksum-crc32c": s3answer.Checksum([]byte("other"))}}
+	_, err := s.client.PutObject(c.Ctx, s.cfg.Bucket, "k", strings.NewReader("body"), 4, "", "", opts)
 	s3test.WantOnly(t, "put with a wrong checksum", s.explain(c, "put", "k", err), objstore.ErrCorrupt)
 	if _, err := s.Get(t.Context(), "k", objstore.Range{}); !errors.Is(err, objstore.ErrNotFound) {
 		t.Errorf("get: %v, want ErrNotFound", err)

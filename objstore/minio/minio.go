@@ -9,12 +9,9 @@ package minio
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"iter"
 	"net/http"
 	"net/url"
@@ -66,9 +63,6 @@ const (
 	ChecksumNever
 )
 
-// perMiB is the time a request gets for each MiB it moves, beside its own time-out.
-const perMiB = time.Second
-
 // Store is an objstore.Store in a bucket.
 type Store struct {
 	client   client.Core
@@ -112,7 +106,7 @@ func New(_ context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("%w: open minio: %w", objstore.ErrRefused, err)
 	}
 	s := &Store{client: *core, conns: conns, cfg: cfg, endpoint: cfg.Endpoint}
-	isAWS := s.endpoint == "" || onAWS(s.endpoint)
+	isAWS := s3answer.OnAWS(s.endpoint)
 	s.checksum = cfg.Checksum == ChecksumAlways || cfg.Checksum == ChecksumAuto && isAWS
 	if s.endpoint == "" {
 		s.endpoint = "AWS region " + cfg.Region
@@ -141,18 +135,12 @@ func orDefault(d *time.Duration, value time.Duration) {
 	}
 }
 
-// onAWS reports whether an endpoint is one of AWS itself.
-func onAWS(endpoint string) bool {
-	u, err := url.Parse(endpoint)
-	return err == nil && (strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn"))
-}
-
 // Check sends one request to see whether the bucket is there and takes our credentials. Its error says in one line what to
 // do about it.
 func (s *Store) Check(ctx context.Context) error {
 	c := s.begin(ctx, s.cfg.ListTimeout)
-	defer c.end()
-	_, err := s.client.BucketExists(c.ctx, s.cfg.Bucket)
+	defer c.End()
+	_, err := s.client.BucketExists(c.Ctx, s.cfg.Bucket)
 	if a := c.answer(); a.Status == 400 || a.Status == 403 {
 		// An answer to HEAD has no body, which would say why: ask again, for one key.
 		_, err := s.list(ctx, "check", "", "", 1)
@@ -166,12 +154,12 @@ func (s *Store) Put(ctx context.Context, key string, body []byte) error {
 	if err := objstore.Check(ctx, key); err != nil {
 		return err
 	}
-	c := s.begin(ctx, s.cfg.PutTimeout+moving(int64(len(body))))
-	defer c.end()
+	c := s.begin(ctx, s.cfg.PutTimeout+s3answer.Moving(int64(len(body))))
+	defer c.End()
 	// Without DisableContentSha256 the library signs the body piece by piece over http, which allocates and hashes.
 	opts := client.PutObjectOptions{DisableContentSha256: true}
 	if s.checksum {
-		opts.UserMetadata = map[string]string{"x-amz-checksum-crc32c": crc32cHeader(body)}
+		opts.UserMetadata = map[string]string{"x-amz-checksum-crc32c": s3answer.Checksum(body)}
 	}
 	hash := ""
 	if s.cfg.SignPayload {
@@ -180,18 +168,9 @@ func (s *Store) Put(ctx context.Context, key string, body []byte) error {
 	}
 	r := newBodyReader(body)
 	defer r.release()
-	_, err := s.client.PutObject(c.ctx, s.cfg.Bucket, key, r, int64(len(body)), "", hash, opts)
+	_, err := s.client.PutObject(c.Ctx, s.cfg.Bucket, key, r, int64(len(body)), "", hash, opts)
 	return s.explain(c, "put", key, err)
 }
-
-// crc32cHeader returns the value of x-amz-checksum-crc32c.
-func crc32cHeader(body []byte) string {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], crc32.Checksum(body, castagnoli))
-	return base64.StdEncoding.EncodeToString(b[:])
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // List implements objstore.Store.
 func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]objstore.Info, error) {
@@ -204,10 +183,10 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]ob
 // list asks for as many pages as it takes. Core.ListObjectsV2 would do, but it takes no context.
 func (s *Store) list(ctx context.Context, op, prefix, after string, limit int) ([]objstore.Info, error) {
 	c := s.begin(ctx, s.cfg.ListTimeout)
-	defer c.end()
+	defer c.End()
 	opts := client.ListObjectsOptions{Prefix: prefix, StartAfter: after, MaxKeys: limit, Recursive: true, FetchOwner: new(bool)}
 	var page []objstore.Info
-	for o := range s.client.ListObjectsIter(c.ctx, s.cfg.Bucket, opts) {
+	for o := range s.client.ListObjectsIter(c.Ctx, s.cfg.Bucket, opts) {
 		if o.Err != nil {
 			return nil, s.explain(c, op, prefix, o.Err)
 		}
@@ -217,7 +196,7 @@ func (s *Store) list(ctx context.Context, op, prefix, after string, limit int) (
 		}
 	}
 	// The library ends the loop without a word when the context has ended between two pages.
-	if err := c.ctx.Err(); err != nil {
+	if err := c.Ctx.Err(); err != nil {
 		return nil, s.explain(c, op, prefix, err)
 	}
 	return page, nil
@@ -229,15 +208,15 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 		return err
 	}
 	c := s.begin(ctx, s.cfg.DeleteTimeout)
-	defer c.end()
+	defer c.End()
 	if len(keys) == 1 {
-		err := s.client.RemoveObject(c.ctx, s.cfg.Bucket, keys[0], client.RemoveObjectOptions{})
+		err := s.client.RemoveObject(c.Ctx, s.cfg.Bucket, keys[0], client.RemoveObjectOptions{})
 		if err = s.explain(c, "delete", keys[0], err); errors.Is(err, objstore.ErrNotFound) {
 			return nil
 		}
 		return err
 	}
-	results, err := s.client.RemoveObjectsWithIter(c.ctx, s.cfg.Bucket, named(keys), client.RemoveObjectsOptions{})
+	results, err := s.client.RemoveObjectsWithIter(c.Ctx, s.cfg.Bucket, named(keys), client.RemoveObjectsOptions{})
 	if err != nil {
 		return s.explain(c, "delete", keys[0], err)
 	}

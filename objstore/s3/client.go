@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/logging"
+
+	"github.com/varvelog/varve/objstore/s3answer"
 )
 
 // newClient builds the SDK's client from the usual AWS sources and cfg.
@@ -101,37 +103,7 @@ func (c provider) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return got, err
 }
 
-// call is one request with its time-out, which can be set anew.
-type call struct {
-	parent context.Context // the caller's
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	limit  time.Duration
+// begin starts a call that is given up after limit; its End must be called.
+func (s *Store) begin(ctx context.Context, limit time.Duration) *s3answer.Call {
+	return s3answer.Begin(ctx, ctx, limit)
 }
-
-// errTimeout is why a call's context ended if it was for the time-out.
-var errTimeout = errors.New("timed out")
-
-// begin starts a call that is given up after limit. end must be called.
-func (s *Store) begin(ctx context.Context, limit time.Duration) *call {
-	c := &call{parent: ctx, limit: limit}
-	c.ctx, c.cancel = context.WithCancelCause(ctx)
-	c.timer = time.AfterFunc(limit, func() { c.cancel(errTimeout) })
-	return c
-}
-
-// extend gives the call limit from now on.
-func (c *call) extend(limit time.Duration) {
-	if c.timer.Reset(limit) {
-		c.limit = limit
-	}
-}
-
-func (c *call) end() {
-	c.timer.Stop()
-	c.cancel(nil)
-}
-
-// moving returns the time that n bytes get.
-func moving(n int64) time.Duration { return time.Duration(n>>20) * perMiB }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/varvelog/varve/localstack/servers"
 	"github.com/varvelog/varve/objstore"
+	"github.com/varvelog/varve/objstore/s3answer"
 	"github.com/varvelog/varve/objstore/s3test"
 )
 
@@ -30,10 +31,10 @@ func real(t testing.TB) *Store {
 func TestRealDamage(t *testing.T) {
 	s := real(t)
 	_, err := s.client.PutObject(t.Context(), &s3.PutObjectInput{
-		Bucket: &s.cfg.Bucket, Key: aws.String("k"), Body: strings.NewReader("body"), ChecksumCRC32C: aws.String(crc32cHeader([]byte("other"))),
+		Bucket: &s.cfg.Bucket, Key: aws.String("k"), Body: strings.NewReader("body"), ChecksumCRC32C: aws.String(s3answer.Checksum([]byte("other"))),
 	}, s.payload)
 	c := s.begin(t.Context(), time.Minute)
-	defer c.end()
+	defer c.End()
 	s3test.WantOnly(t, "put with a wrong checksum", s.explain(c, "put", "k", err), objstore.ErrCorrupt)
 	if _, err := s.Get(t.Context(), "k", objstore.Range{}); !errors.Is(err, objstore.ErrNotFound) {
 		t.Errorf("get: %v, want ErrNotFound", err)

@@ -2,16 +2,13 @@ package s3
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"math"
-	"strconv"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/varvelog/varve/objstore"
+	"github.com/varvelog/varve/objstore/s3answer"
 )
 
 // Get implements objstore.Store.
@@ -24,12 +21,12 @@ func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (objstore
 		return objstore.Object{}, err
 	}
 	c := s.begin(ctx, s.cfg.GetTimeout)
-	defer c.end()
+	defer c.End()
 	in := &s3.GetObjectInput{Bucket: &s.cfg.Bucket, Key: &key}
 	if !r.IsAll() {
 		in.Range = aws.String(r.Header())
 	}
-	out, err := s.client.GetObject(c.ctx, in)
+	out, err := s.client.GetObject(c.Ctx, in)
 	if err != nil {
 		if statusOf(err) == 416 && r.IsSuffix() {
 			return objstore.Object{Body: []byte{}}, nil // the only object without a last byte is an empty one
@@ -37,56 +34,13 @@ func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (objstore
 		return objstore.Object{}, s.explain(c, "get", key, err)
 	}
 	defer out.Body.Close()
-	o, err := c.read(out, r)
+	length := int64(-1)
+	if out.ContentLength != nil {
+		length = *out.ContentLength
+	}
+	o, err := s3answer.Body{Bytes: out.Body, Length: length, Range: aws.ToString(out.ContentRange)}.Read(c, r)
 	if err != nil {
 		return objstore.Object{}, s.explain(c, "get", key, err)
 	}
 	return o, nil
-}
-
-// read checks which bytes an answer holds, and returns those that r means.
-func (c *call) read(out *s3.GetObjectOutput, r objstore.Range) (objstore.Object, error) {
-	first, n, size := int64(0), aws.ToInt64(out.ContentLength), aws.ToInt64(out.ContentLength)
-	if out.ContentLength == nil || n < 0 {
-		return objstore.Object{}, fmt.Errorf("%w: an answer without a length", objstore.ErrUnknown)
-	}
-	// For the suffix of an empty object MinIO says "bytes 0--1/0" where S3 answers 416.
-	if cr := aws.ToString(out.ContentRange); cr != "" && (n > 0 || !strings.HasSuffix(cr, "/0")) {
-		var err error
-		if first, size, err = parseContentRange(cr, n); err != nil {
-			return objstore.Object{}, err
-		}
-	}
-	off, want, err := r.Resolve(size)
-	if err != nil {
-		return objstore.Object{}, err // S3 answers a range that begins inside with what there is
-	}
-	// A store that ignores ranges answers with all of the object; what comes before can be skipped.
-	if off < first || off+want > first+n {
-		return objstore.Object{}, fmt.Errorf("%w: asked for %s, got %d bytes from %d", objstore.ErrUnknown, r, n, first)
-	}
-	c.extend(c.limit + moving(n))
-	if _, err := io.CopyN(io.Discard, out.Body, off-first); err != nil {
-		return objstore.Object{}, fmt.Errorf("%w: read body: %w", objstore.ErrUnknown, err)
-	}
-	body := make([]byte, want)
-	if got, err := io.ReadFull(out.Body, body); err != nil {
-		return objstore.Object{}, fmt.Errorf("%w: read body: %d bytes of %d: %w", objstore.ErrUnknown, got, want, err)
-	}
-	return objstore.Object{Body: body, Size: size}, nil
-}
-
-// parseContentRange reads "bytes 0-9/100", the range of an answer of n bytes (RFC 9110 section 14.4).
-func parseContentRange(s string, n int64) (first, size int64, err error) {
-	spec, found := strings.CutPrefix(s, "bytes ")
-	span, total, ok := strings.Cut(spec, "/")
-	from, to, ok2 := strings.Cut(span, "-")
-	first, err1 := strconv.ParseInt(from, 10, 64)
-	last, err2 := strconv.ParseInt(to, 10, 64)
-	size, err3 := strconv.ParseInt(total, 10, 64)
-	if !found || !ok || !ok2 || err1 != nil || err2 != nil || err3 != nil ||
-		first < 0 || last < first || last >= size || last-first+1 != n {
-		return 0, 0, fmt.Errorf("%w: an answer of %d bytes with Content-Range %q", objstore.ErrUnknown, n, s)
-	}
-	return first, size, nil
 }

@@ -9,14 +9,10 @@ package s3
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -65,9 +61,6 @@ const (
 	ChecksumNever
 )
 
-// perMiB is the time a request gets for each MiB it moves, beside its own time-out.
-const perMiB = time.Second
-
 // Store is an objstore.Store in a bucket.
 type Store struct {
 	client   *s3.Client
@@ -99,7 +92,7 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("%w: open s3: %w", objstore.ErrRefused, err)
 	}
 	s := &Store{client: client, conns: conns, cfg: cfg, endpoint: aws.ToString(client.Options().BaseEndpoint)}
-	isAWS := s.endpoint == "" || onAWS(s.endpoint)
+	isAWS := s3answer.OnAWS(s.endpoint)
 	s.checksum = cfg.Checksum == ChecksumAlways || cfg.Checksum == ChecksumAuto && isAWS
 	if s.endpoint == "" {
 		s.endpoint = "AWS region " + client.Options().Region
@@ -119,24 +112,18 @@ func orDefault(d *time.Duration, value time.Duration) {
 	}
 }
 
-// onAWS reports whether an endpoint is one of AWS itself.
-func onAWS(endpoint string) bool {
-	u, err := url.Parse(endpoint)
-	return err == nil && (strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn"))
-}
-
 // Check sends one request to see whether the bucket is there and takes our credentials. Its error says in one line what to
 // do about it.
 func (s *Store) Check(ctx context.Context) error {
 	c := s.begin(ctx, s.cfg.ListTimeout)
-	defer c.end()
-	_, err := s.client.HeadBucket(c.ctx, &s3.HeadBucketInput{Bucket: &s.cfg.Bucket})
+	defer c.End()
+	_, err := s.client.HeadBucket(c.Ctx, &s3.HeadBucketInput{Bucket: &s.cfg.Bucket})
 	if err == nil {
 		return nil
 	}
 	if status := statusOf(err); status == 400 || status == 403 {
 		// An answer to HEAD has no body, which would say why: ask again, for one key.
-		_, listErr := s.client.ListObjectsV2(c.ctx, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, MaxKeys: aws.Int32(1)})
+		_, listErr := s.client.ListObjectsV2(c.Ctx, &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, MaxKeys: aws.Int32(1)})
 		if listErr == nil {
 			return nil
 		}
@@ -150,8 +137,8 @@ func (s *Store) Put(ctx context.Context, key string, body []byte) error {
 	if err := objstore.Check(ctx, key); err != nil {
 		return err
 	}
-	c := s.begin(ctx, s.cfg.PutTimeout+moving(int64(len(body))))
-	defer c.end()
+	c := s.begin(ctx, s.cfg.PutTimeout+s3answer.Moving(int64(len(body))))
+	defer c.End()
 	in := &s3.PutObjectInput{
 		Bucket:        &s.cfg.Bucket,
 		Key:           &key,
@@ -159,9 +146,9 @@ func (s *Store) Put(ctx context.Context, key string, body []byte) error {
 		ContentLength: aws.Int64(int64(len(body))),
 	}
 	if s.checksum {
-		in.ChecksumCRC32C = aws.String(crc32cHeader(body))
+		in.ChecksumCRC32C = aws.String(s3answer.Checksum(body))
 	}
-	_, err := s.client.PutObject(c.ctx, in, s.payload)
+	_, err := s.client.PutObject(c.Ctx, in, s.payload)
 	return s.explain(c, "put", key, err)
 }
 
@@ -173,22 +160,13 @@ func (s *Store) payload(o *s3.Options) {
 	}
 }
 
-// crc32cHeader returns the value of x-amz-checksum-crc32c.
-func crc32cHeader(body []byte) string {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], crc32.Checksum(body, castagnoli))
-	return base64.StdEncoding.EncodeToString(b[:])
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // List implements objstore.Store.
 func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]objstore.Info, error) {
 	if err := objstore.Check(ctx); err != nil {
 		return nil, err
 	}
 	c := s.begin(ctx, s.cfg.ListTimeout)
-	defer c.end()
+	defer c.End()
 	limit = objstore.ListLimit(limit)
 	in := &s3.ListObjectsV2Input{Bucket: &s.cfg.Bucket, Prefix: &prefix, MaxKeys: aws.Int32(int32(limit))}
 	if after != "" {
@@ -196,7 +174,7 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]ob
 	}
 	var page []objstore.Info
 	for {
-		out, err := s.client.ListObjectsV2(c.ctx, in)
+		out, err := s.client.ListObjectsV2(c.Ctx, in)
 		if err != nil {
 			return nil, s.explain(c, "list", prefix, err)
 		}
@@ -221,9 +199,9 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 		return err
 	}
 	c := s.begin(ctx, s.cfg.DeleteTimeout)
-	defer c.end()
+	defer c.End()
 	if len(keys) == 1 {
-		_, err := s.client.DeleteObject(c.ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: &keys[0]})
+		_, err := s.client.DeleteObject(c.Ctx, &s3.DeleteObjectInput{Bucket: &s.cfg.Bucket, Key: &keys[0]})
 		if err = s.explain(c, "delete", keys[0], err); errors.Is(err, objstore.ErrNotFound) {
 			return nil
 		}
@@ -233,7 +211,7 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 	for i := range keys {
 		ids[i].Key = &keys[i]
 	}
-	out, err := s.client.DeleteObjects(c.ctx, &s3.DeleteObjectsInput{
+	out, err := s.client.DeleteObjects(c.Ctx, &s3.DeleteObjectsInput{
 		Bucket: &s.cfg.Bucket,
 		Delete: &types.Delete{Objects: ids, Quiet: aws.Bool(true)}, // name those that failed alone
 	})

@@ -1,5 +1,5 @@
-// Package s3answer says what the answers of S3, and of stores that speak its protocol, mean in the words of objstore. Both
-// drivers ask it, so that an answer means the same whichever library heard it.
+// Package s3answer says what the answers of S3, and of stores that speak its protocol, mean in the words of objstore, and how long they
+// are waited for. Both drivers ask it, so that an answer means the same whichever library heard it.
 package s3answer
 
 import (
@@ -31,12 +31,6 @@ func (a Answer) String() string {
 		return fmt.Sprintf("HTTP %d", a.Status)
 	}
 	return fmt.Sprintf("%s: %s (HTTP %d)", a.Code, a.Message, a.Status)
-}
-
-// Place is where a driver sends its requests, in the words of a message.
-type Place struct {
-	Bucket, Endpoint string
-	MakeBucket       string // a command that makes the bucket
 }
 
 // Classify says what an answer means. Codes come first, since stores differ in the status they send with them.
