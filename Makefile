@@ -85,11 +85,11 @@ lint: ## vet, staticcheck, tidy
 race: ## unit and conformance tests with the race detector; PKG=./agent/wal one package
 	$(call stage,race,$(GO) test -race $(PKG))
 
-model: ## the fail-over protocol as an explicit-state model: every configuration whole, then random walks (an hour)
+model: ## fail-over and the log's second life as explicit-state models: every configuration whole, then random walks (an hour)
 	$(GO) run ./agent/simtest/model -all
 
-sim: ## the cores of clusters under random faults: N seeds from SEED on (default 2000 from 1); SEED=n alone replays one, TRACE=1 shows it; WHAT=cluster whole agents, WHAT=groups with consumer groups
-	$(if $(filter cluster groups,$(WHAT)),VARVE_SIM_SEED=$(or $(SEED),1) VARVE_SIM_N=$(or $(N),$(if $(SEED),1,500)) $(GO) test $(if $(filter groups,$(WHAT)),-tags synctests )-count=1 -timeout 0 -run '^$(if $(filter groups,$(WHAT)),TestGroupSim,TestClusterSim)$$' ./agent/simtest,VARVE_CORE_SEED=$(or $(SEED),1) VARVE_CORE_N=$(or $(N),$(if $(SEED),1,2000)) VARVE_CORE_TRACE=$(TRACE) $(GO) test -count=1 -v -timeout 0 -run '^TestCoreSim$$' ./agent/simtest)
+sim: ## the cores of clusters under random faults: N seeds from SEED on (default 2000 from 1); SEED=n alone replays one, TRACE=1 shows it; WHAT=cluster whole agents, WHAT=segments with packs and segments, WHAT=groups with consumer groups
+	$(if $(filter cluster segments groups,$(WHAT)),VARVE_SIM_SEED=$(or $(SEED),1) VARVE_SIM_N=$(or $(N),$(if $(SEED),1,500)) $(GO) test $(if $(filter groups,$(WHAT)),-tags synctests )-count=1 -timeout 0 -run '^$(if $(filter groups,$(WHAT)),TestGroupSim,$(if $(filter segments,$(WHAT)),TestClusterSegments,TestClusterSim))$$' ./agent/simtest,VARVE_CORE_SEED=$(or $(SEED),1) VARVE_CORE_N=$(or $(N),$(if $(SEED),1,2000)) VARVE_CORE_TRACE=$(TRACE) $(GO) test -count=1 -v -timeout 0 -run '^TestCoreSim$$' ./agent/simtest)
 
 campaign: ## seeds that no campaign ran before, noted in agent/simtest/campaign.txt; MORE="core=200000 cluster=0 process=30" says how many
 	VARVE_CAMPAIGN="$(MORE)" $(GO) test -tags campaign -count=1 -v -timeout 0 -run '^TestCampaign$$' ./agent/simtest
@@ -105,8 +105,8 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 fuzz-changed: ## each fuzz target that changed since BASE (HEAD~1) for FUZZTIME (20) seconds
 	$(call stage,fuzz-changed,.ci/fuzz-changed)
 
-mutants: ## faults put into the code on purpose, each of which a named test or the simulation must find; writes agent/simtest/MUTANTS.md
-	$(call stage,mutants,$(GO) test -tags mutants -count=1 -timeout 90m -run Mutants ./agent/kafka ./agent/simtest)
+mutants: ## faults put into the code on purpose, each of which a named test or the simulation must find; writes agent/simtest/MUTANTS.md; ONLY=REGEXP those whose name or file it matches
+	$(call stage,mutants,VARVE_MUTANTS='$(ONLY)' $(GO) test -tags mutants -count=1 -timeout 90m -run Mutants ./agent/kafka ./agent/simtest)
 
 stress: ## one package's tests many times: make stress PKG=./agent/wal N=100 RUN=TestName
 	$(GO) test -race -count=$${N:-50} -failfast -run '$(RUN)' $(PKG)

@@ -40,7 +40,7 @@ var faults = []fault{
 // misbehave draws which faults this run has (swarm: some, not all), and lets them happen until the time is over. At the end
 // everything is healed and every agent runs.
 func (s *clusterSim) misbehave(d time.Duration, clients ...string) {
-	kinds := slices.Clone(faults)
+	kinds := slices.Concat(faults, s.more)
 	s.rng.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 	kinds = kinds[:1+s.rng.IntN(5)]
 	for _, k := range kinds {

@@ -46,7 +46,8 @@ type clusterSim struct {
 	seen    *history
 	clients []*kgo.Client
 	loads   []*workload
-	extra   []tp // partitions that a script made
+	extra   []tp    // partitions that a script made
+	more    []fault // that this run may draw
 	begun   time.Time
 }
 
