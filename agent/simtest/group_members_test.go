@@ -20,13 +20,14 @@ import (
 
 // The group tests are built with the tag synctests, with which kgo waits for its own locks in a way that lets the bubble's clock go on.
 
-// simGroup is a group whose members are kgo clients, and what is checked of it: no partition has two owners in a generation (G1), no
-// committed offset goes back on its own, and none that was acked is lost (G2), and at the end everything was read and committed (G3).
+// simGroup is a group whose members are kgo clients, and what is checked of it: no partition has two owners in a generation or epoch (G1), no
+// committed offset goes back on its own, and none that was acked is lost (G2), at the end everything was read and committed (G3), commits are
+// refused only for what may happen to a good member (G4), and members that stay reach Stable (G5).
 type simGroup struct {
-	w     *workload
-	name  string
-	topic string
-	eager bool
+	w        *workload
+	name     string
+	topic    string
+	strategy func(host string) []kgo.Opt // of a member: how it assigns, or that agents do
 
 	mu      sync.Mutex
 	owners  map[owned]string         // member, by generation and partition
@@ -56,9 +57,9 @@ type simMember struct {
 	dead     atomic.Bool // it reaches nothing any more
 }
 
-func (s *clusterSim) group(w *workload, name, topic string, eager bool) *simGroup {
+func (s *clusterSim) group(w *workload, name, topic string, strategy func(host string) []kgo.Opt) *simGroup {
 	return &simGroup{
-		w: w, name: name, topic: topic, eager: eager, owners: map[owned]string{}, acked: map[int32]int64{}, read: map[int32]map[int64]bool{}, members: map[string]*simMember{},
+		w: w, name: name, topic: topic, strategy: strategy, owners: map[owned]string{}, acked: map[int32]int64{}, read: map[int32]map[int64]bool{}, members: map[string]*simMember{},
 	}
 }
 
@@ -68,11 +69,9 @@ func (g *simGroup) join(host, instance string) *simMember {
 	opts := []kgo.Opt{
 		kgo.Dialer(m.dial), kgo.ConsumerGroup(g.name), kgo.ConsumeTopics(g.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(10 * time.Second), kgo.RebalanceTimeout(15 * time.Second), kgo.HeartbeatInterval(time.Second), kgo.FetchMaxWait(500 * time.Millisecond),
-		kgo.OnPartitionsAssigned(m.given), kgo.OnPartitionsRevoked(m.taken), kgo.OnPartitionsLost(m.taken), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.OnPartitionsAssigned(m.given), kgo.OnPartitionsRevoked(m.taken), kgo.OnPartitionsLost(m.taken),
 	}
-	if g.eager {
-		opts = append(opts, kgo.Balancers(kgo.RangeBalancer()))
-	}
+	opts = append(opts, g.strategy(host)...)
 	if instance != "" {
 		opts = append(opts, kgo.InstanceID(instance))
 	}
@@ -204,7 +203,7 @@ func (g *simGroup) committed(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp 
 // mayRefuse: what a commit of a member that does nothing wrong may be told.
 func (g *simGroup) mayRefuse(code int16) {
 	for _, ok := range []*kerr.Error{
-		kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress, kerr.NotCoordinator, kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable,
+		kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.StaleMemberEpoch, kerr.RebalanceInProgress, kerr.NotCoordinator, kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable,
 		kerr.UnknownServerError,
 	} {
 		if ok.Code == code {

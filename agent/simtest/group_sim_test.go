@@ -8,10 +8,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/varvelog/varve/agent"
 )
 
-// TestGroupSim runs clusters whose members of groups come, go and crash while agents are killed, frozen and cut off, and replies are lost: a
-// seed each, as in TestClusterSim. `make sim WHAT=groups SEED=n`.
+// TestGroupSim runs clusters whose members of groups, of both protocols, come, go and crash while agents are killed, frozen and cut off, and
+// replies are lost: a seed each, as in TestClusterSim. `make sim WHAT=groups SEED=n`.
 func TestGroupSim(t *testing.T) {
 	first, n := uint64(1), uint64(groupSeeds)
 	if v := os.Getenv("VARVE_SIM_N"); v != "" {
@@ -36,13 +40,14 @@ const groupSeeds = 8
 
 func runGroupSeed(t *testing.T, seed uint64) {
 	s := newSim(t, seed)
+	s.change = func(c *agent.Config) { c.Settings = quickConsumers() }
 	defer s.end()
 	s.startAll()
 	parts := s.topic("t", 6)
 	w := s.workload()
 	w.produce("p0", parts, 200*time.Millisecond)
 	readers := s.workload()
-	g := s.group(readers, "g", "t", seed%2 == 0)
+	g := s.group(readers, "g", "t", strategies()[seed%4])
 	g.watch("w0")
 	for i := range 2 + seed%2 {
 		g.join(fmt.Sprintf("m%d", i), "")
@@ -54,7 +59,7 @@ func runGroupSeed(t *testing.T, seed uint64) {
 		defer close(done)
 		g.comeAndGo(seed, 40*time.Second)
 	}()
-	if seed%4 == 0 {
+	if seed%7 == 4 {
 		time.Sleep(45 * time.Second)
 		s.expectQuiet()
 	} else {
@@ -65,11 +70,41 @@ func runGroupSeed(t *testing.T, seed uint64) {
 	time.Sleep(15 * time.Second) // more than the TTL
 	w.stop(200 * time.Second)
 	g.settle(parts, 200*time.Second)
+	if newer := g.stable(parts, time.Minute); newer != (seed%4 == 0 || seed%4 == 3) {
+		t.Errorf("the group ends in the newer protocol: %v", newer)
+	}
 	for _, m := range g.all() {
 		m.leave()
 	}
 	readers.halt()
 	s.settle(w, parts)
+}
+
+// quickConsumers has members of the newer protocol speak as often, and be missed as soon, as those that say so themselves.
+func quickConsumers() map[string]string {
+	return map[string]string{
+		"group.consumer.min.heartbeat.interval.ms": "500", "group.consumer.heartbeat.interval.ms": "1000",
+		"group.consumer.min.session.timeout.ms": "6000", "group.consumer.session.timeout.ms": "10000",
+	}
+}
+
+// strategies are the ways in which members share partitions: the newer protocol, two in which one of them assigns, and a group that moves
+// from the one to the other, where every second member speaks the newer protocol.
+func strategies() []func(host string) []kgo.Opt {
+	newer := []kgo.Opt{kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer())}
+	eager := []kgo.Opt{kgo.Balancers(kgo.RangeBalancer())}
+	cooperative := []kgo.Opt{kgo.Balancers(kgo.CooperativeStickyBalancer())}
+	return []func(string) []kgo.Opt{
+		func(string) []kgo.Opt { return newer },
+		func(string) []kgo.Opt { return eager },
+		func(string) []kgo.Opt { return cooperative },
+		func(host string) []kgo.Opt {
+			if host[len(host)-1]%2 == 0 {
+				return newer
+			}
+			return cooperative
+		},
+	}
 }
 
 // all are the members that there are.
