@@ -147,7 +147,7 @@ func (w *appending) partition(top *topic.Topic, part producePartition, tag int, 
 		return r, topic.ErrUnknown
 	}
 	r.slot = top.Slots[part.index]
-	b, err := w.batch(top, part.records, &r)
+	b, err := w.batch(top, part, &r)
 	if err != nil {
 		return r, err
 	}
@@ -187,8 +187,8 @@ func (w *appending) append(top *topic.Topic, index int32, a partition.Append) (p
 }
 
 // batch returns the one batch that records hold, checked.
-func (w *appending) batch(top *topic.Topic, records []byte, r *produceResult) (recordbatch.Batch, error) {
-	b, rest, err := recordbatch.Next(records)
+func (w *appending) batch(top *topic.Topic, part producePartition, r *produceResult) (recordbatch.Batch, error) {
+	b, rest, err := recordbatch.Next(part.records)
 	switch {
 	case err != nil:
 		return nil, err
@@ -202,7 +202,7 @@ func (w *appending) batch(top *topic.Topic, records []byte, r *produceResult) (r
 		}
 		return nil, errTwoBatches
 	}
-	if err := b.Check(); err != nil {
+	if err := w.check(b, part); err != nil {
 		return nil, err
 	}
 	switch {
@@ -218,6 +218,16 @@ func (w *appending) batch(top *topic.Topic, records []byte, r *produceResult) (r
 		return b, w.keys(b, r)
 	}
 	return b, nil
+}
+
+// check is recordbatch.Batch.Check for what the records of a partition begin with, whose CRC may be known from the reading.
+func (w *appending) check(b recordbatch.Batch, part producePartition) error {
+	if s := &w.c.sums; len(s.found) > 0 {
+		if sum, ok := s.of(w.frame.Len()-part.after-len(part.records), len(b)); ok {
+			return b.CheckSummed(sum)
+		}
+	}
+	return b.Check()
 }
 
 // room returns a buffer for the records of a sparse frame, which counts against the budget like the frame it came in. It is

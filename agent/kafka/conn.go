@@ -38,6 +38,7 @@ type conn struct {
 
 	// Of the reader alone.
 	produce produceRequest
+	sums    sums      // of the Produce request that was read last
 	client  []byte    // client id of the request that is being admitted; of its frame
 	refused bool      // a transactional id was refused, and logged
 	skipped bool      // the last Fetch was answered without what is not in memory

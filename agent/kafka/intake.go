@@ -23,6 +23,7 @@ type intake struct {
 	buf    *memory.Buf // nil at first
 	began  time.Time   // less the time that was spent waiting for the budget
 	waited time.Duration
+	summed bool      // CRCs are computed on the way
 	closed time.Time // since when the client is known to send no more; zero: not known
 }
 
@@ -47,6 +48,10 @@ func (c *conn) body(h preamble, a *api) (*memory.Buf, error) {
 	in := intake{c: c, budget: c.s.reserve, size: int(h.size), began: time.Now()}
 	if h.key == keyProduce {
 		in.budget = c.s.deps.Budget
+		c.sums.forget()
+		if in.summed = in.size >= sumFrame; in.summed {
+			c.sums.begin(h.version, h.version >= a.flexible)
+		}
 	}
 	var err error
 	if h.key != keyProduce && sizeLen+h.size <= readBuffer {
@@ -176,6 +181,9 @@ func (in *intake) fill() error {
 		n, err := io.ReadFull(c.br, step)
 		in.got += n
 		step = step[n:]
+		if in.summed {
+			c.sums.advance(in.buf.Bytes()[:in.got])
+		}
 		if in.got < in.size && in.late() && in.budget.Contended() {
 			return errSlow
 		}

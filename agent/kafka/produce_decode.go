@@ -22,6 +22,7 @@ type produceTopic struct {
 type producePartition struct {
 	index   int32
 	records []byte // nil for null
+	after   int    // bytes of the frame behind them
 }
 
 // The fewest bytes that elements can have.
@@ -81,9 +82,10 @@ func (p *produceRequest) walk(c cursor, byID, fill bool) (topics, parts int) {
 		for i := 0; i < n && !c.bad; i++ {
 			index := c.int32()
 			records, _ := c.bytes()
+			after := len(c.b)
 			c.skipTags()
 			if fill {
-				p.parts = append(p.parts, producePartition{index, records})
+				p.parts = append(p.parts, producePartition{index, records, after})
 				p.recordBytes += int64(len(records))
 			}
 		}

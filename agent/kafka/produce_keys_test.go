@@ -100,7 +100,7 @@ func BenchmarkPR4(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var r produceResult
-				if _, err := w.batch(top, raw, &r); err != nil {
+				if _, err := w.batch(top, producePartition{records: raw}, &r); err != nil {
 					b.Fatal(err)
 				}
 			}

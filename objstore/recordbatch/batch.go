@@ -16,11 +16,14 @@ import (
 	"errors"
 )
 
+// SumStart is where in a batch the bytes begin that its CRC covers, to the end.
+const SumStart = 21
+
 // HeaderLen is the bytes of a batch before its records. The length field counts what follows its own end at byte 12.
 const (
 	HeaderLen    = 61
 	lengthEnd    = 12
-	crcStart     = 21 // the CRC covers everything from here
+	crcStart     = SumStart
 	maxTSStart   = 35
 	minRecordLen = 7 // bytes of a record with null key, null value and no headers
 )

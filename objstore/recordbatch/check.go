@@ -57,6 +57,25 @@ func (b Batch) Check() error {
 	if err := b.CheckCRC(); err != nil {
 		return err
 	}
+	return b.checkHeader()
+}
+
+// CheckSummed is Check for a batch whose bytes from SumStart on were added up already, by AddSum from 0 on.
+func (b Batch) CheckSummed(sum uint32) error {
+	if err := b.checkLength(); err != nil {
+		return err
+	}
+	if err := b.compare(sum); err != nil {
+		return err
+	}
+	return b.checkHeader()
+}
+
+// AddSum adds bytes to a CRC-32C: for a batch that comes in pieces.
+func AddSum(sum uint32, piece []byte) uint32 { return crc32.Update(sum, castagnoli, piece) }
+
+// checkHeader is what Check looks at besides length, magic and CRC.
+func (b Batch) checkHeader() error {
 	if b.Codec() > Zstd {
 		return fmt.Errorf("codec %d: %w", b.Codec(), ErrCodec)
 	}
@@ -77,6 +96,21 @@ func (b Batch) Check() error {
 // CheckCRC checks length, magic and CRC alone: what a stored batch must still pass. Compaction leaves counts and deltas
 // that Check refuses.
 func (b Batch) CheckCRC() error {
+	if err := b.checkLength(); err != nil {
+		return err
+	}
+	return b.compare(crc32.Checksum(b[crcStart:], castagnoli))
+}
+
+func (b Batch) compare(sum uint32) error {
+	if sum != b.CRC() {
+		return fmt.Errorf("crc %08x, not %08x: %w", sum, b.CRC(), ErrCRC)
+	}
+	return nil
+}
+
+// checkLength checks length and magic.
+func (b Batch) checkLength() error {
 	if len(b) < HeaderLen {
 		return fmt.Errorf("%d bytes: %w", len(b), ErrTruncated)
 	}
@@ -89,9 +123,6 @@ func (b Batch) CheckCRC() error {
 	}
 	if n < int64(len(b)-lengthEnd) {
 		return fmt.Errorf("length %d, %d bytes: %w", n, len(b), ErrInvalid)
-	}
-	if got := crc32.Checksum(b[crcStart:], castagnoli); got != b.CRC() {
-		return fmt.Errorf("crc %08x, not %08x: %w", got, b.CRC(), ErrCRC)
 	}
 	return nil
 }
