@@ -64,6 +64,7 @@ type fetchPart struct {
 // admitFetch answers at once what can be, and starts a goroutine for what must wait or load.
 func admitFetch(c *conn, sl *slot, req kmsg.Request) {
 	q := req.(*kmsg.FetchRequest)
+	c.inZone(q.Rack)
 	op := c.s.newFetch(c, sl, q)
 	if q.IsolationLevel < 0 || q.IsolationLevel > 1 {
 		op.addAll(q)

@@ -34,12 +34,15 @@ type conn struct {
 	answered atomic.Int64 // how often something was written
 
 	draining atomic.Bool
-	held     atomic.Int64 // bytes of records in answers that are not written yet
+	held     atomic.Int64             // bytes of records in answers that are not written yet
+	link     atomic.Pointer[zoneLink] // nil: the client is in this zone, or did not say
 
 	// Of the reader alone.
 	produce produceRequest
 	sums    sums      // of the Produce request that was read last
 	client  []byte    // client id of the request that is being admitted; of its frame
+	named   string    // the client id that heard has seen last
+	zone    string    // that the client says it is in
 	refused bool      // a transactional id was refused, and logged
 	skipped bool      // the last Fetch was answered without what is not in memory
 	rushed  time.Time // a slot was waited for in vain: none is waited for before
@@ -286,7 +289,9 @@ func (c *conn) dispatch(sl *slot, buf *memory.Buf) error {
 		buf.Release()
 		return fmt.Errorf("%w: header of key %d, version %d", err, sl.hdr.key, sl.hdr.version)
 	}
+	c.heard(client)
 	if sl.hdr.key == keyProduce {
+		c.produced(sl.hdr.size + sizeLen)
 		defer buf.Release()
 		return c.admitProduce(sl, cur, buf)
 	}
@@ -334,6 +339,9 @@ func (c *conn) writeSlots(first, n uint64) bool {
 		}
 		all = append(all, sl.frags...)
 		size += sl.size
+		if sl.hdr.key == keyFetch {
+			c.fetched(sl.size)
+		}
 	}
 	if len(all) > 0 {
 		c.out = all

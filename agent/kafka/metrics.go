@@ -18,6 +18,7 @@ type metrics struct {
 	connections prometheus.Gauge
 	panics      prometheus.Counter
 	ends        *prometheus.CounterVec // by reason
+	across      *prometheus.CounterVec // bytes, by zones
 }
 
 // keyMetrics are those of one API.
@@ -53,6 +54,8 @@ func newMetrics(apis []api, reg prometheus.Registerer) *metrics {
 		panics:      prometheus.NewCounter(prometheus.CounterOpts{Name: "varve_kafka_panics_total", Help: "Connections closed by a fault of the server."}),
 		ends:        counter("connections_closed_total", "Connections closed, by reason.", "reason"),
 	}
+	m.across = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_xzone_bytes_total",
+		Help: "Bytes to and from clients that say they are in another zone."}, []string{"src", "dst", "purpose"})
 	for i := range apis {
 		name := apis[i].name
 		apis[i].m = &keyMetrics{
@@ -62,7 +65,7 @@ func newMetrics(apis []api, reg prometheus.Registerer) *metrics {
 		}
 	}
 	if reg != nil {
-		reg.MustRegister(m.connections, m.panics, m.ends, inFlight, seconds, in, out, throttled, errs)
+		reg.MustRegister(m.connections, m.panics, m.ends, m.across, inFlight, seconds, in, out, throttled, errs)
 	}
 	return m
 }

@@ -240,7 +240,8 @@ type heldWAL struct {
 	mu      sync.Mutex
 	seq     uint64
 	entries []partition.Entry
-	uncache bool // do not put committed bundles into the cache
+	uncache bool     // do not put committed bundles into the cache
+	bodies  [][]byte // of the bundles, as they are in memory
 }
 
 func (h *heldWAL) Append(e partition.Entry) {
@@ -306,6 +307,7 @@ func (h *heldWAL) commit() {
 		}
 	}
 	o := bundle.Object{Kind: bundle.WAL, Session: h.session, Seq: h.seq, Size: uint64(len(body))}
+	h.bodies = append(h.bodies, body)
 	orPanic(h.store.Put(context.Background(), h.keys.WAL(o.Session, o.Seq), body))
 	if !h.uncache {
 		buf := memory.Wrap(body)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
@@ -49,6 +50,7 @@ type hookedObjects struct {
 	objstore.Store
 	mu   sync.Mutex
 	put  func(ctx context.Context, key string) error
+	body func(body []byte) // hears of each PUT of a bundle; nil: nobody
 	puts []string
 }
 
@@ -56,6 +58,9 @@ func (h *hookedObjects) Put(ctx context.Context, key string, body []byte) error 
 	h.mu.Lock()
 	hook := h.put
 	h.puts = append(h.puts, key)
+	if h.body != nil && strings.Contains(key, "/w/") {
+		h.body(body)
+	}
 	h.mu.Unlock()
 	if hook != nil {
 		if err := hook(ctx, key); err != nil {
@@ -124,6 +129,7 @@ type recorder struct {
 	mu        sync.Mutex
 	committed []uint64
 	footers   []*bundle.Footer
+	bodies    []*byte // where they lie
 	ended     bool
 
 	captured   int   // how many snapshots were taken,
@@ -131,11 +137,12 @@ type recorder struct {
 	onRecorded func()
 }
 
-func (r *recorder) Committed(o bundle.Object, f *bundle.Footer, _ *memory.Buf) error {
+func (r *recorder) Committed(o bundle.Object, f *bundle.Footer, body *memory.Buf) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.committed = append(r.committed, o.Seq)
 	r.footers = append(r.footers, f)
+	r.bodies = append(r.bodies, unsafe.SliceData(body.Bytes()))
 	return nil
 }
 
