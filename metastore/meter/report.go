@@ -84,13 +84,21 @@ var (
 	requestsDesc = prometheus.NewDesc("varve_ddb_requests_total", "Requests to the metastore.", []string{"op", "purpose", "result"}, nil)
 	unitsDesc    = prometheus.NewDesc("varve_ddb_units_total",
 		"Request units of the metastore as DynamoDB charges them: read units for get and query, write units for the rest.",
-		[]string{"op", "purpose", "result"}, nil)
+		[]string{"op", "kind", "purpose", "result"}, nil)
 	dollarsDesc = prometheus.NewDesc("varve_cost_dollars_total", "Cost of requests at list prices.",
 		[]string{"purpose"}, prometheus.Labels{"service": "dynamodb"})
 	pricesDesc = prometheus.NewDesc("varve_price_list_info", "1: the price list that dollars are counted by, and its date.",
 		[]string{"list", "date"}, prometheus.Labels{"service": "dynamodb"})
 	sessionDesc = prometheus.NewDesc("varve_session_item_bytes", "Size of the last session item written, with key.", nil, nil)
 )
+
+// kind is which units an operation takes: they have a price each.
+func kind(op string) string {
+	if op == OpGet || op == OpQuery {
+		return "read"
+	}
+	return "write"
+}
 
 // Describe implements prometheus.Collector.
 func (s *Store) Describe(ch chan<- *prometheus.Desc) {
@@ -106,11 +114,8 @@ func (s *Store) Collect(ch chan<- prometheus.Metric) {
 	dollars := map[metastore.Purpose]float64{}
 	for _, l := range snap.labels() { // in order: sums of dollars that did not change are the same to the last bit
 		c := snap.Counts[l]
-		counter := func(d *prometheus.Desc, v float64) {
-			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, l.Op, string(l.Purpose), l.Result)
-		}
-		counter(requestsDesc, float64(c.Requests))
-		counter(unitsDesc, c.ReadUnits+c.WriteUnits)
+		ch <- prometheus.MustNewConstMetric(requestsDesc, prometheus.CounterValue, float64(c.Requests), l.Op, string(l.Purpose), l.Result)
+		ch <- prometheus.MustNewConstMetric(unitsDesc, prometheus.CounterValue, c.ReadUnits+c.WriteUnits, l.Op, kind(l.Op), string(l.Purpose), l.Result)
 		dollars[l.Purpose] += c.Dollars
 	}
 	for p, v := range dollars {
