@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,8 @@ type Config struct {
 	HTTP      string // HOST:PORT of health, metrics and console; empty: none
 	Peer      string // HOST:PORT for other agents; empty: the host of Listen and a free port. Not used if Exclusive
 	Prefix    string // of object keys, before the cluster's name
+	// AdvertisePeer is HOST:PORT that other agents are told; empty: what Peer is bound to, with the advertised host if that is all interfaces.
+	AdvertisePeer string
 
 	Flush       time.Duration // longest time between two flushes while there is something to flush
 	FlushBytes  int64         // flush when so much waits
@@ -117,6 +120,9 @@ func (c *Config) validate() error {
 	if _, _, err := net.SplitHostPort(c.Peer); c.Peer != "" && err != nil {
 		bad("peer: %q is not HOST:PORT", c.Peer)
 	}
+	if host, port, err := net.SplitHostPort(c.AdvertisePeer); c.AdvertisePeer != "" && (err != nil || host == "" || !isPort(port)) {
+		bad("advertise-peer: %q is not HOST:PORT", c.AdvertisePeer)
+	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		bad("listen: %q is not HOST:PORT", c.Listen)
@@ -124,4 +130,10 @@ func (c *Config) validate() error {
 		bad("listen: %s is all interfaces, and clients need one address: add --advertise HOST:PORT", c.Listen)
 	}
 	return errors.Join(errs...)
+}
+
+// isPort reports whether s is a port that one can connect to.
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }

@@ -53,10 +53,13 @@ func (l listeners) close() {
 	}
 }
 
-// peerAddress is what other agents are told; host is the one that clients are told.
-func (l listeners) peerAddress(host string) string {
+// peerAddress is what other agents are told: advertised, unless that is empty; host is the one that clients are told.
+func (l listeners) peerAddress(advertised, host string) string {
 	if l.peer == nil {
 		return ""
+	}
+	if advertised != "" {
+		return advertised
 	}
 	own, port, err := net.SplitHostPort(l.at)
 	if ip := net.ParseIP(own); err == nil && (own == "" || ip != nil && ip.IsUnspecified()) {

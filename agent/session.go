@@ -137,7 +137,7 @@ func (s *session) join(ctx context.Context, on listeners, lived uuid.UUID) error
 		return err
 	}
 	s.member, err = cluster.Join(ctx, s.stores.Facts, cluster.Config{
-		Cluster: s.cluster, Name: s.cfg.Name, Zone: s.cfg.Zone, Host: host, Port: port, HTTP: s.bound.HTTP, Peer: on.peerAddress(host),
+		Cluster: s.cluster, Name: s.cfg.Name, Zone: s.cfg.Zone, Host: host, Port: port, HTTP: s.bound.HTTP, Peer: on.peerAddress(s.cfg.AdvertisePeer, host),
 		Slots: s.cfg.Slots, Heartbeat: s.cfg.Heartbeat, TTL: s.cfg.TTL, Poll: s.cfg.Poll, Grace: s.cfg.Grace, Exclusive: s.cfg.Exclusive, Dead: on.dead, Lived: lived,
 	}, s.log)
 	if err != nil {

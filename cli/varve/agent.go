@@ -91,6 +91,7 @@ func (f *agentFlags) options() []*option {
 		opt(&f.cfg.Listen, parseText, "listen", "HOST:PORT", "where Kafka clients connect").withEnv(),
 		opt(&f.cfg.Advertise, parseText, "advertise", "HOST:PORT", "what clients are told to connect to").withEnv().withDefault("what --listen is bound to"),
 		opt(&f.cfg.Peer, parseText, "peer", "HOST:PORT", "where other agents connect").withEnv().withDefault("the host of --listen, a free port"),
+		opt(&f.cfg.AdvertisePeer, parseText, "advertise-peer", "HOST:PORT", "what other agents are told to connect to").withEnv().withDefault("what --peer is bound to"),
 		opt(&f.cfg.HTTP, parseText, "http", "HOST:PORT", "health, metrics and console").withEnv(),
 		optSwitch(&f.cfg.Profiling, "pprof", "serve profiles over --http, to this machine only: see varve pprof").withEnv(),
 		opt(&f.cfg.Zone, parseText, "zone", "ZONE", "the availability zone this runs in").withEnv(),

@@ -205,6 +205,8 @@ func TestServersRefuse(t *testing.T) {
 		{exitFailed, "choose another address with --listen", []string{"dev", "--memory", "--listen", at, "--http", "127.0.0.1:0"}},
 		{exitFailed, "choose another address with --http", []string{"dev", "--memory", "--listen", "127.0.0.1:0", "--http", at}},
 		{exitUsage, "--advertise", []string{"dev", "--memory", "--listen", "0.0.0.0:0"}},
+		{exitUsage, `advertise-peer: "example.com" is not HOST:PORT`, append(mem, "--listen", "127.0.0.1:0", "--advertise-peer", "example.com")},
+		{exitUsage, `advertise-peer: ":9" is not HOST:PORT`, append(mem, "--listen", "127.0.0.1:0", "--advertise-peer", ":9")},
 		{exitUsage, "leave out --data", []string{"dev", "--memory", "--data", "x"}},
 		{exitUsage, "leave out --data", []string{"dev", "--memory", "--reset"}},
 		{exitUsage, "flush", []string{"dev", "--memory", "--flush", "2h"}},

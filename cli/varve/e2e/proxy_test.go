@@ -75,6 +75,13 @@ func reset(c net.Conn) {
 	_ = c.Close()
 }
 
+// used reports whether connections go through it.
+func (p *proxy) used() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns) > 0
+}
+
 func (p *proxy) now() (mode, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
