@@ -158,10 +158,7 @@ func (c *Core) Step(now time.Time, e Event) []Effect {
 	case Learned:
 		c.learned(e)
 	case Stop:
-		if !c.over {
-			c.over = true
-			c.emit(Tell{peer.Notice{Map: c.version, Topics: c.topics, Closing: true}})
-		}
+		c.stop()
 	}
 	if c.over {
 		return c.out
@@ -181,6 +178,19 @@ func (c *Core) Step(now time.Time, e Event) []Effect {
 		c.publish()
 	}
 	return c.out
+}
+
+// stop tells the peers that this session ends itself, and shows it.
+func (c *Core) stop() {
+	if c.over {
+		return
+	}
+	c.over = true
+	c.emit(Tell{peer.Notice{Map: c.version, Topics: c.topics, Closing: true}})
+	if w := c.sessions[c.cfg.Session]; w != nil && c.mapped {
+		w.closing = true
+		c.publish()
+	}
 }
 
 // Beaten says when a heartbeat of this session was confirmed last. Call it before Step.

@@ -6,8 +6,10 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -19,9 +21,12 @@ import (
 type View struct {
 	ClusterID  uuid.UUID
 	Version    int64  // rises with each View of a session
-	Nodes      []Node // in order of their ids; those with a live session
+	Nodes      []Node // in order of their ids; those with a live session whose process was not seen to be gone
 	Slots      []Leader
 	Controller int32 // node id of the leader of slot 0, or of this agent while slot 0 has none
+	// Lost are the slots that somebody else is about to lead: nobody of Nodes leads them, or their leader says that it ends itself.
+	// When this session first saw it so. Nil: there are none.
+	Lost map[uint16]time.Time
 }
 
 // Node is an agent that clients may talk to.
@@ -55,7 +60,7 @@ func (v *View) Node(id int32) (Node, bool) {
 	return Node{}, false
 }
 
-// String is v for people: agents with how many slots each leads.
+// String is v for people: agents with how many slots each leads, how many nobody leads, and how many are lost.
 func (v *View) String() string {
 	var b strings.Builder
 	led := map[int32]int{}
@@ -66,6 +71,9 @@ func (v *View) String() string {
 		fmt.Fprintf(&b, "%s:%d ", n.Name, led[n.ID])
 	}
 	fmt.Fprintf(&b, "none:%d", led[-1])
+	if len(v.Lost) > 0 {
+		fmt.Fprintf(&b, " lost:%d", len(v.Lost))
+	}
 	return b.String()
 }
 
@@ -84,24 +92,9 @@ func (c *Core) nodes() []Node {
 
 // publish shows a new view if it differs from the last one, and keeps the links that go with it.
 func (c *Core) publish() {
-	v := &View{ClusterID: c.cfg.ClusterID, Nodes: c.nodes(), Slots: make([]Leader, len(c.slots)), Controller: c.cfg.Node}
-	ids := map[uuid.UUID]int32{}
-	for _, n := range v.Nodes {
-		ids[n.Session] = n.ID
-	}
-	for i := range c.slots {
-		v.Slots[i] = Leader{Node: -1, Epoch: -1}
-		if s := &c.slots[i]; s.there {
-			v.Slots[i] = Leader{Node: -1, Epoch: s.item.Epoch, Session: s.item.Leader, Want: s.item.Want}
-			if id, ok := ids[s.item.Leader]; ok {
-				v.Slots[i].Node = id
-			}
-		}
-	}
-	if v.Slots[0].Node >= 0 {
-		v.Controller = v.Slots[0].Node
-	}
-	if was := c.view; was == nil || !slices.Equal(was.Nodes, v.Nodes) || !slices.Equal(was.Slots, v.Slots) || was.Controller != v.Controller {
+	nodes := c.nodes()
+	v := c.sight(nodes)
+	if was := c.view; was == nil || !was.same(v) {
 		if was != nil {
 			v.Version = was.Version
 		}
@@ -110,7 +103,7 @@ func (c *Core) publish() {
 		c.emit(Publish{v})
 	}
 	var peers []peer.Peer
-	for _, n := range v.Nodes {
+	for _, n := range nodes {
 		if n.Session != c.cfg.Session && n.Peer != "" {
 			peers = append(peers, peer.Peer{Agent: n.Name, Session: n.Session, Address: n.Peer})
 		}
@@ -120,4 +113,59 @@ func (c *Core) publish() {
 		c.emit(Link{peers})
 		c.say(slog.LevelDebug, "links", "peers", len(peers))
 	}
+}
+
+// same reports whether two views say the same.
+func (v *View) same(w *View) bool {
+	return slices.Equal(v.Nodes, w.Nodes) && slices.Equal(v.Slots, w.Slots) && v.Controller == w.Controller && maps.Equal(v.Lost, w.Lost)
+}
+
+// sight is what this session sees, for clients. Who is gone is left out before it is fenced: only the metastore decides about it, but
+// to be sent to a process that is not there costs a client seconds.
+func (c *Core) sight(nodes []Node) *View {
+	v := &View{ClusterID: c.cfg.ClusterID, Slots: make([]Leader, len(c.slots)), Controller: c.cfg.Node}
+	ids := map[uuid.UUID]int32{}
+	staying := 0
+	for _, n := range nodes {
+		if w := c.sessions[n.Session]; w == nil || !w.gone {
+			v.Nodes = append(v.Nodes, n)
+			ids[n.Session] = n.ID
+			if w == nil || !w.closing {
+				staying++
+			}
+		}
+	}
+	for i := range c.slots {
+		v.Slots[i] = Leader{Node: -1, Epoch: -1}
+		s := &c.slots[i]
+		if !s.there {
+			continue
+		}
+		v.Slots[i] = Leader{Node: -1, Epoch: s.item.Epoch, Session: s.item.Leader, Want: s.item.Want}
+		id, ok := ids[s.item.Leader]
+		if ok {
+			v.Slots[i].Node = id
+		}
+		if w := c.sessions[s.item.Leader]; staying > 0 && (!ok || w != nil && w.closing) {
+			c.lost(v, uint16(i))
+		}
+	}
+	if v.Slots[0].Node >= 0 {
+		v.Controller = v.Slots[0].Node
+	}
+	return v
+}
+
+// lost notes in v that a slot has lost its leader, and when this session first saw it so.
+func (c *Core) lost(v *View, slot uint16) {
+	since := c.now
+	if c.view != nil {
+		if before, ok := c.view.Lost[slot]; ok {
+			since = before
+		}
+	}
+	if v.Lost == nil {
+		v.Lost = map[uint16]time.Time{}
+	}
+	v.Lost[slot] = since
 }
