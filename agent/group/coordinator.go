@@ -120,6 +120,14 @@ func (c *Coordinator) dropLocked(which func(*actor) bool) {
 	}
 }
 
+// Leads reports whether the groups of a slot are coordinated here.
+func (c *Coordinator) Leads(slot uint16) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, led := c.mu.slots[slot]
+	return led
+}
+
 // Stop gives up all groups, for good, and returns at once. Every request is told to look for another agent from now on.
 func (c *Coordinator) Stop() {
 	c.mu.Lock()

@@ -41,15 +41,35 @@ func metadataWaits(s *Server, req *kmsg.MetadataRequest) bool {
 	return false
 }
 
-// admitMetadata answers from the cache, or fills it; what may wait is beside the reader and not kept.
+// admitMetadata answers from the cache, or fills it. What has to wait does so beside the reader: for the next leaders of slots, see
+// awaitLeaders; for the store, and that answer is not kept.
 func admitMetadata(c *conn, sl *slot, r kmsg.Request) {
 	req, s := r.(*kmsg.MetadataRequest), c.s
+	v := s.deps.Cluster.View()
+	if asked := s.metadataSlots(v, req); s.leaders.patience(v, time.Now(), asked) > 0 {
+		c.spawn(func() {
+			defer sl.guard()
+			s.awaitLeaders(c.intake, asked)
+			if !c.answerMetadata(sl, req) {
+				run(c, sl, req, (*Server).metadata)
+			}
+		})
+	} else if !c.answerMetadata(sl, req) {
+		c.spawn(func() {
+			defer sl.guard()
+			run(c, sl, req, (*Server).metadata)
+		})
+	}
+}
+
+// answerMetadata answers by the cache, unless that would have to wait for the store.
+func (c *conn) answerMetadata(sl *slot, req *kmsg.MetadataRequest) bool {
+	s := c.s
 	now, key := metadataState{s.deps.Cluster.View(), s.deps.Topics.Changes()}, metadataKey(req)
 	e := s.known.lookup(now, key, nil)
 	if e == nil {
 		if metadataWaits(s, req) {
-			c.spawn(func() { run(c, sl, req, (*Server).metadata) })
-			return
+			return false
 		}
 		e = s.known.lookup(now, key, s.known.entry(func() *metadataAnswer { return s.encodeMetadata(c.ctx, now.view, req) }))
 	}
@@ -58,6 +78,7 @@ func admitMetadata(c *conn, sl *slot, r kmsg.Request) {
 		sl.api.m.fail(code)
 	}
 	c.share(sl, a.body, req.IsFlexible())
+	return true
 }
 
 // share completes a slot with a body that others send too.

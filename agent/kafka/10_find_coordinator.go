@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -12,6 +13,8 @@ import (
 // FindCoordinator (key 10): v0-6.
 //
 //	v1: transactions. v3: flexible. v4: many keys. v6: share groups.
+//
+// It waits for the next leader of a slot that has just lost its own, see awaitLeaders.
 //
 // Differs from Kafka: the coordinator is the leader of a slot, there is no topic of offsets; for a transactional id the
 // answer is TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which clients take as final.
@@ -27,6 +30,20 @@ func (s *Server) findCoordinator(_ context.Context, req *kmsg.FindCoordinatorReq
 		resp.Coordinators = append(resp.Coordinators, coordinator(v, req.CoordinatorType, key))
 	}
 	return resp
+}
+
+func admitFindCoordinator(c *conn, sl *slot, r kmsg.Request) {
+	req, v := r.(*kmsg.FindCoordinatorRequest), c.s.deps.Cluster.View()
+	asked := c.s.coordinatorSlots(v, req)
+	if c.s.leaders.patience(v, time.Now(), asked) <= 0 {
+		run(c, sl, req, (*Server).findCoordinator)
+		return
+	}
+	c.spawn(func() {
+		defer sl.guard()
+		c.s.awaitLeaders(c.intake, asked)
+		run(c, sl, req, (*Server).findCoordinator)
+	})
 }
 
 // The types of coordinator.

@@ -40,7 +40,7 @@ func dispatch() []api {
 		{key: 3, name: "Metadata", min: 0, max: 13, flexible: 9, elements: maxElements, admit: admitMetadata},
 		{key: 8, name: "OffsetCommit", min: 2, max: 10, flexible: 8, elements: maxElements, admit: grouped(offsetCommit)},
 		{key: 9, name: "OffsetFetch", min: 1, max: 10, flexible: 6, elements: maxElements, admit: grouped(offsetFetch)},
-		{key: 10, name: "FindCoordinator", min: 0, max: 6, flexible: 3, elements: maxAdmin, admit: inline((*Server).findCoordinator)},
+		{key: 10, name: "FindCoordinator", min: 0, max: 6, flexible: 3, elements: maxAdmin, admit: admitFindCoordinator},
 		{key: 11, name: "JoinGroup", min: 0, max: 9, flexible: 6, elements: maxAdmin, admit: grouped(joinGroup)},
 		{key: 12, name: "Heartbeat", min: 0, max: 4, flexible: 4, elements: maxAdmin, admit: grouped(heartbeat)},
 		{key: 13, name: "LeaveGroup", min: 0, max: 5, flexible: 4, elements: maxAdmin, admit: grouped(leaveGroup)},

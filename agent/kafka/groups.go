@@ -27,6 +27,8 @@ type Groups interface {
 	Delete(id string, done func(error))
 	DeleteOffsets(id string, parts []group.Partition, topics map[group.Partition]string, done func(map[group.Partition]error, error))
 	List(done func([]group.Listed, error))
+	// Leads reports whether the groups of a slot are coordinated here. It does not block.
+	Leads(slot uint16) bool
 	// Those that follow block.
 	Configs(ctx context.Context, id string) (map[string]string, error)
 	Configured(ctx context.Context) ([]string, error)
@@ -36,6 +38,7 @@ type Groups interface {
 // grouped admits a request whose handler calls done when there is an answer.
 func grouped[Q kmsg.Request, R kmsg.Response](h func(c *conn, req Q, done func(R))) func(*conn, *slot, kmsg.Request) {
 	return func(c *conn, sl *slot, req kmsg.Request) {
+		c.awaitCoordinator(req)
 		h(c, req.(Q), func(resp R) {
 			resp.SetVersion(req.GetVersion())
 			c.answer(sl, resp)

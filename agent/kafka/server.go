@@ -126,6 +126,7 @@ type Server struct {
 	turns    chan struct{} // held by who decompresses a batch
 	known    *metadataCache
 	waits    slotWaits
+	leaders  leaderWaits
 	wg       sync.WaitGroup // every goroutine but those in Serve
 	mu       struct {
 		sync.Mutex
@@ -139,7 +140,7 @@ type Server struct {
 func New(cfg Config, deps Deps) *Server {
 	s := &Server{cfg: cfg.withDefaults(), deps: deps, log: deps.Log, apis: dispatch(), known: newMetadataCache(maxMetadataCache)}
 	s.ids.turn = make(chan struct{}, 1)
-	s.waits.slots = map[uint16]*slotWait{}
+	s.waits.slots, s.waits.longest, s.leaders.longest = map[seat]*slotWait{}, slotTime, leaderTime
 	s.turns = make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.reserve = memory.NewBudget(s.cfg.ReserveBytes)
 	for i := range s.apis {

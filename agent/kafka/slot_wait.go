@@ -6,12 +6,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/agent/group"
 	"github.com/varvelog/varve/agent/partition"
 )
 
 // While a slot moves it takes nothing for some hundred milliseconds: its old leader hands it over, its new one opens it. A client
 // that is told so at once looks for the leader, finds the old one, and sleeps; that costs it seconds. So a request for such a slot
-// waits a little: until the slot is open here, or until another leader is known, whose address the answer brings (KIP-951).
+// waits a little: until the slot is open here, or until another leader is known, whose address the answer brings (KIP-951). So does what a
+// member of a group asks of its coordinator on the way.
 
 // The bounds of such waits.
 const (
@@ -21,9 +25,16 @@ const (
 
 // slotWaits are the requests that wait for slots. One goroutine looks for all of them, and ends when there are none.
 type slotWaits struct {
+	longest time.Duration // slotTime, but for tests
 	mu      sync.Mutex
-	slots   map[uint16]*slotWait
+	slots   map[seat]*slotWait
 	looking bool
+}
+
+// seat is a slot, as the place of partitions or of groups: these are served a moment later, and until the slot has left.
+type seat struct {
+	slot   uint16
+	groups bool
 }
 
 // slotWait is those who wait for one slot.
@@ -51,27 +62,39 @@ func (s *Server) moving(slot uint16, err error) bool {
 	return known && v.Slots[slot].Want == n.Name
 }
 
-// awaitSlot waits while a slot moves, until ctx ends at the latest.
-func (s *Server) awaitSlot(ctx context.Context, slot uint16) {
-	w := s.joinWait(slot)
+// comes reports whether something that is not served here now is likely to be served here or elsewhere soon.
+func (s *Server) comes(a seat) bool {
+	err := s.deps.Partitions.Serves(a.slot)
+	switch {
+	case !a.groups:
+		return err != nil && s.moving(a.slot, err)
+	case s.deps.Groups.Leads(a.slot):
+		return false
+	}
+	return err == nil || !errors.Is(err, partition.ErrDraining) && s.moving(a.slot, err)
+}
+
+// awaitSlot waits while something moves, until ctx ends at the latest.
+func (s *Server) awaitSlot(ctx context.Context, a seat) {
+	w := s.joinWait(a)
 	select {
 	case <-w.over:
 	case <-ctx.Done():
 	}
 	s.waits.mu.Lock()
 	defer s.waits.mu.Unlock()
-	if w.n--; w.n == 0 && s.waits.slots[slot] == w {
-		delete(s.waits.slots, slot)
+	if w.n--; w.n == 0 && s.waits.slots[a] == w {
+		delete(s.waits.slots, a)
 	}
 }
 
-func (s *Server) joinWait(slot uint16) *slotWait {
+func (s *Server) joinWait(a seat) *slotWait {
 	s.waits.mu.Lock()
 	defer s.waits.mu.Unlock()
-	w := s.waits.slots[slot]
+	w := s.waits.slots[a]
 	if w == nil {
 		w = &slotWait{over: make(chan struct{})}
-		s.waits.slots[slot] = w
+		s.waits.slots[a] = w
 	}
 	w.n++
 	if !s.waits.looking {
@@ -87,10 +110,10 @@ func (s *Server) lookAtSlots() {
 	defer tick.Stop()
 	for range tick.C {
 		s.waits.mu.Lock()
-		for slot, w := range s.waits.slots {
-			if err := s.deps.Partitions.Serves(slot); err == nil || !s.moving(slot, err) {
+		for a, w := range s.waits.slots {
+			if !s.comes(a) {
 				close(w.over)
-				delete(s.waits.slots, slot)
+				delete(s.waits.slots, a)
 			}
 		}
 		s.waits.looking = len(s.waits.slots) > 0
@@ -113,7 +136,7 @@ func (w *appending) awaits(slot uint16, err error) bool {
 		if time.Now().Before(c.rushed) {
 			return false
 		}
-		d := slotTime
+		d := c.s.waits.longest
 		if w.req.acks != 0 {
 			d = min(d, max(0, time.Duration(w.req.timeout)*time.Millisecond))
 		}
@@ -122,9 +145,52 @@ func (w *appending) awaits(slot uint16, err error) bool {
 	if w.patience.Err() != nil {
 		return false
 	}
-	c.s.awaitSlot(w.patience, slot)
+	c.s.awaitSlot(w.patience, seat{slot: slot})
 	if w.patience.Err() != nil {
 		c.rushed = time.Now().Add(slotTime)
 	}
 	return true
+}
+
+// awaitCoordinator waits for the slot of the group that a member's request is for. The reader waits, as in awaits: what a member commits
+// stays in order.
+func (c *conn) awaitCoordinator(req kmsg.Request) {
+	name, slots := memberOf(req), len(c.s.deps.Cluster.View().Slots)
+	if name == "" || slots == 0 {
+		return
+	}
+	a := seat{group.Slot(name, slots), true}
+	if !c.s.comes(a) || time.Now().Before(c.rushed) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.intake, c.s.waits.longest)
+	defer cancel()
+	c.s.awaitSlot(ctx, a)
+	if ctx.Err() != nil {
+		c.rushed = time.Now().Add(slotTime)
+	}
+}
+
+// memberOf is the group whose member sends a request; empty: it is no member's.
+func memberOf(req kmsg.Request) string {
+	switch r := req.(type) {
+	case *kmsg.JoinGroupRequest:
+		return r.Group
+	case *kmsg.SyncGroupRequest:
+		return r.Group
+	case *kmsg.HeartbeatRequest:
+		return r.Group
+	case *kmsg.LeaveGroupRequest:
+		return r.Group
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		return r.Group
+	case *kmsg.OffsetCommitRequest:
+		return r.Group
+	case *kmsg.OffsetFetchRequest:
+		if r.Version >= 8 && len(r.Groups) > 0 {
+			return r.Groups[0].Group
+		}
+		return r.Group
+	}
+	return ""
 }

@@ -151,3 +151,93 @@ func TestSessionEndsWithAHint(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+// heartbeating is the heartbeat of a member that nobody knows.
+func heartbeating(group string) *kmsg.HeartbeatRequest {
+	req := kmsg.NewPtrHeartbeatRequest()
+	req.Group, req.MemberID = group, "m"
+	return req
+}
+
+// membersRequests is one of each that a member sends.
+func membersRequests() []kmsg.Request {
+	leave, beat, commit := kmsg.NewPtrLeaveGroupRequest(), kmsg.NewPtrConsumerGroupHeartbeatRequest(), kmsg.NewPtrOffsetCommitRequest()
+	leave.Group, beat.Group, beat.MemberID, commit.Group = "g", "g", "m", "g"
+	old, fetch := kmsg.NewPtrOffsetFetchRequest(), kmsg.NewPtrOffsetFetchRequest()
+	old.Group, old.Version, commit.Version = "g", 7, 8
+	fetch.Groups = append(fetch.Groups, kmsg.OffsetFetchRequestGroup{Group: "g"})
+	fetch.Version = 8
+	return []kmsg.Request{joining("g", "", nil), syncing("g", "m", 1, nil), heartbeating("g"), leave, beat, commit, old, fetch}
+}
+
+// What members ask while the slot of their group has no leader waits for the next one: they are told to look for it when it is known. An
+// admin's question does not wait.
+func TestMembersWaitForTheNextCoordinator(t *testing.T) {
+	w := newWorld(t, option{auto: true, before: waitLong})
+	w.leave()
+	for slot := range uint16(testSlots) {
+		w.groups.Lose(slot, testEpoch)
+	}
+	w.node.change(func(v *cluster.View) {
+		for i := range v.Slots {
+			v.Slots[i].Node = -1
+		}
+	})
+	all := membersRequests()
+	var clients []*client
+	for _, req := range all {
+		c := w.dial()
+		c.send(req)
+		clients = append(clients, c)
+	}
+	w.waiting(len(all))
+	describe := kmsg.NewPtrDescribeGroupsRequest()
+	describe.Groups = []string{"g"}
+	if code := call[*kmsg.DescribeGroupsResponse](w.dial(), describe).Groups[0].ErrorCode; code != codeNotCoordinator {
+		t.Errorf("described with code %d", code)
+	}
+	w.elsewhere()
+	for i, c := range clients {
+		if h, ok := all[i].(*kmsg.HeartbeatRequest); ok {
+			if code := receive[*kmsg.HeartbeatResponse](c, h, 1).ErrorCode; code != codeNotCoordinator {
+				t.Errorf("the heartbeat is answered with %d", code)
+			}
+			continue
+		}
+		_, err := c.frame()
+		must(t, err)
+	}
+	w.waiting(0)
+}
+
+// What members ask while the slot of their group is opened here waits until the groups are coordinated, which is a little later.
+func TestMembersWaitForTheSlot(t *testing.T) {
+	w := newWorld(t, option{auto: true, before: waitLong})
+	w.leave()
+	epochs := map[uint16]int32{}
+	var ops []bundle.Op
+	for slot := range uint16(testSlots) {
+		w.groups.Lose(slot, testEpoch)
+		epochs[slot] = testEpoch + 1
+		ops = append(ops, bundle.Op{Kind: bundle.OpSlotOpen, Slot: slot, Epoch: testEpoch + 1})
+	}
+	c, req := w.dial(), heartbeating("g")
+	corr := c.send(req)
+	w.waiting(1)
+	must(t, w.set.Begin(w.set.NewFold(), epochs))
+	must(t, w.set.Committed(bundle.Object{Kind: bundle.WAL, Session: w.wal.session}, &bundle.Footer{Ops: ops}))
+	for range 3 {
+		time.Sleep(slotLook) // time for a look, and for two more
+		w.waiting(1)
+	}
+	w.groups.Lead(epochs)
+	if code := receive[*kmsg.HeartbeatResponse](c, req, corr).ErrorCode; code != codeUnknownMemberID {
+		t.Errorf("the heartbeat is answered with %d", code)
+	}
+	for slot := range uint16(testSlots) {
+		must(t, w.set.Drain(slot, testEpoch+1)) // its groups are coordinated until it has left
+	}
+	if code := call[*kmsg.HeartbeatResponse](c, req).ErrorCode; code != codeUnknownMemberID {
+		t.Errorf("while the slot is handed over the heartbeat is answered with %d", code)
+	}
+}
