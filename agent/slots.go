@@ -174,6 +174,18 @@ func (p slots) Loads() []cluster.Load {
 	return all
 }
 
+// Rewrite packs all that lies in WALs, and waits for a snapshot that says so.
+func (p slots) Rewrite(ctx context.Context) error {
+	if err := p.s.segments.Pack(ctx); err != nil {
+		return err
+	}
+	p.s.refresh()
+	if err := p.s.wal.Barrier(ctx); err != nil {
+		return err
+	}
+	return p.s.wal.Snapshot(ctx)
+}
+
 // Trimmable returns the lowest sequence that no recorded snapshot covers, or that a log or such a snapshot names: trim may rise to it,
 // if no pin is lower.
 func (p slots) Trimmable() uint64 {

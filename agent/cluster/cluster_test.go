@@ -79,6 +79,7 @@ func (h *slotsHere) Forget(uint16, int32)                      {}
 func (h *slotsHere) Barrier(context.Context) (uint64, error)   { return 1, nil }
 func (h *slotsHere) Sources(uint16) []Source                   { return nil }
 func (h *slotsHere) Loads() []Load                             { return nil }
+func (h *slotsHere) Rewrite(context.Context) error             { return nil }
 func (h *slotsHere) Trimmable() uint64                         { return 0 }
 func (h *slotsHere) Trim(context.Context, uint64, int64) error { return nil }
 
@@ -188,6 +189,14 @@ func TestStartAfterACrash(t *testing.T) {
 	}
 	if err := first.Leave(t.Context(), 50); !errors.Is(err, records.ErrFenced) {
 		t.Fatalf("the old session closes: %v", err)
+	}
+	drained := session(t, facts, first.Session())
+	drained.State = records.Drained // whoever needed it last may have been quick
+	if _, err := facts.Write(t.Context(), putOp(config("a").Cluster.SessionKey(first.Session()), drained.Item())); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Leave(t.Context(), 50); !errors.Is(err, records.ErrFenced) {
+		t.Fatalf("the old session closes after it was drained: %v", err)
 	}
 	third := acquire(t, join(t, facts, config("a")))
 	if got := third[5]; got.Epoch != 2 || len(got.From) != 2 || got.From[1].Session != second.Session() || got.From[1].Epoch != 1 {

@@ -30,6 +30,7 @@ type CoreConfig struct {
 	Poll      time.Duration // how often the version of the map is read
 	Exclusive bool          // no other process reaches the stores: every other session is dead
 	Grace     time.Duration // objects stay so long after nothing names them any more
+	Crowd     int           // so many entries of from[] are many; 0: manyFrom
 }
 
 // Intervals and bounds of a Core. None of them is a matter of safety.
@@ -40,6 +41,8 @@ const (
 	trustAfter     = 10 * time.Minute // a name that was fenced alive is not fenced on a refused redial before
 	turnTime       = 500 * time.Millisecond
 	lookEvery      = time.Minute      // is there a slot to take out of a session's pins
+	hurryEvery     = 5 * time.Second  // the same while from[] of one is long, at first; then twice as long, each time
+	manyFrom       = 8                // entries of from[]: it is long
 	balanceEvery   = time.Minute      // the controller looks whether each agent leads its share
 	balanceAgain   = 3 * time.Second  // at least, until it looks again: see even
 	waitFor        = time.Second      // so long a write holds up what is better done after it
@@ -105,7 +108,9 @@ type Core struct {
 	owing   map[uuid.UUID]owing
 	looked  time.Time
 	trimmed time.Time
-	over    bool // this session is fenced, or stops
+	hurried time.Time // when a rewriting was asked for
+	hurries int       // since from[] of some slot is long
+	over    bool      // this session is fenced, or stops
 
 	view  *View
 	peers []peer.Peer
@@ -339,6 +344,8 @@ func (c *Core) answer(a Answer) {
 		c.owed(a, w.begun)
 	case jobUnpin:
 		c.unpinned(a)
+	case jobRewrite:
+		c.looked = time.Time{} // now some may be let go of
 	case jobTrim:
 		if a.Err != nil && !c.running(about(jobPins, uuid.Nil)) {
 			c.readPins() // perhaps they changed
@@ -349,7 +356,7 @@ func (c *Core) answer(a Answer) {
 // patient reports whether a job goes on until its outcome is known. The others are asked for anew where that is of use.
 func (j Job) patient() bool {
 	switch j.Kind {
-	case jobVersion, jobWatch, jobSuspect, jobOpen, jobQuiesce, jobLook, jobOwed, jobTrim:
+	case jobVersion, jobWatch, jobSuspect, jobOpen, jobQuiesce, jobLook, jobOwed, jobTrim, jobRewrite:
 		return false
 	}
 	return true

@@ -82,6 +82,8 @@ type (
 		Pinned  uint64
 		Version int64
 	}
+	// Rewrite has everything that lies in WALs packed, and a snapshot recorded that says so. See Slots.
+	Rewrite struct{ Job Job }
 	// Drain, Resume, Leave and Forget are not answered. See Slots.
 	Drain struct {
 		Slot  uint16
@@ -172,6 +174,7 @@ func (e GiveUp) String() string  { return "give up to " + e.Job.String() }
 func (e Quiesce) String() string { return fmt.Sprintf("quiesce %v", e.Slots) }
 func (e Look) String() string    { return "look where data lies" }
 func (e Trim) String() string    { return fmt.Sprintf("trim, pinned %d", e.Pinned) }
+func (e Rewrite) String() string { return "rewrite what lies in WALs" }
 func (e Drain) String() string   { return fmt.Sprintf("drain %d e%d", e.Slot, e.Epoch) }
 func (e Resume) String() string  { return fmt.Sprintf("resume %d e%d", e.Slot, e.Epoch) }
 func (e Leave) String() string   { return fmt.Sprintf("leave %d e%d", e.Slot, e.Epoch) }

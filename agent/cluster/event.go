@@ -152,11 +152,12 @@ const (
 	jobUnpin
 	jobClear // shorten from[]
 	jobTrim
+	jobRewrite // have what lies in other sessions' WALs rewritten
 )
 
 var kindNames = [...]string{
 	"", "version", "map", "watch", "suspect", "fence", "end", "seal", "unlist", "raise", "take", "want", "open", "quiesce", "pin",
-	"pins", "hand", "give-up", "look", "owed", "unpin", "clear", "trim",
+	"pins", "hand", "give-up", "look", "owed", "unpin", "clear", "trim", "rewrite",
 }
 
 // Job names what an effect is part of. There is at most one at a time of each name.

@@ -60,7 +60,15 @@ func (c *Core) drain() {
 		if !ok || !c.lives(a.Session) || c.running(Job{Kind: jobClear, Slot: int32(n)}) {
 			continue
 		}
-		h.state, h.since, h.to, h.sent = draining, c.now, records.Member{Agent: a.Name, Session: a.Session}, false
+		to := records.Member{Agent: a.Name, Session: a.Session}
+		if !fits(c.cfg.Cluster, s, to) {
+			if !h.full {
+				h.full = true
+				c.say(slog.LevelWarn, "a slot does not move yet: too many sessions keep parts of its log", "slot", n, "sessions", len(s.From))
+			}
+			continue // room is being made: see clear
+		}
+		h.state, h.since, h.to, h.sent, h.full = draining, c.now, to, false, false
 		c.emit(Drain{n, h.epoch})
 		going = append(going, n)
 	}

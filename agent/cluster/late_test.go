@@ -78,8 +78,7 @@ func TestManySlotsCannotBeCleared(t *testing.T) {
 	}
 }
 
-// A slot item stays a write unit of 1 KB while it names as many sessions as here; each change of the leader adds one of 28 bytes, and it
-// goes once no data of the slot lies in that session's WAL.
+// A slot item is a write unit of 1 KB while it names as many sessions as here; see room_test.go.
 func TestSlotItemFits(t *testing.T) {
 	for _, x := range []struct{ name, from int }{{8, 29}, {20, 28}, {records.MaxName, 21}} {
 		name := strings.Repeat("n", x.name)

@@ -109,8 +109,8 @@ func (m *Member) close(ctx context.Context, committed uint64) error {
 		switch {
 		case a.Err != nil:
 			return a.Err
-		case s.State == records.Closed || s.State == records.Drained:
-			return nil
+		case (s.State == records.Closed || s.State == records.Drained) && s.Committed == int64(committed):
+			return nil // DRAINED may also be what became of one that was fenced
 		case s.State != records.Active || s.Committed != int64(committed):
 			return fmt.Errorf("%w: its state is %s, its log ends at %d", records.ErrFenced, s.State, s.Committed)
 		}

@@ -35,6 +35,7 @@ type held struct {
 	free    map[uuid.UUID]bool // sessions of from[] that keep nothing for the slot; what an earlier lead found out does not count
 
 	// While it is handed over.
+	full  bool // it was said that from[] has no room for another session
 	to    records.Member
 	end   int64 // of this session's log, for the slot
 	pin   records.Pin

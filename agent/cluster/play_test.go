@@ -54,6 +54,7 @@ type actor struct {
 	opens   int                   // openings so far
 	fate    func(Effect) whatNext // nil: everything goes well
 	held    []Effect              // sent, under way
+	stuck   bool                  // what lies in other WALs stays there
 }
 
 // whatNext is what becomes of a request.
@@ -207,6 +208,13 @@ func (p *play) perform(a *actor, f Effect) {
 		p.step(a, Answer{Job: e.Job, Committed: uint64(s.Committed), Sources: maps.Clone(a.sources)})
 	case Look:
 		p.step(a, Answer{Job: e.Job, Sources: p.where(a)})
+	case Rewrite:
+		for n := range a.sources {
+			if !a.stuck {
+				a.sources[n] = slices.DeleteFunc(a.sources[n], func(s Source) bool { return s.Session != a.id })
+			}
+		}
+		p.step(a, Answer{Job: e.Job})
 	case Trim:
 		p.step(a, Answer{Job: e.Job})
 	case Drain:

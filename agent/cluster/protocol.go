@@ -5,6 +5,8 @@ package cluster
 import (
 	"errors"
 	"maps"
+	"math"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -105,6 +107,28 @@ func lead(s *records.Slot, to records.Member, nonce uuid.UUID) {
 
 func putSlot(c records.Cluster, v int64, next records.Slot) metastore.Op {
 	return metastore.Op{Kind: metastore.OpPut, Key: c.SlotKey(next.Slot), Set: next.Item(), If: []metastore.Cond{versionIs(v)}}
+}
+
+// writeUnit is how many bytes of an item the metastore counts, and charges, as one write.
+const writeUnit = 1 << 10
+
+// fits reports whether the item of a slot stays within a write unit when its leader makes another one leader, whatever name is in
+// want after that.
+func fits(c records.Cluster, s records.Slot, to records.Member) bool {
+	op := moveOp(c, s, math.MaxInt64, to, uuid.Nil)
+	return op.Key.Size()+op.Set.Size()+records.MaxName <= writeUnit
+}
+
+// newest keeps one entry of each session, the last. Only the leader may shorten from[] so, and only once its slot-open is committed: then
+// whoever opens the slot after it stops there, and all that from[] is for is to say which sessions are still to be let go of.
+func newest(from []records.From) (keep []records.From) {
+	for i, f := range from {
+		later := func(g records.From) bool { return g.Session == f.Session }
+		if !slices.ContainsFunc(from[i+1:], later) {
+			keep = append(keep, f)
+		}
+	}
+	return keep
 }
 
 // wantOp says who shall lead a slot; empty: nobody else. It raises v, so that a hand-over that is under way fails.

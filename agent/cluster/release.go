@@ -3,6 +3,8 @@
 package cluster
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 // release lets go of what earlier sessions keep for the slots that this one leads, once nothing needs it: first the slot comes out
 // of the session's pins or pending, then the session out of the slot's from[]. None of it is urgent.
 func (c *Core) release() {
+	c.hurry()
 	if c.due(c.looked.Add(lookEvery)) {
 		c.looked = c.now
 		c.begin(about(jobLook, uuid.Nil), Look{about(jobLook, uuid.Nil), c.epochs()})
@@ -42,6 +45,32 @@ func (c *Core) release() {
 			c.clear(n, h)
 		}
 	}
+}
+
+// hurry has what lies in the WALs of other sessions rewritten at once, if from[] of an open slot names many of them: each change of the
+// leader adds one, and none is let go of while leaders last for less time than a rewriting takes to come of its own accord.
+func (c *Core) hurry() {
+	crowded := false
+	for n, h := range c.held {
+		crowded = crowded || h.state == isOpen && len(c.slots[n].item.From) >= c.crowd() && h.elsewhere(c.cfg.Session)
+	}
+	if !crowded {
+		c.hurries = 0
+		return
+	}
+	j := about(jobRewrite, uuid.Nil)
+	if !c.running(j) && c.due(c.hurried.Add(min(hurryEvery<<min(c.hurries, 10), lookEvery))) {
+		c.hurried = c.now
+		c.hurries++
+		c.begin(j, Rewrite{j})
+	}
+}
+
+func (c *Core) crowd() int { return cmp.Or(c.cfg.Crowd, manyFrom) }
+
+// elsewhere reports whether data of the slot lies in the WAL of another session.
+func (h *held) elsewhere(own uuid.UUID) bool {
+	return slices.ContainsFunc(h.sources, func(s Source) bool { return s.Session != own })
 }
 
 // sources takes in where data of the slots lies, and asks the sessions that keep a WAL for nothing.
@@ -158,14 +187,19 @@ type owing struct {
 	again time.Time
 }
 
-// clear shortens from[] by the sessions that keep nothing for the slot any more.
+// clear shortens from[] by the sessions that keep nothing for the slot any more; a long one to one entry of each session too. A slot that
+// shall go is left alone, unless there has to be room first.
 func (c *Core) clear(n uint16, h *held) {
 	s := c.slots[n].item
-	if s.Leader != c.cfg.Session || s.Epoch != h.epoch || s.Want != "" {
+	if s.Leader != c.cfg.Session || s.Epoch != h.epoch || s.Want != "" && !h.full {
 		return
 	}
 	var keep []records.From
-	for _, f := range s.From {
+	named := s.From
+	if h.full || len(named) >= c.crowd() {
+		named = newest(named)
+	}
+	for _, f := range named {
 		w := c.sessions[f.Session]
 		own := f.Session == c.cfg.Session && c.pins.Slots[n] == (records.Pin{}) && c.needsNothingBefore(h)
 		drained := w != nil && w.item.State == records.Drained

@@ -33,6 +33,9 @@ type Slots interface {
 	Sources(slot uint16) []Source
 	// Loads says what the led slots cost.
 	Loads() []Load
+	// Rewrite has everything that lies in WALs packed, and returns once a snapshot that says so is recorded: sooner than it would be of
+	// its own accord. An error says only that it may not have come about.
+	Rewrite(ctx context.Context) error
 	// Trimmable returns up to where snapshots and the led slots let trim rise.
 	Trimmable() uint64
 	// Trim makes it rise, if the pins still have that version.
@@ -61,8 +64,9 @@ type Plugs struct {
 
 // Bounds of the shell.
 const (
-	storeTime = 5 * time.Second // of one try to read or write
-	maxQueue  = 4096            // events from peers that wait; more are dropped, they come again
+	storeTime   = 5 * time.Second // of one try to read or write
+	rewriteTime = time.Minute     // of a rewriting
+	maxQueue    = 4096            // events from peers that wait; more are dropped, they come again
 )
 
 // shell runs a Core: it feeds it events, one after the other, and does what it wants.
@@ -285,6 +289,10 @@ func (s *shell) perform(ctx context.Context, f Effect) Answer {
 			a.Sources[n] = s.plugs.Slots.Sources(n)
 		}
 		return a
+	case Rewrite:
+		ctx, cancel := context.WithTimeout(ctx, rewriteTime)
+		defer cancel()
+		return Answer{Job: e.Job, Err: s.plugs.Slots.Rewrite(ctx)}
 	case Look:
 		a := Answer{Job: e.Job, Sources: map[uint16][]Source{}}
 		for _, l := range s.plugs.Slots.Loads() {

@@ -143,12 +143,13 @@ type Room struct {
 	packed  time.Time // when everything was packed last
 	worked  time.Time // when the last round began
 	seen    []Tail    // what tails returned last
+	asked   chan chan<- struct{}
 }
 
 // New returns a Room. Run makes it work.
 func New(cfg Config, d Deps) *Room {
 	cfg.defaults()
-	return &Room{cfg: cfg, rules: newRules(cfg), d: d, ledger: newLedger(), metrics: newMetrics()}
+	return &Room{cfg: cfg, rules: newRules(cfg), d: d, ledger: newLedger(), metrics: newMetrics(), asked: make(chan chan<- struct{})}
 }
 
 // Metrics returns the room's gauges and counters.
@@ -170,9 +171,29 @@ func (r *Room) Run(ctx context.Context) {
 			if now := time.Now(); r.due(now) {
 				r.Round(ctx, now)
 			}
+		case done := <-r.asked:
+			r.packed = time.Time{}
+			r.Round(ctx, time.Now())
+			close(done)
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// Pack packs all that lies in WAL bundles now, and returns once that was tried. Error: that of ctx. It is Run that does it.
+func (r *Room) Pack(ctx context.Context) error {
+	done := make(chan struct{})
+	select {
+	case r.asked <- done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -148,7 +148,7 @@ func TestFencedAlive(t *testing.T) {
 	expectEqual(t, w.consume("orders", len(acked)), acked)
 }
 
-// A table that was set back to an earlier moment, or a new table on an old bucket, is refused.
+// Z10: a table that was set back to an earlier moment, or a new table on an old bucket, is refused.
 func TestTableOlderThanBucket(t *testing.T) {
 	w := newWorld(t)
 	for range 3 {

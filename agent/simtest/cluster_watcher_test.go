@@ -255,10 +255,11 @@ func (w *watcher) moved(old, now records.Slot) {
 	}
 }
 
-// forgotten checks that an entry leaves from[] only when its session holds nothing for the slot.
+// forgotten checks that an entry leaves from[] only when its session holds nothing for the slot, or stays named by a later entry.
 func (w *watcher) forgotten(old, now records.Slot) {
 	for _, e := range old.From {
-		if slices.Contains(now.From, e) {
+		later := func(f records.From) bool { return f.Session == e.Session && f.Epoch > e.Epoch }
+		if slices.Contains(now.From, e) || now.Epoch == old.Epoch && slices.ContainsFunc(now.From, later) {
 			continue
 		}
 		if pin, ok := w.pins[e.Session].Slots[now.Slot]; ok && pin.Epoch <= e.Epoch && w.sessions[e.Session].State == records.Active {

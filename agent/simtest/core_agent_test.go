@@ -76,12 +76,15 @@ func (n *coreNode) back() func(func()) {
 }
 
 func (n *coreNode) freeze(d time.Duration) {
-	if !n.up || n.frozen {
-		return
+	if n.up && !n.frozen {
+		n.suspend(d, n.w.rnd.IntN(2) == 0)
 	}
+}
+
+// suspend stops everything on a machine for a while; with stands, its clock too.
+func (n *coreNode) suspend(d time.Duration, stands bool) {
 	n.w.say("%s is frozen for %v", n.name, d)
 	n.frozen, n.trouble = true, n.w.now
-	stands := n.w.rnd.IntN(2) == 0
 	stood := n.clock()
 	n.w.after(d, func() {
 		if !n.frozen {
@@ -382,6 +385,8 @@ func (s *coreSession) do(f cluster.Effect) {
 			seq = min(seq, e.Pinned)
 		}
 		s.log.trim(seq, e.Version, func(err error) { s.step(cluster.Answer{Job: e.Job, Err: err}) })
+	case cluster.Rewrite:
+		s.rewrite(func(err error) { s.step(cluster.Answer{Job: e.Job, Err: err}) })
 	case cluster.Topics, cluster.Say, cluster.Timed:
 	case cluster.ReadVersion, cluster.ReadMap, cluster.ReadSession, cluster.ReadEnd, cluster.ReadPins, cluster.Write:
 		s.request(f)

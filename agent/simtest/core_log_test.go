@@ -82,7 +82,7 @@ func newCoreSession(n *coreNode, m *cluster.Member) *coreSession {
 	cfg := w.plan.config()
 	s.core = cluster.NewCore(cluster.CoreConfig{
 		Cluster: "c", ClusterID: m.Cluster().Cluster, Session: s.id, Agent: n.name, Node: m.NodeID(), Slots: m.Cluster().Slots,
-		Heartbeat: cfg.Heartbeat, TTL: cfg.TTL, Poll: cfg.Poll, Grace: 15 * time.Minute,
+		Heartbeat: cfg.Heartbeat, TTL: cfg.TTL, Poll: cfg.Poll, Grace: 15 * time.Minute, Crowd: int(w.seed % 5), // 0: as agents have it
 	})
 	s.set = partition.NewSet(s)
 	s.log = &coreLog{s: s, next: 1, landed: map[uint64]*coreFlush{}, putting: map[*coreFlush]bool{}, lastWrite: n.clock()}

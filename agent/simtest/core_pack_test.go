@@ -2,9 +2,11 @@ package simtest
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
@@ -21,12 +23,31 @@ func (w *coreWorld) pack() {
 	if s == nil || s.dead || s.n.frozen || s.stopping {
 		return
 	}
+	s.pack(part, w.rnd.IntN(4) > 0)
+}
+
+// rewrite packs all that a session leads, and has a snapshot say so.
+func (s *coreSession) rewrite(done func(error)) {
+	if s.log.snap.running || s.log.over || s.w.plan.packs == 0 {
+		s.after(time.Second, func() { done(metastore.ErrUnknown) })
+		return
+	}
+	s.w.some("rewritten in a hurry")
+	for part := range s.w.plan.parts() {
+		s.pack(part, true)
+	}
+	s.log.snapshot(done)
+}
+
+// pack packs the runs of a partition that the session leads, or the first of them.
+func (s *coreSession) pack(part int, all bool) {
+	w := s.w
 	p, err := w.partition(s, part)
 	if err != nil {
 		return
 	}
 	runs := p.Runs(nil, 0, 1<<20)
-	if w.rnd.IntN(4) == 0 && len(runs) > 0 {
+	if !all && len(runs) > 0 {
 		runs = runs[:1+w.rnd.IntN(len(runs))]
 	}
 	var id uuid.UUID

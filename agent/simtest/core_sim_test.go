@@ -26,6 +26,11 @@ type coreResult struct {
 
 // runCore runs one seed: faults, then none, then everything has to come to rest. The same seed gives the same run, step by step.
 func runCore(t *testing.T, seed uint64) (r coreResult) {
+	return playCore(t, seed, (*coreWorld).live)
+}
+
+// playCore runs a world that a seed has drawn.
+func playCore(t *testing.T, seed uint64, play func(*coreWorld)) (r coreResult) {
 	var key [32]byte
 	key[0], key[1], key[2], key[3] = byte(seed), byte(seed>>8), byte(seed>>16), byte(seed>>24)
 	uuid.SetRand(rand.NewChaCha8(key))
@@ -38,7 +43,7 @@ func runCore(t *testing.T, seed uint64) (r coreResult) {
 					w.fail("panic: %v\n%s", p, debug.Stack())
 				}
 			}()
-			w.live()
+			play(w)
 		}()
 		w.stop()
 		r = coreResult{w.bad, w.steps, w.now, w.hash, w.sometimes}

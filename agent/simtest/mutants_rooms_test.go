@@ -58,4 +58,16 @@ var mutants = []mutant{
 		"append([]records.From(nil), records.From{",
 		"TestStartAfterACrash",
 	},
+	{
+		"a long from[] keeps every entry of a session", "cluster/release.go",
+		"		named = newest(named)\n", "", "TestThousandHandOvers",
+	},
+	{
+		"nothing is rewritten in a hurry", "cluster/release.go",
+		"		c.begin(j, Rewrite{j})\n", "", "TestLeadersDieOneAfterTheOther",
+	},
+	{
+		"a slot moves although from[] has no room", "cluster/hand.go",
+		"			continue // room is being made: see clear\n", "", "TestSlotWaitsForRoom",
+	},
 }
