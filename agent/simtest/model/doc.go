@@ -7,6 +7,7 @@
 //	go run ./agent/simtest/model -cfg deep -walk 100000 random walks
 //	go run ./agent/simtest/model -mutants all -loss     drop each rule in turn; every line must name a violation
 //	go test ./agent/simtest/model                       a short run of all of these
+//	go run ./agent/simtest/model -cfg merge             search one configuration of the log's second life
 //	make model                                          every configuration whole, then the walks
 //
 // # Modelled
@@ -23,10 +24,19 @@
 //
 // In every state the check plays a take-over: were the leader fenced now, what would its successor find?
 //
+// The log's second life has a model of its own (life_*.go, agent/segment), which takes the protocol above for granted: one slot, leaders
+// that follow each other by fence and open, the ones before as zombies.
+//
+//   - Packs of several partitions: item, object, memory, each a step; merges of packs; segments, also from inside of a run; links by
+//     transaction; counters of packs, and debits of what a merge took out, after the snapshot that knows of it is recorded.
+//   - Links and debits of unknown outcome, applied late or never, recognised by segment or nonce.
+//   - Snapshots: PUT, recorded, learnt; trim and drain by what memory and every snapshot names that a successor may open from.
+//   - Log start, tiered that follows it, unlinking; a topic that is deleted, its runs buried; the sweep of orphaned segments.
+//   - The queue G#: queued in the transaction that makes garbage, its grace, deletion, confirmation; a reader with an old index entry.
+//
 // # Not modelled
 //
-// Packs, merges and compaction, replicated acks, zone ingest, groups and transactions, LSO, clocks and heartbeats (a fence may come
-// at any time), the queue G# and its grace (deletion is immediate), partial failure of batch deletes, LIST, several partitions of a
-// slot except in a topic's two lives. A commit that is applied after the crash of its agent is the same as one applied before. A
+// Log compaction, replicated acks, zone ingest, groups and transactions, LSO, clocks and heartbeats (a fence may come
+// at any time), LIST, several partitions of a slot except in a topic's two lives and in packs; hand-overs of packs. A commit that is applied after the crash of its agent is the same as one applied before. A
 // bundle that lands after its session can no longer commit it is dropped, except in the mutants that would look at it.
 package main

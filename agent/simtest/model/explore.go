@@ -7,7 +7,19 @@ import (
 	"math/rand"
 	"slices"
 	"time"
+	"unsafe"
 )
+
+// machine is what a search explores: a state without padding and pointers, its successors, and what must hold in each. The last three
+// are for the search of states without a way out.
+type machine[S any] interface {
+	Init() S
+	Steps(s *S, yield func(*S, Act))
+	check(s *S) string
+	served(s *S) bool
+	drained(s *S) bool
+	hope(s *S) bool
+}
 
 // Result of a search.
 type Result struct {
@@ -25,8 +37,8 @@ type Result struct {
 
 var seed = maphash.MakeSeed()
 
-func hash(s *State) uint64 {
-	h := maphash.Bytes(seed, s.bytes())
+func hash[S any](s *S) uint64 {
+	h := maphash.Bytes(seed, unsafe.Slice((*byte)(unsafe.Pointer(s)), int(unsafe.Sizeof(*s))))
 	if h == 0 {
 		h = 1
 	}
@@ -69,34 +81,41 @@ func (t *set) put(h uint64, num uint32) (uint32, bool) {
 }
 
 // queue is one level of the search, in pieces that are let go as soon as they are done.
-type queue struct {
-	piece [][]State
+type queue[S any] struct {
+	piece [][]S
 	n     int
 }
 
 const pieceLen = 1024
 
-func (q *queue) push(s *State) {
+func (q *queue[S]) push(s *S) {
 	if q.n%pieceLen == 0 {
-		q.piece = append(q.piece, make([]State, 0, pieceLen))
+		q.piece = append(q.piece, make([]S, 0, pieceLen))
 	}
 	last := &q.piece[len(q.piece)-1]
 	*last = append(*last, *s)
 	q.n++
 }
 
-func (q *queue) at(i int) *State {
+func (q *queue[S]) at(i int) *S {
 	if i > 0 && i%pieceLen == 0 {
 		q.piece[i/pieceLen-1] = nil
 	}
 	return &q.piece[i/pieceLen][i%pieceLen]
 }
 
-// BFS visits every state breadth first, so that the first violation has a shortest trace. With graph it keeps the
-// edges, and asks at the end from which states no served (or no drained) state can be reached any more.
+// BFS is bfs of the model.
 func (m *Model) BFS(limit int, budget time.Duration, graph bool) Result {
-	b := &search{Model: m, graph: graph, begin: time.Now(), limit: limit, budget: budget}
 	m.Truncated = 0
+	r := bfs[State](m, limit, budget, graph)
+	r.Truncated = m.Truncated
+	return r
+}
+
+// bfs visits every state breadth first, so that the first violation has a shortest trace. With graph it keeps the
+// edges, and asks at the end from which states no served (or no drained) state can be reached any more.
+func bfs[S any](m machine[S], limit int, budget time.Duration, graph bool) Result {
+	b := &search[S]{machine: m, graph: graph, begin: time.Now(), limit: limit, budget: budget}
 	start := m.Init()
 	b.add(&start, 0, Act{})
 	for b.advance(); b.level.n > 0 && b.r.Bad == ""; b.advance() {
@@ -111,13 +130,13 @@ func (m *Model) BFS(limit int, budget time.Duration, graph bool) Result {
 	if b.r.Complete && graph {
 		b.progress()
 	}
-	b.r.States, b.r.Took, b.r.Truncated = len(b.links), time.Since(b.begin), m.Truncated
+	b.r.States, b.r.Took = len(b.links), time.Since(b.begin)
 	return b.r
 }
 
 // search is a breadth-first search under way.
-type search struct {
-	*Model
+type search[S any] struct {
+	machine[S]
 	graph       bool
 	begin       time.Time
 	limit       int
@@ -127,7 +146,7 @@ type search struct {
 	edges       [][]uint32
 	good        [2][]bool // served, drained; only with graph
 	hopes       []bool
-	level, next queue
+	level, next queue[S]
 	base        uint32 // number of the first state of level
 	r           Result
 }
@@ -138,10 +157,10 @@ type link struct {
 	act    Act
 }
 
-func (b *search) advance() { b.level, b.next = b.next, queue{} }
+func (b *search[S]) advance() { b.level, b.next = b.next, queue[S]{} }
 
 // add notes a state, and returns its number.
-func (b *search) add(s *State, parent uint32, a Act) uint32 {
+func (b *search[S]) add(s *S, parent uint32, a Act) uint32 {
 	num, fresh := b.seen.put(hash(s), uint32(len(b.links)))
 	if !fresh {
 		return num
@@ -160,7 +179,7 @@ func (b *search) add(s *State, parent uint32, a Act) uint32 {
 	return num
 }
 
-func (b *search) trace(num uint32) (trace []Act) {
+func (b *search[S]) trace(num uint32) (trace []Act) {
 	for n := num; n != 0; n = b.links[n].parent {
 		trace = append(trace, b.links[n].act)
 	}
@@ -169,11 +188,11 @@ func (b *search) trace(num uint32) (trace []Act) {
 }
 
 // expand takes every step from the states of a level; false if a violation or a limit ended it.
-func (b *search) expand() bool {
+func (b *search[S]) expand() bool {
 	for i := 0; i < b.level.n; i++ {
 		from := b.base + uint32(i)
 		var out []uint32
-		b.Steps(b.level.at(i), func(t *State, a Act) {
+		b.Steps(b.level.at(i), func(t *S, a Act) {
 			b.r.Steps++
 			if b.r.Bad != "" {
 				return
@@ -193,7 +212,7 @@ func (b *search) expand() bool {
 }
 
 // progress looks for states from which no good state can be reached, though the bounds leave hope.
-func (b *search) progress() {
+func (b *search[S]) progress() {
 	back := make([][]uint32, len(b.edges))
 	for a, out := range b.edges {
 		for _, to := range out {
@@ -321,21 +340,27 @@ func (m *Model) shrink(trace []Act, bad string) []Act {
 	return trace
 }
 
-// Print writes a trace and, with verbose, the last state.
-func (m *Model) Print(w io.Writer, r Result, verbose bool) {
+// follow replays a trace, writes its steps with their names, and returns the last state.
+func follow[S any](w io.Writer, m machine[S], r Result, names []string) S {
 	fmt.Fprintf(w, "VIOLATION %s\n", r.Bad)
 	s := m.Init()
 	for i, want := range r.Trace {
-		fmt.Fprintf(w, "  %2d. %s %d %d %d\n", i+1, actName[want.Kind], want.A, want.B, want.C)
-		var t State
+		fmt.Fprintf(w, "  %2d. %s %d %d %d\n", i+1, names[want.Kind], want.A, want.B, want.C)
+		var t S
 		ok := false
-		m.Steps(&s, func(x *State, a Act) {
+		m.Steps(&s, func(x *S, a Act) {
 			if a == want && !ok {
 				t, ok = *x, true
 			}
 		})
 		s = t
 	}
+	return s
+}
+
+// Print writes a trace and, with verbose, the last state.
+func (m *Model) Print(w io.Writer, r Result, verbose bool) {
+	s := follow[State](w, m, r, actName[:])
 	if verbose {
 		for i := range s.S {
 			fmt.Fprintf(w, "  S%d %+v\n", i, s.S[i])

@@ -15,17 +15,24 @@ func main() {
 	walk := flag.Int("walk", 0, "random walks instead, this many")
 	first := flag.Int64("seed", 1, "first seed")
 	depth := flag.Int("depth", 150, "steps of a walk")
-	mut := flag.String("mutants", "", "run the mutants: holes, rules or all")
+	mut := flag.String("mutants", "", "run the mutants: holes, rules, life or all")
 	only := flag.String("only", "", "only the mutant of this name")
 	loss := flag.Bool("loss", false, "check consequences only")
 	verbose := flag.Bool("v", false, "print the last state of a trace")
 	all := flag.Bool("all", false, "search every configuration whole, then walk in the deep ones")
 	flag.Parse()
 	if *all {
-		os.Exit(runAll(*limit))
+		os.Exit(runLife(os.Stdout, *limit, "") + runAll(*limit))
 	}
 	if *mut != "" {
-		os.Exit(runMutants(*mut, *only, *limit, *budget, *loss, *verbose))
+		missed := runLifeMutants(os.Stdout, *only, *limit, *budget, *verbose)
+		if *mut != "life" {
+			missed += runMutants(*mut, *only, *limit, *budget, *loss, *verbose)
+		}
+		os.Exit(missed)
+	}
+	if _, ok := lifeConfig(*cfg); ok {
+		os.Exit(runLife(os.Stdout, *limit, *cfg))
 	}
 	m := &Model{Cfg: config(*cfg)}
 	m.Drop.LossOnly = *loss

@@ -1,6 +1,22 @@
 package main
 
-import "testing"
+import (
+	"io"
+	"testing"
+)
+
+// The log's second life is clean within bounds a test can afford, and each of its rules is needed.
+func TestLife(t *testing.T) {
+	for _, name := range []string{"one", "pair", "heir", "linked"} {
+		if bad := runLife(io.Discard, 1_000_000, name); bad > 0 {
+			runLife(t.Output(), 1_000_000, name)
+			t.Error(name)
+		}
+	}
+	if missed := runLifeMutants(io.Discard, "", 1_000_000, 0, false); missed > 0 {
+		t.Errorf("%d mutants are not caught", missed)
+	}
+}
 
 // The design is clean within bounds a test can afford.
 func TestDesign(t *testing.T) {

@@ -1,7 +1,5 @@
 package main
 
-import "unsafe"
-
 // Array bounds. They limit memory, not behaviour: a step that would overflow one is counted in Model.Truncated.
 const (
 	NS   = 4 // sessions
@@ -122,10 +120,6 @@ type State struct {
 	Used  struct{ Hand, Late, Ones, Start, Close, Age uint8 }
 	Wrong uint8 // ghost: records appended to a deleted topic after its successor was created, one bit per value
 	Bad   uint8 // a violation met inside a step
-}
-
-func (s *State) bytes() []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(s)), int(unsafe.Sizeof(*s)))
 }
 
 func (l *Log) len() int {
