@@ -49,6 +49,15 @@ type ConsumerTold struct {
 	Assigned Parts         // all that the member shall have; nil: as told before
 }
 
+// unknown is what somebody is told who is no member. franz-go 1.22 leaves for a while without its instance id, which Kafka refuses, and must
+// wait for the end of its own session then: a static member may do that.
+func (e *ConsumerBeat) unknown() error {
+	if e.Epoch == leftForAWhile && e.Instance == nil {
+		return fmt.Errorf("%w: member epoch -2 is for members with an instance id", ErrRequest)
+	}
+	return ErrUnknownMember
+}
+
 // beat takes a heartbeat. Whatever it refuses leaves the group as it was.
 func (g *Consumer) beat(e ConsumerBeat, now time.Time) {
 	told := ConsumerTold{Member: e.Member}
@@ -79,8 +88,6 @@ func (e *ConsumerBeat) check() error {
 		return bad("the rack is empty")
 	case e.Epoch < leftForAWhile:
 		return bad("the member epoch is below -2")
-	case e.Epoch == leftForAWhile && e.Instance == nil:
-		return bad("member epoch -2 is for members with an instance id")
 	case e.Epoch == joining && e.Rebalance < 0:
 		return bad("the rebalance time-out is missing in the first heartbeat")
 	case e.Epoch == joining && e.Names == nil && e.Regex == nil:
@@ -255,6 +262,8 @@ func (g *Consumer) leave(e ConsumerBeat, now time.Time) error {
 		}
 	}
 	switch {
+	case e.Epoch == leftForAWhile && e.Instance == nil && (m == nil || m.instance == nil):
+		return e.unknown()
 	case m == nil || m.legacy != nil || e.Instance != nil && !same(m.instance, e.Instance):
 		return ErrUnknownMember
 	case e.Epoch == leftForAWhile:

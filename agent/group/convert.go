@@ -64,7 +64,7 @@ func (a *actor) upgrade(old *Classic, beat ConsumerBeat, now time.Time) {
 
 func (a *actor) tryUpgrade(old *Classic, beat ConsumerBeat, now time.Time) (*Consumer, Effects, error) {
 	if beat.Epoch != joining {
-		return nil, Effects{}, ErrUnknownMember // it was one before the group went back
+		return nil, Effects{}, beat.unknown() // it was one before the group went back
 	}
 	if len(old.members) > 0 && !a.c.cfg.Migration.Upgrade {
 		return nil, Effects{}, fmt.Errorf("%w: its members speak the classic protocol, and group.consumer.migration.policy keeps it so", ErrOtherType)

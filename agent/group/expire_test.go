@@ -63,7 +63,9 @@ func TestDroppedTopicOfGroupAtRest(t *testing.T) {
 		for _, topic := range []uuid.UUID{gone, other} {
 			o := records.GroupOffset{Offset: 7, At: time.Now().Unix()}
 			r := Commit{Generation: -1, Offsets: map[Partition]records.GroupOffset{{topic, 0}: o, {topic, 64}: o}}
-			if err := answer(func(done func(error)) { l.Coordinator.Commit("g", r, func(_ map[Partition]error, err error) { done(err) }) }); err != nil {
+			if err := answer(func(done func(error)) {
+				l.Coordinator.Commit("g", r, func(_ map[Partition]error, err error) { done(err) })
+			}); err != nil {
 				t.Fatal(err)
 			}
 		}

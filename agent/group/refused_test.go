@@ -53,3 +53,37 @@ func TestRefusedMakesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestLeavesForAWhileUnnamed: a static member that leaves for a while need not say its instance id; its place is kept. Nobody else can.
+func TestLeavesForAWhileUnnamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := lead(t, mem.New(), 1)
+		defer l.Close()
+		beat := func(member string, epoch int32, instance *string) error {
+			e := ConsumerBeat{Member: member, Epoch: epoch, Instance: instance, Rebalance: -1}
+			if epoch == joining {
+				e.Rebalance, e.Names, e.Owned = time.Minute, []string{"t"}, Parts{}
+			}
+			return answer(func(done func(ConsumerTold)) { l.ConsumerHeartbeat("g", e, done) }).Err
+		}
+		if err := beat("s", leftForAWhile, nil); !errors.Is(err, ErrRequest) {
+			t.Errorf("without a group: %v", err)
+		}
+		i := "i"
+		if err := errors.Join(beat("s", joining, &i), beat("d", joining, nil)); err != nil {
+			t.Fatal(err)
+		}
+		if err := beat("d", leftForAWhile, nil); !errors.Is(err, ErrRequest) {
+			t.Errorf("a dynamic member: %v", err)
+		}
+		if err := beat("next", joining, &i); !errors.Is(err, ErrUnreleased) {
+			t.Errorf("before: %v", err)
+		}
+		if err := beat("s", leftForAWhile, nil); err != nil {
+			t.Error(err)
+		}
+		if err := beat("next", joining, &i); err != nil {
+			t.Errorf("after: %v", err)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -60,7 +61,12 @@ func (c *Coordinator) Leave(group string, l Leave, done func(Left)) {
 
 // ConsumerHeartbeat is a ConsumerGroupHeartbeat; e.To is not to be set. A group that is not there is made, for a member that joins.
 func (c *Coordinator) ConsumerHeartbeat(group string, e ConsumerBeat, done func(ConsumerTold)) {
-	refuse := func(err error) any { return ConsumerTold{Err: err, Member: e.Member} }
+	refuse := func(err error) any {
+		if errors.Is(err, ErrUnknownMember) {
+			err = e.unknown()
+		}
+		return ConsumerTold{Err: err, Member: e.Member}
+	}
 	to := func(msg any) { done(msg.(ConsumerTold)) }
 	if group == "" {
 		to(refuse(fmt.Errorf("%w: the group id is empty", ErrRequest)))

@@ -23,7 +23,8 @@ import (
 // answer, not after it; one that would be too much work is refused, as are more than 100 different ones in a group
 // (GROUP_MAX_SIZE_REACHED); members whose different subscriptions have more than 2,000,000 topics in sum share less evenly; a new member
 // raises the group's epoch also if it subscribes to nothing; a member is told its assignment again with each new epoch; the empty name of
-// an assignor asks for any; the epoch of an empty group goes on when the group changes its protocol.
+// an assignor asks for any; a static member may leave for a while without its instance id; the epoch of an empty group goes on when the group
+// changes its protocol.
 func consumerGroupHeartbeat(c *conn, req *kmsg.ConsumerGroupHeartbeatRequest, done func(*kmsg.ConsumerGroupHeartbeatResponse)) {
 	if !c.s.consumerProtocol() {
 		resp := kmsg.NewPtrConsumerGroupHeartbeatResponse()
