@@ -76,6 +76,12 @@ func (c costs) flushes() {
 	c.r.maybe("wru_per_flush", commit/n, c.known && ok)
 	hedges, _ := c.d.Sum("varve_hedge_sent_total")
 	c.r.maybe("hedges_per_100_flushes", hedges/n*100, c.known && ok)
+	won, _ := c.d.Sum("varve_hedge_won_total")
+	c.r.maybe("hedges_won_per_100_flushes", won/n*100, c.known && ok)
+	put, _ := c.d.Sum("varve_flush_put_ms_sum")
+	blocked, _ := c.d.Sum("varve_flush_blocked_ms_sum")
+	c.r.maybe("flushes_in_flight", (put+blocked)/1000/c.w.took().Seconds(), c.known && ok) // a mean over time: Little's law
+	c.r.maybe("flush_put_mean_ms", put/n, c.known && ok)
 	hits, found := c.d.Sum("varve_cache_blocks_total", `result="hit"`)
 	misses, _ := c.d.Sum("varve_cache_blocks_total", `result="miss"`)
 	c.r.maybe("cache_hit_percent", hits/(hits+misses)*100, c.known && found && hits+misses > 0)

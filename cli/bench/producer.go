@@ -39,6 +39,7 @@ type producer struct {
 		failed                      map[stream]map[uint64]struct{}
 		failures                    int
 		disordered                  int64
+		drift                       drift
 		err                         error // the first
 	}
 	service requestTimes
@@ -137,6 +138,7 @@ func (p *producer) answered(r *kgo.Record, err error) {
 	}
 	if p.measured(time.Unix(0, s.intended)) {
 		a.ackIntended.Observe(time.Duration(now.UnixNano() - s.intended))
+		a.drift.observe(time.Duration(s.intended-p.began.UnixNano())-p.load.Warmup, p.load.Duration, time.Duration(now.UnixNano()-s.intended))
 		a.ackSent.Observe(time.Duration(now.UnixNano() - s.sent))
 		a.delay.Observe(time.Duration(s.sent - s.intended))
 	}

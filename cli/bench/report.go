@@ -23,6 +23,8 @@ type Report struct {
 	Seconds       float64   `json:"seconds"` // measured
 	Verified      Verified  `json:"verified"`
 	Settings      []Setting `json:"settings"`
+	Criterion     string    `json:"criterion"` // of Search; empty: nothing was searched
+	Trials        []Trial   `json:"trials"`
 	Latencies     []Latency `json:"latencies"`
 	Measures      []Measure `json:"measures"`
 }
@@ -104,7 +106,7 @@ func (s *stage) report(command string, w window, records int64) *Report {
 	r := &Report{
 		SchemaVersion: SchemaVersion, Command: command, At: time.Now().UTC().Format(time.RFC3339),
 		OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Seconds: w.took().Seconds(),
-		Settings: []Setting{}, Latencies: []Latency{}, Measures: []Measure{},
+		Settings: []Setting{}, Trials: []Trial{}, Latencies: []Latency{}, Measures: []Measure{},
 	}
 	bytes := float64(records) * float64(s.load.Size)
 	r.measure("records_per_s", float64(records)/w.took().Seconds())
@@ -128,7 +130,9 @@ func (s *stage) rate(w window, records int64) float64 {
 // reportAnswers adds what producers have seen. Without a rate there is no intended time.
 func (s *stage) reportAnswers(r *Report) {
 	var intended, sent, delay, service Histogram
+	var d drift
 	for _, p := range s.producers {
+		d.merge(&p.answers.drift)
 		intended.Merge(&p.answers.ackIntended)
 		sent.Merge(&p.answers.ackSent)
 		delay.Merge(&p.answers.delay)
@@ -141,6 +145,8 @@ func (s *stage) reportAnswers(r *Report) {
 	r.latency(latencyService, &service)
 	if s.load.Rate > 0 {
 		r.latency(latencyDelay, &delay)
+		growth, known := d.growth()
+		r.maybe(measureGrowth, float64(growth)/float64(time.Millisecond), known)
 	}
 }
 

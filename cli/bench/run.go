@@ -86,9 +86,25 @@ func (s *stage) endToEnd(ctx context.Context) (*Report, error) {
 	}
 	r := s.report("e2e", w, w.to.acked-w.from.acked)
 	s.reportAnswers(r)
-	r.latency(latencyConsumed, tails.consumed(phaseAlone))
+	consumed := tails.consumed(phaseAlone)
+	r.latency(latencyConsumed, consumed)
+	s.afterAck(r, consumed)
 	r.Verified = s.disorder(tails.verified(s.written()))
 	return r, nil
+}
+
+// afterAck adds how much later a record is read than acknowledged, as far as percentiles can tell.
+func (s *stage) afterAck(r *Report, consumed *Histogram) {
+	var acked Histogram
+	for _, p := range s.producers {
+		acked.Merge(&p.answers.ackIntended)
+	}
+	after := func(q float64) float64 {
+		return float64(consumed.Quantile(q)-acked.Quantile(q)) / float64(time.Millisecond)
+	}
+	known := s.load.Rate > 0 && consumed.Count() > 0
+	r.maybe("consumed_p50_minus_ack_p50_ms", after(0.5), known)
+	r.maybe("consumed_p99_minus_ack_p99_ms", after(0.99), known)
 }
 
 // Consume writes a backlog, and reads it again and again.

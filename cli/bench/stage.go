@@ -157,11 +157,21 @@ func (s *stage) settle(ctx context.Context) error {
 	s.closeProducers()
 	for _, p := range s.producers {
 		if err := p.answers.err; err != nil {
-			return errors.Join(append(errs, fmt.Errorf("%d records failed: %w", p.answers.failures, err))...)
+			return errors.Join(append(errs, &failedError{p.answers.failures, err})...)
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// failedError says how many records of a producer were not acknowledged, and why the first was not.
+type failedError struct {
+	n   int
+	err error
+}
+
+func (f *failedError) Error() string { return fmt.Sprintf("%d records failed: %v", f.n, f.err) }
+
+func (f *failedError) Unwrap() error { return f.err }
 
 func (s *stage) closeProducers() {
 	for _, p := range s.producers {

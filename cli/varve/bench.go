@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/varvelog/varve/cli/bench"
@@ -23,13 +25,15 @@ s3.in_gb, s3.out_gb, dynamodb.write_million, dynamodb.read_million, and "date = 
 prices=FILE of --store and --meta. What cannot be seen, as of a server that is not Varve, prints "-".`,
 		sub: []*command{benchProduceCommand(), benchConsumeCommand(), benchEndToEndCommand(), benchCatchUpCommand(), benchFailOverCommand(),
 			benchIdleCommand(), benchCompareCommand()},
-		examples: []string{"varve bench e2e --duration 1s --warmup 1s", "varve bench produce --store null --rate 0 --duration 1s --warmup 1s"},
+		examples: []string{"varve bench e2e --duration 1s --warmup 1s", "varve bench produce --store null --rate max --duration 1s --warmup 1s"},
 	}
 }
 
 // benchFlags is what every run of the bench takes.
 type benchFlags struct {
 	load               bench.Load
+	rate               loadRate
+	searches, idles    bool // what --rate 0 means: search the highest rate; nothing is sent. Else it is refused
 	size, batch        byteSize
 	limit, backlog     byteSize
 	acks, spread       string
@@ -45,7 +49,7 @@ type benchFlags struct {
 func newBenchFlags() *benchFlags {
 	l := bench.DefaultLoad()
 	return &benchFlags{
-		load: l, size: byteSize(l.Size), batch: byteSize(l.BatchBytes), backlog: byteSize(l.Backlog),
+		load: l, rate: loadRate(l.Rate), size: byteSize(l.Size), batch: byteSize(l.BatchBytes), backlog: byteSize(l.Backlog),
 		acks: string(l.Acks), spread: string(l.Spread), store: "sim", flush: "250ms", flushBytes: 8 << 20, memory: 1 << 30,
 	}
 }
@@ -75,7 +79,7 @@ func (b *benchFlags) serverOptions() []*option {
 func (b *benchFlags) loadOptions() []*option {
 	l := &b.load
 	return []*option{
-		opt(&l.Rate, parseLoadRate, "rate", "N/s", "records a second; 0: as fast as they are answered").withDefault("20000"),
+		opt(&b.rate, parseLoadRate, "rate", "N/s", b.rateUsage()),
 		opt(&b.size, parseBytes, "record-size", "SIZE", "of each value; a quarter of it random"),
 		opt(&l.Partitions, parseCount, "partitions", "N", "of the topic"),
 		opt(&l.Producers, parseCount, "producers", "N", "clients that write"),
@@ -109,12 +113,38 @@ func parseSpan(s string) (string, error) {
 	return s, err
 }
 
-// parseLoadRate is parseRate that takes 0 too.
-func parseLoadRate(s string) (float64, error) {
-	if s == "0" {
+// loadRate is records a second; infinite: as fast as they are answered.
+type loadRate float64
+
+// parseLoadRate is parseRate that takes 0 and max too.
+func parseLoadRate(s string) (loadRate, error) {
+	switch s {
+	case "0":
 		return 0, nil
+	case "max":
+		return loadRate(math.Inf(1)), nil
 	}
-	return parseRate(s)
+	r, err := parseRate(s)
+	return loadRate(r), err
+}
+
+// String writes r as it is given.
+func (r loadRate) String() string {
+	if math.IsInf(float64(r), 1) {
+		return "max"
+	}
+	return strconv.FormatFloat(float64(r), 'f', -1, 64)
+}
+
+// rateUsage is the help of --rate.
+func (b *benchFlags) rateUsage() string {
+	switch {
+	case b.searches:
+		return "records a second; max: as fast as they are answered; 0: search the highest rate that is stable"
+	case b.idles:
+		return "records a second; 0: none"
+	}
+	return "records a second; max: as fast as they are answered"
 }
 
 // parseSeed reads a seed.
@@ -133,8 +163,18 @@ const inMemory = 2 << 30
 func (b *benchFlags) settle() error {
 	l := &b.load
 	l.Size, l.BatchBytes, l.Limit, l.Backlog = int(b.size), int(b.batch), int64(b.limit), int64(b.backlog)
-	l.Acks, l.Spread = bench.Acks(b.acks), bench.Spread(b.spread)
-	if b.limit == 0 && b.owns() && slices.Contains([]string{"sim", "sim-express", "mem"}, b.store) {
+	l.Acks, l.Spread, l.Rate = bench.Acks(b.acks), bench.Spread(b.spread), float64(b.rate)
+	switch {
+	case math.IsInf(l.Rate, 1) && b.idles:
+		return usagef("--rate max: idle-cost is about a server with nothing to do, or a trickle")
+	case math.IsInf(l.Rate, 1):
+		l.Rate = 0
+	case b.hunts() && b.owns() && b.store == "mem":
+		return usagef("--rate 0: a search writes more than memory holds; there are --store null, sim, disk, and --rate max")
+	case l.Rate == 0 && !b.searches && !b.idles:
+		return usagef("--rate 0: only produce searches a rate; as fast as records are answered is --rate max")
+	}
+	if b.limit == 0 && !b.hunts() && b.owns() && slices.Contains([]string{"sim", "sim-express", "mem"}, b.store) {
 		l.Limit = inMemory
 	}
 	if err := l.Validate(); err != nil {
@@ -148,6 +188,9 @@ func (b *benchFlags) settle() error {
 	}
 	return nil
 }
+
+// hunts reports whether the highest stable rate is to be found.
+func (b *benchFlags) hunts() bool { return b.searches && b.rate == 0 }
 
 // owns reports whether the bench starts agents itself.
 func (b *benchFlags) owns() bool { return len(b.bootstrap) == 0 && len(b.peer) == 0 }

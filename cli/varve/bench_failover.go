@@ -27,7 +27,7 @@ var strikes = []string{"kill", "term", "pause"}
 
 func benchFailOverCommand() *command {
 	f := &benchFailOver{benchFlags: newBenchFlags(), times: 3, every: 2 * time.Second, how: "kill"}
-	f.load.Rate, f.load.Hurry, f.store, f.flush = 2000, true, "disk", "20ms"
+	f.rate, f.load.Hurry, f.store, f.flush = 2000, true, "disk", "20ms"
 	f.load.Warmup = 0
 	c := &command{
 		name: "fail-over", max: 0,

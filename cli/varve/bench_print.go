@@ -34,6 +34,7 @@ func reportDocument(r *bench.Report, format string) document {
 		{"command", r.Command}, {"version", r.Version}, {"at", r.At}, {"os", r.OS}, {"arch", r.Arch}, {"cpus", r.CPUs},
 		{"seconds", r.Seconds}, {"verified", r.Verified},
 	}}
+	d.fields = append(d.fields, docField{"criterion", r.Criterion})
 	settings := listing{name: "settings", columns: []column{{"", "setting"}, {"", "value"}}}
 	for _, s := range r.Settings {
 		settings.rows = append(settings.rows, []any{s.Name, s.Value})
@@ -53,8 +54,19 @@ func reportDocument(r *bench.Report, format string) document {
 	for _, m := range r.Measures {
 		measures.rows = append(measures.rows, []any{m.Name, m.Value})
 	}
-	d.listings = []listing{settings, latencies, measures}
+	d.listings = []listing{settings, trialListing(r), latencies, measures}
 	return d
+}
+
+// trialListing is the rates that a search has tried.
+func trialListing(r *bench.Report) listing {
+	l := listing{name: "trials", columns: []column{
+		{"TRIED", "rate_per_s"}, {"ACKED", "got_per_s"}, {"GROWTH-MS", "growth_ms"}, {"P99-MS", "p99_ms"}, {"STABLE", "stable"}, {"NOT-IN-PLACE", "not_in_place"},
+	}}
+	for _, t := range r.Trials {
+		l.rows = append(l.rows, []any{t.Rate, t.Got, t.Growth, t.P99, t.Stable, t.Lost})
+	}
+	return l
 }
 
 // reportTable has the percentiles beside the price, then everything that was measured.
@@ -90,7 +102,16 @@ func reportTable(r *bench.Report) document {
 	for _, m := range r.Measures {
 		measures.rows = append(measures.rows, []any{m.Name, price(m.Name)})
 	}
-	d.listings = []listing{latencies, measures}
+	trials := trialListing(r)
+	for _, row := range trials.rows {
+		for i := range 4 {
+			row[i] = rounded(row[i].(float64))
+		}
+	}
+	if r.Criterion != "" {
+		d.fields = append(d.fields, docField{"criterion", r.Criterion})
+	}
+	d.listings = []listing{trials, latencies, measures}
 	return d
 }
 

@@ -9,20 +9,27 @@ import (
 
 func benchProduceCommand() *command {
 	b := newBenchFlags()
+	b.searches = true
 	c := &command{
 		name: "produce", max: 0,
 		short: "producers alone: latency of acknowledgements, and what a GiB costs",
 		long: `Five times are taken of each record that is not sent in the warm-up. "intended_to_ack" counts from when the record was to be
 sent, as a user waits; "sent_to_ack" from when the client got it; "service" is one Produce request; "publish_delay" is how late
-the bench itself was. With --rate 0 producers send as fast as they are answered: then there is no intended time.
+the bench itself was. With --rate max producers send as fast as they are answered: then there is no intended time. With --rate 0
+the highest stable rate is searched, by trials of half the time; then it is measured. What is stable is told with the trials.
 
-On --store null, which keeps nothing, the offsets of the log are checked instead of its records.`,
+On --store null, and in a search, which keeps nothing, the offsets of the log are checked instead of its records.`,
 		options:  b.options(),
-		examples: []string{"varve bench produce --rate 5000 --warmup 1s --duration 1s", "varve bench produce --store null --rate 0 --warmup 1s --duration 1s --output json"},
+		examples: []string{"varve bench produce --rate 5000 --warmup 1s --duration 1s", "varve bench produce --store null --rate max --warmup 1s --duration 1s --output json"},
 	}
 	c.run = func(ctx context.Context, w *world, _ []string) error {
 		return b.run(ctx, w, c, func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error) {
-			return bench.Produce(ctx, t, b.load, b.keeps(), live)
+			if !b.hunts() {
+				return bench.Produce(ctx, t, b.load, b.keeps(), live)
+			}
+			return bench.Search(ctx, b.load, live, func(ctx context.Context, l bench.Load) (*bench.Report, error) {
+				return bench.Produce(ctx, t, l, false, live)
+			})
 		})
 	}
 	return c
@@ -69,7 +76,7 @@ Every record is checked as it arrives.`,
 
 func benchCatchUpCommand() *command {
 	b := newBenchFlags()
-	b.load.Rate, b.store = 5000, "mem"
+	b.rate, b.store = 5000, "mem"
 	c := &command{
 		name: "catch-up", max: 0,
 		short: "read a backlog beside a live tail: how fast, and who pays",
@@ -82,7 +89,7 @@ the other and beside it. Costs are those of a GiB of the backlog.`,
 		),
 		examples: []string{"varve bench catch-up --backlog 64MiB --warmup 1s --duration 1s", "varve bench catch-up --store sim --backlog 16MiB --rate 100 --warmup 1s --duration 1s"},
 	}
-	c.option("store").def, c.option("rate").def = b.store, "5000"
+	c.option("store").def = b.store
 	c.run = func(ctx context.Context, w *world, _ []string) error {
 		return b.run(ctx, w, c, func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error) {
 			return bench.CatchUp(ctx, t, b.load, live)
@@ -93,7 +100,7 @@ the other and beside it. Costs are those of a GiB of the backlog.`,
 
 func benchIdleCommand() *command {
 	b := newBenchFlags()
-	b.load.Rate, b.load.Duration = 0, time.Minute
+	b.rate, b.idles, b.load.Duration = 0, true, time.Minute
 	c := &command{
 		name: "idle-cost", max: 0,
 		short: "what a server costs that has nothing to do",
@@ -102,7 +109,6 @@ trickle of records. On a server of your own say where its HTTP side is: --http.`
 		options:  b.options(),
 		examples: []string{"varve bench idle-cost --warmup 1s --duration 2s", "varve bench idle-cost --partitions 1000 --rate 1 --warmup 1s --duration 2s"},
 	}
-	c.option("rate").def = "0"
 	c.run = func(ctx context.Context, w *world, _ []string) error {
 		if !b.owns() && len(b.http) == 0 {
 			return usagef("nothing can be seen of a server without its HTTP side: --bootstrap HOST:PORT --http HOST:PORT")

@@ -42,8 +42,11 @@ func (b *benchFlags) namedStore(w *world) (s benchStore, err error) {
 	seed := b.load.Seed
 	switch b.store {
 	case "sim", "sim-express":
-		model := map[string]string{"sim": "s3-standard", "sim-express": "s3-express"}[b.store]
-		s.store = fmt.Sprintf("sim+mem://?model=%s&seed=%d", model, seed)
+		model, kept := map[string]string{"sim": "s3-standard", "sim-express": "s3-express"}[b.store], "mem"
+		if b.hunts() { // which writes more than memory holds
+			kept = "null"
+		}
+		s.store = fmt.Sprintf("sim+%s://?model=%s&seed=%d", kept, model, seed)
 		s.meta = fmt.Sprintf("sim+mem://?model=dynamodb&seed=%d", seed)
 	case "null":
 		s.store, s.meta = "null://", "mem://"

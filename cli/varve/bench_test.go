@@ -14,9 +14,9 @@ import (
 
 const (
 	benchCannot = "finds its server on the command line alone"
-	benchFields = "command version at os arch cpus seconds verified records lost doubled reordered damaged failed settings setting value " +
+	benchFields = "command version at os arch cpus seconds verified records lost doubled reordered damaged failed criterion settings setting value trials " +
 		"latencies latency count mean_ms p50_ms p90_ms p99_ms p999_ms max_ms measures measure"
-	benchIdle = "command version at os arch cpus seconds verified settings setting value latencies measures measure"
+	benchIdle = "command version at os arch cpus seconds verified criterion settings setting value trials latencies measures measure"
 )
 
 // shortBench are flags for a run on the live server that is over soon.
@@ -98,6 +98,7 @@ func TestBenchHasAllOfAReport(t *testing.T) {
 	r.Version, r.At, r.OS, r.Arch, r.Seconds = "v1", "2026-01-01T00:00:00Z", "plan9", "mips", 3.5
 	r.Verified = bench.Verified{Records: 1, Lost: 2, Doubled: 3, Reordered: 4, Damaged: 5, Failed: 6, Foreign: 7}
 	r.Settings = []bench.Setting{{Name: "a", Value: "b"}}
+	r.Criterion, r.Trials = "what counts", []bench.Trial{{Rate: 1, Got: 2, Growth: 3, P99: 4, Stable: true, Lost: 5}}
 	if err := json.Unmarshal([]byte(printed(t, &r)), &back); err != nil || !reflect.DeepEqual(r, back) {
 		t.Errorf("%v\n%+v\n%+v", err, r, back)
 	}
@@ -106,7 +107,7 @@ func TestBenchHasAllOfAReport(t *testing.T) {
 // TestBenchStartsAnAgent: on each store of its own, with every number that a Varve shows.
 func TestBenchStartsAnAgent(t *testing.T) {
 	for _, store := range []string{"null", "mem", "disk"} {
-		r := runBench(t, "produce", "--store", store, "--rate", "0", "--warmup", "0s", "--limit", "16MiB", "--flush", "10ms")
+		r := runBench(t, "produce", "--store", store, "--rate", "max", "--warmup", "0s", "--limit", "16MiB", "--flush", "10ms")
 		if r.Command != "produce" || len(r.Latencies) != 2 || r.Verified.Records != 16<<10 {
 			t.Errorf("%s: %q, %+v", store, r.Command, r.Latencies)
 		}
@@ -121,9 +122,26 @@ func TestBenchStartsAnAgent(t *testing.T) {
 	}
 }
 
+// TestBenchSearches: the report says which rates were tried, and by what they were judged; so does the error of a machine too busy
+// for any.
+func TestBenchSearches(t *testing.T) {
+	t.Setenv(asMain, "1")
+	got := (&shell{t: t}).run("", "bench", "produce", "--store", "sim-express", "--rate", "0", "--warmup", "0s", "--duration", "400ms", "--flush", "10ms", "--producers", "1", "--output", "json")
+	if got.code == exitFailed && strings.Contains(got.err, "no rate was stable") && strings.Contains(got.err, bench.Criterion) {
+		return
+	}
+	var r bench.Report
+	if err := json.Unmarshal([]byte(got.out), &r); err != nil || got.code != 0 {
+		t.Fatalf("%v, %+v", err, got)
+	}
+	if len(r.Trials) < 2 || r.Criterion != bench.Criterion || r.Trials[0].Rate != 0 || measure(t, r, "stable_rate_per_s") <= 0 || !r.Verified.Good() {
+		t.Errorf("%q, %+v", r.Criterion, r.Trials)
+	}
+}
+
 // TestBenchTakesURLs: a store that is slow, and keeps nothing: the ends of the log are compared.
 func TestBenchTakesURLs(t *testing.T) {
-	r := runBench(t, "produce", "--store", "sim+null://?model=s3-express", "--meta", "sim+mem://?model=dynamodb", "--rate", "0", "--warmup", "0s", "--limit", "2MiB", "--flush", "10ms")
+	r := runBench(t, "produce", "--store", "sim+null://?model=s3-express", "--meta", "sim+mem://?model=dynamodb", "--rate", "max", "--warmup", "0s", "--limit", "2MiB", "--flush", "10ms")
 	if r.Verified.Records != 2<<10 {
 		t.Errorf("%+v", r.Verified)
 	}
@@ -133,7 +151,7 @@ func TestBenchTakesURLs(t *testing.T) {
 // TestBenchTakesPrices: a PUT that costs a million times as much shows.
 func TestBenchTakesPrices(t *testing.T) {
 	run := func(more ...string) float64 {
-		return measure(t, runBench(t, append([]string{"produce", "--store", "null", "--rate", "0", "--warmup", "0s", "--limit", "1MiB", "--flush", "10ms"}, more...)...), "dollars_per_gb")
+		return measure(t, runBench(t, append([]string{"produce", "--store", "null", "--rate", "max", "--warmup", "0s", "--limit", "1MiB", "--flush", "10ms"}, more...)...), "dollars_per_gb")
 	}
 	if cheap, dear := run(), run("--prices", priceFile(t, "date = 2026-11-01\ns3.put_million = 5000000")); dear < 1000*cheap || cheap <= 0 {
 		t.Errorf("$%v and $%v for a GB", cheap, dear)
@@ -253,12 +271,15 @@ func TestBenchRefuses(t *testing.T) {
 		{exitUsage, "--http is about --bootstrap", "--http a:1"},
 		{exitUsage, "record size: 35", "--record-size 35"},
 		{exitUsage, "is not a rate", "--rate -1"},
+		{exitUsage, "more than memory holds", "--rate 0 --store mem"},
 		{exitUsage, "duration: 0s", "--duration 0s"},
 		{exitFailed, "no server answers", "--peer 127.0.0.1:1"},
 		{exitFailed, "no such file", "--program ./none"},
 	} {
 		s.fails(c.code, c.want, append([]string{"bench", "produce"}, strings.Fields(c.args)...)...)
 	}
+	s.fails(exitUsage, "only produce searches", "bench", "e2e", "--rate", "0")
+	s.fails(exitUsage, "nothing to do", "bench", "idle-cost", "--rate", "max")
 	s.env = map[string]string{"VARVE_STORE": "s3://b/p?endpoint=http://127.0.0.1:1", "VARVE_META": "dynamodb://t"}
 	s.fails(exitUsage, "say --store minio", "bench", "produce", "--store", "s3")
 }
