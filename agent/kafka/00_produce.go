@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 	"unsafe"
@@ -270,6 +271,6 @@ func (c *conn) refuseTransaction(id []byte) {
 		return
 	}
 	c.refused = true
-	c.s.log.Warn("transactional producer refused: transactions are not supported yet",
+	c.s.note(slog.LevelWarn, "transactional producer refused: transactions are not supported yet",
 		"client", c.nc.RemoteAddr(), "transactional.id", printable(id))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/varvelog/varve/agent/fetch"
 	"github.com/varvelog/varve/agent/partition"
+	"github.com/varvelog/varve/agent/topic"
 	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
@@ -47,25 +48,28 @@ func listOffsetsWaits(s *Server, req *kmsg.ListOffsetsRequest) bool {
 func (s *Server) listOffsets(ctx context.Context, req *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsResponse {
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
+	names := s.finder(ctx)
+	defer names.end()
 	resp := kmsg.NewPtrListOffsetsResponse()
 	for i := range req.Topics {
 		t := kmsg.NewListOffsetsResponseTopic()
 		t.Topic = req.Topics[i].Topic
+		top := names.topic(t.Topic)
 		for j := range req.Topics[i].Partitions {
-			t.Partitions = append(t.Partitions, s.listOffset(ctx, req, t.Topic, &req.Topics[i].Partitions[j]))
+			t.Partitions = append(t.Partitions, s.listOffset(ctx, req, top, &req.Topics[i].Partitions[j]))
 		}
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
 }
 
-func (s *Server) listOffset(ctx context.Context, req *kmsg.ListOffsetsRequest, name string, q *kmsg.ListOffsetsRequestTopicPartition) kmsg.ListOffsetsResponseTopicPartition {
+func (s *Server) listOffset(ctx context.Context, req *kmsg.ListOffsetsRequest, top *topic.Topic, q *kmsg.ListOffsetsRequestTopicPartition) kmsg.ListOffsetsResponseTopicPartition {
 	r := kmsg.NewListOffsetsResponseTopicPartition()
 	r.Partition, r.Offset, r.Timestamp, r.LeaderEpoch = q.Partition, -1, -1, -1
 	if r.ErrorCode = listOffsetsCode(req, q.Timestamp); r.ErrorCode != codeNone {
 		return r
 	}
-	p, st, code := s.led(ctx, name, q.Partition, q.CurrentLeaderEpoch)
+	p, st, code := s.led(top, q.Partition, q.CurrentLeaderEpoch)
 	if code != codeNone {
 		r.ErrorCode = code
 		if code == codeOffsetNotAvailable && req.Version < 5 {
@@ -119,10 +123,9 @@ func listOffsetsCode(req *kmsg.ListOffsetsRequest, ts int64) int16 {
 	return codeNone
 }
 
-// led returns a partition that this agent leads, and its state. epoch is the leader epoch that the client knows. While the
-// slot is being opened the code is OFFSET_NOT_AVAILABLE.
-func (s *Server) led(ctx context.Context, name string, index, epoch int32) (*partition.Partition, partition.State, int16) {
-	top := s.find(ctx, name)
+// led returns a partition that this agent leads, and its state; top is nil if there is no such topic. epoch is the leader epoch that
+// the client knows. While the slot is being opened the code is OFFSET_NOT_AVAILABLE.
+func (s *Server) led(top *topic.Topic, index, epoch int32) (*partition.Partition, partition.State, int16) {
 	if top == nil || index < 0 || index >= top.Partitions() {
 		return nil, partition.State{}, codeUnknownTopicOrPartition
 	}

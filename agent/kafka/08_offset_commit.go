@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"context"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,13 +23,15 @@ func offsetCommit(c *conn, req *kmsg.OffsetCommitRequest, done func(*kmsg.Offset
 	r := group.Commit{
 		Member: req.MemberID, Instance: req.InstanceID, Generation: req.Generation, Epochs: req.Version >= 9, Offsets: map[group.Partition]records.GroupOffset{},
 	}
+	names := c.s.finder(c.ctx)
+	defer names.end()
 	ids := make([]uuid.UUID, len(req.Topics))
 	now := time.Now()
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		rt := kmsg.NewOffsetCommitResponseTopic()
 		rt.Topic, rt.TopicID = t.Topic, t.TopicID
-		top, code := c.s.commitTopic(c.ctx, req.Version, t)
+		top, code := names.committed(req.Version, t)
 		ids[i] = topicID(top)
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
@@ -59,11 +60,16 @@ func offsetCommit(c *conn, req *kmsg.OffsetCommitRequest, done func(*kmsg.Offset
 	})
 }
 
-func (s *Server) commitTopic(ctx context.Context, version int16, t *kmsg.OffsetCommitRequestTopic) (*topic.Topic, int16) {
+// committed returns the topic of a commit; if it is nil, with the code that says why.
+func (f *finder) committed(version int16, t *kmsg.OffsetCommitRequestTopic) (*topic.Topic, int16) {
 	if version >= 10 {
-		return s.findID(ctx, t.TopicID), codeUnknownTopicID
+		return f.s.findID(f.ctx, t.TopicID), codeUnknownTopicID
 	}
-	return s.find(ctx, t.Topic), codeUnknownTopicOrPartition
+	top, err := f.find(t.Topic)
+	if err != nil {
+		return nil, codeCoordinatorLoadInProgress // which all try again: some give up on a topic that is not there
+	}
+	return top, codeUnknownTopicOrPartition
 }
 
 // checkOffset says whether an offset can be committed for a partition; absent is the code for a topic that is not there.

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/google/uuid"
@@ -16,9 +17,13 @@ import (
 //	v2: null topics are all, an error for the whole. v5: leader epochs. v6: flexible. v7: only stable offsets, which all are: there are no
 //	transactions. v8: many groups. v9: KIP-848. v10: topics by id.
 //
-// Differs from Kafka: an offset is told when it is durable, never earlier; more than 10,000 groups at once are refused.
+// Differs from Kafka: an offset is told when it is durable, never earlier; a group that is named again and more than 10,000
+// groups at once are refused, a partition that is named again is left out; while the store does not answer the code is
+// COORDINATOR_LOAD_IN_PROGRESS, since Java before 4.0 gives up on others.
 func offsetFetch(c *conn, req *kmsg.OffsetFetchRequest, done func(*kmsg.OffsetFetchResponse)) {
 	resp := kmsg.NewPtrOffsetFetchResponse()
+	names := c.s.finder(c.ctx)
+	defer names.end()
 	if req.Version < 8 {
 		g := kmsg.NewOffsetFetchRequestGroup()
 		g.Group = req.Group
@@ -30,20 +35,23 @@ func offsetFetch(c *conn, req *kmsg.OffsetFetchRequest, done func(*kmsg.OffsetFe
 			gt.Topic, gt.Partitions = t.Topic, t.Partitions
 			g.Topics = append(g.Topics, gt)
 		}
-		c.s.fetchOffsets(c, req.Version, &g, func(rg kmsg.OffsetFetchResponseGroup) {
+		c.s.fetchOffsets(&names, req.Version, &g, func(rg kmsg.OffsetFetchResponseGroup) {
 			done(oneGroup(resp, req, rg))
 		})
 		return
 	}
 	resp.Groups = make([]kmsg.OffsetFetchResponseGroup, len(req.Groups))
 	settle := gather(len(req.Groups), func() { done(resp) })
+	told := map[string]bool{}
 	for i := range req.Groups {
-		if len(req.Groups) > maxAdmin { // each costs a read of the store
+		again := told[req.Groups[i].Group]
+		told[req.Groups[i].Group] = true
+		if again || len(req.Groups) > maxAdmin { // each costs a read of the store, and may have much to tell
 			resp.Groups[i].Group, resp.Groups[i].ErrorCode = req.Groups[i].Group, codeInvalidRequest
 			settle()
 			continue
 		}
-		c.s.fetchOffsets(c, req.Version, &req.Groups[i], func(rg kmsg.OffsetFetchResponseGroup) {
+		c.s.fetchOffsets(&names, req.Version, &req.Groups[i], func(rg kmsg.OffsetFetchResponseGroup) {
 			resp.Groups[i] = rg
 			settle()
 		})
@@ -84,16 +92,14 @@ func noOffset(index int32) kmsg.OffsetFetchResponseGroupTopicPartition {
 }
 
 // fetchOffsets answers for one group. Every partition that is asked for is there, with offset -1 if nothing was committed (OF2).
-func (s *Server) fetchOffsets(c *conn, version int16, g *kmsg.OffsetFetchRequestGroup, done func(kmsg.OffsetFetchResponseGroup)) {
+func (s *Server) fetchOffsets(names *finder, version int16, g *kmsg.OffsetFetchRequestGroup, done func(kmsg.OffsetFetchResponseGroup)) {
 	rg := kmsg.NewOffsetFetchResponseGroup()
 	rg.Group = g.Group
-	ids := make([]uuid.UUID, len(g.Topics))
-	for i := range g.Topics { // before the group is asked: its goroutine waits for nothing
-		if t := &g.Topics[i]; version >= 10 {
-			ids[i] = topicID(s.findID(c.ctx, t.TopicID))
-		} else {
-			ids[i] = topicID(s.find(c.ctx, t.Topic))
-		}
+	ids, err := names.fetched(version, g.Topics) // before the group is asked: its goroutine waits for nothing
+	if err != nil {                              // "nothing was committed" would send a consumer elsewhere
+		rg.ErrorCode = codeCoordinatorLoadInProgress
+		done(rg)
+		return
 	}
 	who := group.Asker{Epoch: -1}
 	if version >= 9 {
@@ -104,6 +110,8 @@ func (s *Server) fetchOffsets(c *conn, version int16, g *kmsg.OffsetFetchRequest
 	}
 	s.deps.Groups.Fetch(g.Group, who, func(o group.Offsets, err error) {
 		switch {
+		case errors.Is(err, group.ErrUnavailable):
+			rg.ErrorCode = codeCoordinatorLoadInProgress
 		case err != nil:
 			rg.ErrorCode = groupCode(err)
 		case g.Topics == nil:
@@ -115,16 +123,41 @@ func (s *Server) fetchOffsets(c *conn, version int16, g *kmsg.OffsetFetchRequest
 	})
 }
 
+// fetched returns the ids of the topics that are asked about, nobody's for one that is not there. An error means that it is not known of
+// all whether they are.
+func (f *finder) fetched(version int16, topics []kmsg.OffsetFetchRequestGroupTopic) ([]uuid.UUID, error) {
+	ids := make([]uuid.UUID, len(topics))
+	for i := range topics {
+		if version >= 10 {
+			ids[i] = topicID(f.s.findID(f.ctx, topics[i].TopicID))
+			continue
+		}
+		t, err := f.find(topics[i].Topic)
+		if err != nil {
+			return nil, err
+		}
+		ids[i] = topicID(t)
+	}
+	return ids, nil
+}
+
+// someOffsets tells of each partition once: what stands beside an offset may be long.
 func someOffsets(version int16, topics []kmsg.OffsetFetchRequestGroupTopic, ids []uuid.UUID, o group.Offsets) []kmsg.OffsetFetchResponseGroupTopic {
 	told := make([]kmsg.OffsetFetchResponseGroupTopic, 0, len(topics))
+	seen := map[group.Partition]bool{}
 	for i := range topics {
 		rt := kmsg.NewOffsetFetchResponseGroupTopic()
 		rt.Topic, rt.TopicID = topics[i].Topic, topics[i].TopicID
 		for _, index := range topics[i].Partitions {
+			part := group.Partition{Topic: ids[i], Index: index}
+			if ids[i] != uuid.Nil && seen[part] {
+				continue
+			}
+			seen[part] = true
 			p := noOffset(index)
 			if ids[i] == uuid.Nil && version >= 10 {
 				p.ErrorCode = codeUnknownTopicID
-			} else if v, ok := o.Get(group.Partition{Topic: ids[i], Index: index}); ok && index >= 0 {
+			} else if v, ok := o.Get(part); ok && index >= 0 {
 				p.Offset, p.LeaderEpoch, p.Metadata = v.Offset, v.Epoch, &v.Metadata
 			}
 			rt.Partitions = append(rt.Partitions, p)

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bytes"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,14 +20,14 @@ import (
 // while it still has no id; what members say of themselves is bounded by 32 MiB a group; a group's name that has more than 300 bytes gets
 // INVALID_GROUP_ID, for it is a sort key of the table.
 func joinGroup(c *conn, req *kmsg.JoinGroupRequest, done func(*kmsg.JoinGroupResponse)) {
-	client := string(bytes.ToValidUTF8(c.client, []byte("?")))
+	client := c.clientText()
 	j := group.Join{
-		Member: req.MemberID, NewID: client + "-" + uuid.NewString(), Instance: req.InstanceID, Client: client, Host: c.host(),
+		Member: req.MemberID, NewID: memberPrefix(client) + "-" + uuid.NewString(), Instance: req.InstanceID, Client: client, Host: c.host(),
 		Session: time.Duration(req.SessionTimeoutMillis) * time.Millisecond, Rebalance: time.Duration(req.RebalanceTimeoutMillis) * time.Millisecond,
 		Type: req.ProtocolType, KnowsID: req.Version >= 4, Skips: req.Version >= 9,
 	}
 	if req.InstanceID != nil {
-		j.NewID = *req.InstanceID + "-" + uuid.NewString()
+		j.NewID = memberPrefix(*req.InstanceID) + "-" + uuid.NewString()
 	}
 	if req.Version == 0 { // it has none (CG3)
 		j.Rebalance = j.Session
@@ -39,6 +40,16 @@ func joinGroup(c *conn, req *kmsg.JoinGroupRequest, done func(*kmsg.JoinGroupRes
 		c.s.log.Debug("a member joins", "group", printable([]byte(req.Group)), "member", printable([]byte(req.MemberID)), "reason", printable([]byte(*req.Reason)))
 	}
 	c.s.deps.Groups.Join(req.Group, j, func(r group.Joined) { done(joinResponse(req, r)) })
+}
+
+// clientText is the client id of the request that is being admitted, as a text.
+func (c *conn) clientText() string { return string(bytes.ToValidUTF8(c.client, []byte("?"))) }
+
+// memberPrefix is the beginning of what a member calls itself, for its id: all members are told of it, and with the rest of the id it
+// must be a string of the protocol. Names that people give are shorter.
+func memberPrefix(name string) string {
+	const most = 255
+	return strings.ToValidUTF8(name[:min(len(name), most)], "")
 }
 
 func joinResponse(req *kmsg.JoinGroupRequest, r group.Joined) *kmsg.JoinGroupResponse {

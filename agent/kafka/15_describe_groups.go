@@ -18,12 +18,14 @@ const groupOperations = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
 //
 // A group of the newer protocol is none, as in Kafka: ConsumerGroupDescribe tells of it.
 //
-// Differs from Kafka: a group of which only a member id was given out is Empty; Kafka, which describes what is stored, calls it Dead.
+// Differs from Kafka: a group is told of once, however often it is named; one of which only a member id was given out is Empty; Kafka,
+// which describes what is stored, calls it Dead.
 func describeGroups(c *conn, req *kmsg.DescribeGroupsRequest, done func(*kmsg.DescribeGroupsResponse)) {
 	resp := kmsg.NewPtrDescribeGroupsResponse()
-	resp.Groups = make([]kmsg.DescribeGroupsResponseGroup, len(req.Groups))
-	settle := gather(len(req.Groups), func() { done(resp) })
-	for i, id := range req.Groups {
+	ids := distinct(req.Groups)
+	resp.Groups = make([]kmsg.DescribeGroupsResponseGroup, len(ids))
+	settle := gather(len(ids), func() { done(resp) })
+	for i, id := range ids {
 		c.s.deps.Groups.Describe(id, func(d group.Description, err error) {
 			resp.Groups[i] = describedGroup(req, id, d, err)
 			settle()

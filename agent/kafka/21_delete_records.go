@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/agent/topic"
 )
 
 // deletesAtOnce bounds the partitions of one request that wait for their commit; those that wait share bundles.
@@ -19,12 +21,15 @@ const deletesAtOnce = 64
 func (s *Server) deleteRecords(ctx context.Context, req *kmsg.DeleteRecordsRequest) *kmsg.DeleteRecordsResponse {
 	ctx, cancel := withTimeout(ctx, req.TimeoutMillis)
 	defer cancel()
+	names := s.finder(ctx)
+	defer names.end()
 	resp := kmsg.NewPtrDeleteRecordsResponse()
 	var wg sync.WaitGroup
 	room := make(chan struct{}, deletesAtOnce)
 	for i := range req.Topics {
 		t := kmsg.NewDeleteRecordsResponseTopic()
 		t.Topic = req.Topics[i].Topic
+		top := names.topic(t.Topic)
 		t.Partitions = make([]kmsg.DeleteRecordsResponseTopicPartition, len(req.Topics[i].Partitions))
 		for j, q := range req.Topics[i].Partitions {
 			r := &t.Partitions[j]
@@ -32,7 +37,7 @@ func (s *Server) deleteRecords(ctx context.Context, req *kmsg.DeleteRecordsReque
 			r.Partition = q.Partition
 			room <- struct{}{}
 			wg.Go(func() {
-				r.LowWatermark, r.ErrorCode = s.deleteBelow(ctx, t.Topic, q.Partition, q.Offset)
+				r.LowWatermark, r.ErrorCode = s.deleteBelow(ctx, top, q.Partition, q.Offset)
 				<-room
 			})
 		}
@@ -43,12 +48,12 @@ func (s *Server) deleteRecords(ctx context.Context, req *kmsg.DeleteRecordsReque
 }
 
 // deleteBelow moves the log start of a partition to offset, -1 meaning the high watermark (OF8), and returns where it is then.
-func (s *Server) deleteBelow(ctx context.Context, name string, index int32, offset int64) (low int64, code int16) {
-	p, st, code := s.led(ctx, name, index, -1)
+func (s *Server) deleteBelow(ctx context.Context, top *topic.Topic, index int32, offset int64) (low int64, code int16) {
+	p, st, code := s.led(top, index, -1)
 	if code != codeNone {
 		return -1, code
 	}
-	if t := s.deps.Topics.Lookup(name); t != nil && t.Config.Compacted && !t.Config.Deleted || s.deps.MoveLogStart == nil {
+	if top.Config.Compacted && !top.Config.Deleted || s.deps.MoveLogStart == nil {
 		return -1, codePolicyViolation
 	}
 	if offset == -1 {

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -21,7 +22,7 @@ func (s *Server) initProducerID(ctx context.Context, req *kmsg.InitProducerIDReq
 		resp.ErrorCode = codeInvalidRequest
 		return resp
 	default:
-		s.log.Warn("transactional producer refused: transactions are not supported yet", "transactional.id", printable([]byte(*id)))
+		s.note(slog.LevelWarn, "transactional producer refused: transactions are not supported yet", "transactional.id", printable([]byte(*id)))
 		resp.ErrorCode = codeTransactionalIDAuthFailed
 		return resp
 	}
@@ -29,7 +30,7 @@ func (s *Server) initProducerID(ctx context.Context, req *kmsg.InitProducerIDReq
 	defer cancel()
 	id, err := s.deps.Producers.Next(ctx)
 	if err != nil {
-		s.log.Warn("no producer id", "error", err)
+		s.note(slog.LevelWarn, "no producer id", "error", err)
 		resp.ErrorCode = codeCoordinatorLoadInProgress // clients ask again
 		return resp
 	}

@@ -22,15 +22,18 @@ func offsetForLeaderEpochWaits(s *Server, req *kmsg.OffsetForLeaderEpochRequest)
 //
 // Differs from Kafka: nothing known.
 func (s *Server) offsetForLeaderEpoch(ctx context.Context, req *kmsg.OffsetForLeaderEpochRequest) *kmsg.OffsetForLeaderEpochResponse {
+	names := s.finder(ctx)
+	defer names.end()
 	resp := kmsg.NewPtrOffsetForLeaderEpochResponse()
 	for i := range req.Topics {
 		t := kmsg.NewOffsetForLeaderEpochResponseTopic()
 		t.Topic = req.Topics[i].Topic
+		top := names.topic(t.Topic)
 		for j := range req.Topics[i].Partitions {
 			q := &req.Topics[i].Partitions[j]
 			r := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
 			r.Partition, r.LeaderEpoch, r.EndOffset = q.Partition, -1, -1
-			p, _, code := s.led(ctx, t.Topic, q.Partition, q.CurrentLeaderEpoch)
+			p, _, code := s.led(top, q.Partition, q.CurrentLeaderEpoch)
 			if code == codeOffsetNotAvailable {
 				code = codeNotLeaderOrFollower
 			}

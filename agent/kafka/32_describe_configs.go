@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"math"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,7 +21,7 @@ func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsR
 	ctx, cancel := withTimeout(ctx, 0)
 	defer cancel()
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
-	told, free, known := map[resourceKey]bool{}, 0, &known{s: s, ctx: ctx}
+	told, free, room, known := map[resourceKey]bool{}, 0, s.cfg.ConfigBytes, &known{s: s, ctx: ctx}
 	for i := range req.Resources {
 		r := &req.Resources[i]
 		key := resourceKey{r.ResourceType, r.ResourceName}
@@ -34,14 +33,21 @@ func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsR
 		rr := kmsg.NewDescribeConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = r.ResourceType, r.ResourceName
 		var entries []topic.Entry
-		if extra && free > maxFree {
+		switch {
+		case extra && free > maxFree:
 			rr.ErrorCode, rr.ErrorMessage = refuse(codeInvalidRequest, "at most %d brokers, loggers and groups at once, and each topic once", maxFree)
-		} else {
+		case room < 0:
+			rr.ErrorCode, rr.ErrorMessage = refuse(codeInvalidRequest, "more than %d MiB of configs in one answer: ask for fewer", s.cfg.ConfigBytes>>20)
+		default:
 			entries, rr.ErrorCode, rr.ErrorMessage = s.entries(ctx, r, known)
 		}
 		for j := range entries {
+			// The slots of a large cluster are longer than a Java client can read: it would lose its admin thread. Who wants them
+			// asks for them by name.
 			if len(r.ConfigNames) == 0 && len(entries[j].Value) <= longestString || slices.Contains(r.ConfigNames, entries[j].Name) {
-				rr.Configs = append(rr.Configs, described(&entries[j], req))
+				c := described(&entries[j], req)
+				rr.Configs = append(rr.Configs, c)
+				room -= configBytes(&c)
 			}
 		}
 		resp.Resources = append(resp.Resources, rr)
@@ -49,13 +55,40 @@ func (s *Server) describeConfigs(ctx context.Context, req *kmsg.DescribeConfigsR
 	return resp
 }
 
-// longestString is the longest that a Java client reads: one that asks for everything gets no longer value, or its admin thread
-// would end. The slots of a large cluster are longer; who wants them asks for them by name.
-const longestString = math.MaxInt16
-
 // maxFree is for how many brokers, groups and repeated topics one request is answered. Of brokers and groups it is not asked
 // whether they exist; so without this bound a request of 60 KB would get hundreds of MB.
 const maxFree = 1000
+
+// configBytes is about what a config takes of an answer.
+func configBytes(c *kmsg.DescribeConfigsResponseResourceConfig) int64 {
+	n := 16 + len(c.Name)
+	for _, s := range []*string{c.Value, c.Documentation} {
+		if s != nil {
+			n += len(*s)
+		}
+	}
+	for i := range c.ConfigSynonyms {
+		n += 8 + len(c.ConfigSynonyms[i].Name) + len(*c.ConfigSynonyms[i].Value)
+	}
+	return int64(n)
+}
+
+// admitDescribeConfigs makes no more answers about many resources at once than there are processors to do it: they may be of tens of
+// megabytes.
+func admitDescribeConfigs(c *conn, sl *slot, req kmsg.Request) {
+	const few = 100
+	if len(req.(*kmsg.DescribeConfigsRequest).Resources) > few {
+		select {
+		case c.s.turns <- struct{}{}:
+			defer func() { <-c.s.turns }()
+		case <-c.ctx.Done(): // nobody is there to read it
+			sl.fatal = true
+			c.ring.finish(sl)
+			return
+		}
+	}
+	run(c, sl, req, (*Server).describeConfigs)
+}
 
 // entries are the configs of a resource, or the reason why there are none.
 func (s *Server) entries(ctx context.Context, r *kmsg.DescribeConfigsRequestResource, k *known) ([]topic.Entry, int16, *string) {

@@ -12,6 +12,8 @@ import (
 // Differs from Kafka: nothing known.
 func offsetDelete(c *conn, req *kmsg.OffsetDeleteRequest, done func(*kmsg.OffsetDeleteResponse)) {
 	resp := kmsg.NewPtrOffsetDeleteResponse()
+	found := c.s.finder(c.ctx)
+	defer found.end()
 	var parts []group.Partition
 	names := map[group.Partition]string{}
 	ids := make([]uuid.UUID, len(req.Topics))
@@ -19,7 +21,7 @@ func offsetDelete(c *conn, req *kmsg.OffsetDeleteRequest, done func(*kmsg.Offset
 		t := &req.Topics[i]
 		rt := kmsg.NewOffsetDeleteResponseTopic()
 		rt.Topic = t.Topic
-		top := c.s.find(c.ctx, t.Topic)
+		top := found.topic(t.Topic)
 		ids[i] = topicID(top)
 		for _, p := range t.Partitions {
 			rp := kmsg.NewOffsetDeleteResponseTopicPartition()

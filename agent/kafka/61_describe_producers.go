@@ -18,6 +18,8 @@ import (
 func (s *Server) describeProducers(ctx context.Context, req *kmsg.DescribeProducersRequest) *kmsg.DescribeProducersResponse {
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
+	names := s.finder(ctx)
+	defer names.end()
 	resp := kmsg.NewPtrDescribeProducersResponse()
 	type key struct {
 		topic string
@@ -26,7 +28,7 @@ func (s *Server) describeProducers(ctx context.Context, req *kmsg.DescribeProduc
 	told, room := map[key]bool{}, maxToldProducers
 	for i := range req.Topics {
 		t := &req.Topics[i]
-		top := s.find(ctx, t.Topic)
+		top := names.topic(t.Topic)
 		rt := kmsg.NewDescribeProducersResponseTopic()
 		rt.Topic = t.Topic
 		for _, index := range t.Partitions {

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"slices"
@@ -44,7 +43,7 @@ func (s *Server) consumerProtocol() bool {
 func beatOf(c *conn, req *kmsg.ConsumerGroupHeartbeatRequest) group.ConsumerBeat {
 	e := group.ConsumerBeat{
 		Member: req.MemberID, Epoch: req.MemberEpoch, Instance: req.InstanceID, Rack: req.RackID, Rebalance: -1, Names: req.SubscribedTopicNames,
-		Assignor: req.ServerAssignor, Client: string(bytes.ToValidUTF8(c.client, []byte("?"))), Host: c.host(),
+		Assignor: req.ServerAssignor, Client: c.clientText(), Host: c.host(),
 	}
 	if req.RebalanceTimeoutMillis >= 0 {
 		e.Rebalance = time.Duration(req.RebalanceTimeoutMillis) * time.Millisecond

@@ -15,12 +15,14 @@ import (
 //
 //	v1: which protocol a member speaks.
 //
-// Differs from Kafka: the assignment of a group that has lost its last member has the group's epoch.
+// Differs from Kafka: a group is told of once, however often it is named; the assignment of a group that has lost its last member has
+// the group's epoch.
 func consumerGroupDescribe(c *conn, req *kmsg.ConsumerGroupDescribeRequest, done func(*kmsg.ConsumerGroupDescribeResponse)) {
 	resp := kmsg.NewPtrConsumerGroupDescribeResponse()
-	resp.Groups = make([]kmsg.ConsumerGroupDescribeResponseGroup, len(req.Groups))
-	settle := gather(len(req.Groups), func() { done(resp) })
-	for i, id := range req.Groups {
+	ids := distinct(req.Groups)
+	resp.Groups = make([]kmsg.ConsumerGroupDescribeResponseGroup, len(ids))
+	settle := gather(len(ids), func() { done(resp) })
+	for i, id := range ids {
 		tell := func(d group.ConsumerDescription, err error) {
 			resp.Groups[i] = c.s.describedConsumers(req, id, d, err)
 			settle()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -36,12 +37,19 @@ func failure(err error) (int16, *string) {
 	if err == nil {
 		return codeNone, nil
 	}
-	return codeOf(err, codeUnknown), kmsg.StringPtr(err.Error())
+	return refuse(codeOf(err, codeUnknown), "%v", err)
 }
+
+// maxMessage is the longest message, in bytes: what it quotes is the client's, which has the names.
+const maxMessage = 1000
 
 // refuse is a code and a message made up here.
 func refuse(code int16, format string, args ...any) (int16, *string) {
-	return code, kmsg.StringPtr(fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	if len(text) > maxMessage {
+		text = strings.ToValidUTF8(text[:maxMessage], "") + "..."
+	}
+	return code, &text
 }
 
 // repeated returns those names that occur more than once.

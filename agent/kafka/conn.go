@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
@@ -277,7 +278,7 @@ func (c *conn) refuse(h preamble, a *api) error {
 			_, client, _ = body(b[sizeLen:], false)
 		}
 	}
-	c.s.log.Info("request refused: unknown key or version", "key", h.key, "version", h.version,
+	c.s.note(slog.LevelInfo, "request refused: unknown key or version", "key", h.key, "version", h.version,
 		"client", c.nc.RemoteAddr(), "client.id", printable(client))
 	return fmt.Errorf("%w: key %d, version %d", errVersion, h.key, h.version)
 }

@@ -5,6 +5,7 @@ package kafka
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 )
 
 // errMalformed: a frame that is not the request it says it is. The connection is closed, as Kafka does.
@@ -73,11 +74,17 @@ func (c *cursor) compact() int {
 	return int(c.uvarint()) - 1
 }
 
+// longestString is the longest string of the protocol, which flexible versions could exceed and Kafka's own parser refuses: told
+// to a client of an earlier version, its length would have another sign.
+const longestString = math.MaxInt16
+
 // str reads a string; ok is false if it is null.
 func (c *cursor) str() (v []byte, ok bool) {
 	n := 0
 	if c.flex {
-		n = c.compact()
+		if n = c.compact(); n > longestString {
+			c.fail()
+		}
 	} else {
 		n = int(c.int16())
 	}

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -56,7 +57,7 @@ func dispatch() []api {
 		{key: 29, name: "DescribeAcls", min: 1, max: 3, flexible: 2, elements: maxAdmin, admit: inline((*Server).describeACLs)},
 		{key: 30, name: "CreateAcls", min: 1, max: 3, flexible: 2, elements: maxAdmin, admit: inline((*Server).createACLs)},
 		{key: 31, name: "DeleteAcls", min: 1, max: 3, flexible: 2, elements: maxAdmin, admit: inline((*Server).deleteACLs)},
-		{key: 32, name: "DescribeConfigs", min: 1, max: 4, flexible: 4, elements: maxAdmin, admit: barrier((*Server).describeConfigs)},
+		{key: 32, name: "DescribeConfigs", min: 1, max: 4, flexible: 4, elements: maxAdmin, admit: admitDescribeConfigs},
 		{key: 33, name: "AlterConfigs", min: 0, max: 2, flexible: 2, elements: maxAdmin, admit: barrier((*Server).alterConfigs)},
 		{key: 35, name: "DescribeLogDirs", min: 1, max: 5, flexible: 2, elements: maxElements, admit: async((*Server).describeLogDirs)},
 		{key: 37, name: "CreatePartitions", min: 0, max: 3, flexible: 2, elements: maxAdmin, admit: barrier((*Server).createPartitions)},
@@ -175,8 +176,18 @@ func appendHeader(dst []byte, sl *slot, flexible bool) []byte {
 	return dst
 }
 
+// largeAnswer is the size from which an answer is dropped, with its connection, when more than there is room for waits for clients to
+// read it. A client that reads asks again; those that do not would otherwise have one such answer each.
+const largeAnswer = 1 << 20
+
 // send completes a slot with one encoded frame, whose size it fills in.
 func (sl *slot) send(b *[]byte) {
+	if s := sl.c.s; len(*b) > largeAnswer && s.unread.Load() > s.cfg.ResponseBytes {
+		s.note(slog.LevelWarn, "a long answer is not kept: too much waits for clients to read it", "client", sl.c.nc.RemoteAddr(), "api", sl.api.name, "bytes", len(*b))
+		sl.fatal = true
+		sl.c.ring.finish(sl)
+		return
+	}
 	sl.buf = b
 	sl.frags = append(sl.frags[:0], *b)
 	sl.size = int64(len(*b))

@@ -17,10 +17,12 @@ var errUnknownID = errors.New("no topic has this id")
 // ask again on UNKNOWN_TOPIC_ID, later than that.
 const idsEvery = 200 * time.Millisecond
 
-// idSearch is who asks the store, one at a time, and when that last ended; of the holder of turn.
+// idSearch is who asks the store for what is new, one at a time, and when that last began and ended, and how; of the holder of turn.
 type idSearch struct {
-	turn chan struct{}
-	last time.Time
+	turn  chan struct{}
+	begun time.Time
+	last  time.Time
+	err   error
 }
 
 // findID is find by id. The store cannot be asked for an id, only for what is new.
@@ -40,8 +42,9 @@ func (s *Server) findID(ctx context.Context, id uuid.UUID) *topic.Topic {
 		return t
 	}
 	if time.Since(s.ids.last) >= idsEvery {
-		_ = s.deps.Topics.CatchUp(ctx) // what it could not read is not known, as before
-		s.ids.last = time.Now()        // a request may name many ids, and the store be slow
+		s.ids.begun = time.Now()
+		s.ids.err = s.deps.Topics.CatchUp(ctx) // what it could not read is not known, as before
+		s.ids.last = time.Now()                // a request may name many ids, and the store be slow
 	}
 	return s.deps.Topics.LookupID(id)
 }

@@ -117,6 +117,42 @@ var mutants = []mutant{
 		"		if !ok {\n", "		if false && !ok {\n", "TestNamesThatAreNoText",
 	},
 	{
+		"each unknown topic costs a read", "kafka/finder.go",
+		"	if f.reads < maxFinds {", "	if true {", "TestUnknownTopicsCostFewReads",
+	},
+	{
+		"unread offsets are none", "kafka/09_offset_fetch.go",
+		"			return nil, err\n", "			return ids, nil\n", "TestUnknownTopicsWaitOnce",
+	},
+	{
+		"a group is told as often as it is named", "kafka/15_describe_groups.go",
+		"distinct(req.Groups)", "req.Groups", "TestAnswersDoNotRepeat",
+	},
+	{
+		"an offset is told as often as it is named", "kafka/09_offset_fetch.go",
+		"ids[i] != uuid.Nil && seen[part]", "false && seen[part]", "TestAnswersDoNotRepeat",
+	},
+	{
+		"long answers are kept for who reads none", "kafka/dispatch.go",
+		"len(*b) > largeAnswer &&", "false &&", "TestLongAnswersThatNobodyReads",
+	},
+	{
+		"configs without end", "kafka/32_describe_configs.go",
+		"		case room < 0:", "		case false:", "TestConfigsInOneAnswerAreBounded",
+	},
+	{
+		"strings of any length", "kafka/cursor.go",
+		"n = c.compact(); n > longestString", "n = c.compact(); false", "TestStringsBeyondTheProtocol",
+	},
+	{
+		"messages of any length", "kafka/admin.go",
+		"	if len(text) > maxMessage {", "	if false {", "TestLongestNames",
+	},
+	{
+		"member ids of any length", "kafka/11_join_group.go",
+		"name[:min(len(name), most)]", "name[:max(len(name), 0*most)]", "TestLongestNames",
+	},
+	{
 		"sessions outlive their connection", "kafka/conn.go",
 		"	c.endSessions()\n", "", "FuzzFetches",
 	},

@@ -25,6 +25,7 @@ import (
 	"github.com/varvelog/varve/agent/partition"
 	"github.com/varvelog/varve/agent/segment"
 	"github.com/varvelog/varve/agent/topic"
+	"github.com/varvelog/varve/metastore"
 	factsmem "github.com/varvelog/varve/metastore/mem"
 	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore"
@@ -67,6 +68,7 @@ type option struct {
 	cache    int64
 	auto     bool          // commit by itself
 	gate     chan struct{} // reads of the store wait until it is closed
+	items    *askedItems   // counts and fails what is read of topics
 	before   func(*Server) // changes the server before it listens
 	panics   int           // that the test means to cause
 }
@@ -83,7 +85,11 @@ func newWorld(t testing.TB, o option) *world {
 	w.wal = &heldWAL{w: w, store: gated{mem.New(), o.gate}, session: uuid.New(), kick: make(chan struct{}, 1)}
 	w.set = partition.NewSet(w.wal)
 	w.facts = factsmem.New()
-	w.topics = topic.New(w.facts, logger, topic.Options{
+	items := metastore.Store(w.facts)
+	if o.items != nil {
+		o.items.Store, items = items, o.items
+	}
+	w.topics = topic.New(items, logger, topic.Options{
 		Cluster: "c", Slots: testSlots, Poll: time.Second, Settings: settings, OnDelete: w.set.Drop,
 	})
 	must(t, w.topics.Load(t.Context()))

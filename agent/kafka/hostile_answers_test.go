@@ -1,0 +1,197 @@
+package kafka
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Requests of few bytes whose answers would be long.
+
+// TestAnswersDoNotRepeat: who names one thing a thousand times is told of it once.
+func TestAnswersDoNotRepeat(t *testing.T) {
+	w := newWorld(t, option{})
+	top := w.topic("t", 1)
+	c := w.dial()
+	joined := call[*kmsg.JoinGroupResponse](c, joining("g", "", bytes.Repeat([]byte("m"), 100_000)))
+	call[*kmsg.SyncGroupResponse](c, syncing("g", joined.MemberID, joined.Generation, nil))
+	commit := committing(8, "offsets", "", -1, top)
+	commit.Topics[0].Partitions[0].Metadata = ptr(strings.Repeat("m", 4000))
+	if code := call[*kmsg.OffsetCommitResponse](c, commit).Topics[0].Partitions[0].ErrorCode; code != codeNone {
+		t.Fatalf("commit: code %d", code)
+	}
+	const n = 5000
+	groups, consumers, some, all := kmsg.NewPtrDescribeGroupsRequest(), kmsg.NewPtrConsumerGroupDescribeRequest(), kmsg.NewPtrOffsetFetchRequest(), kmsg.NewPtrOffsetFetchRequest()
+	groups.Version, consumers.Version, some.Version, all.Version = 5, 1, 9, 9
+	part := kmsg.NewOffsetFetchRequestGroupTopic()
+	part.Topic = "t"
+	for range n {
+		groups.Groups, consumers.Groups = append(groups.Groups, "g"), append(consumers.Groups, "g")
+		part.Partitions = append(part.Partitions, 0)
+		g := kmsg.NewOffsetFetchRequestGroup()
+		g.Group = "offsets"
+		all.Groups = append(all.Groups, g)
+	}
+	one := kmsg.NewOffsetFetchRequestGroup()
+	one.Group, one.Topics = "offsets", []kmsg.OffsetFetchRequestGroupTopic{part, part}
+	some.Groups = append(some.Groups, one)
+	for _, req := range []kmsg.Request{groups, consumers, some, all} {
+		resp := receive[kmsg.Response](c, req, c.send(req))
+		if size := len(resp.AppendTo(nil)); size > 200_000 {
+			t.Errorf("%s v%d: an answer of %d bytes", kmsg.NameForKey(req.Key()), req.GetVersion(), size)
+		}
+		if r, ok := resp.(*kmsg.OffsetFetchResponse); ok && (r.Groups[0].ErrorCode != codeNone || r.Groups[0].Topics[0].Partitions[0].Offset != 3) {
+			t.Errorf("the first is not told: %+v", r.Groups[0])
+		}
+	}
+}
+
+// TestLongAnswersThatNobodyReads: clients ask for the configs of a thousand agents, with documentation, some 90 MB each, and read
+// nothing. No more answers are kept than there is room for; a client that reads is served.
+func TestLongAnswersThatNobodyReads(t *testing.T) {
+	const clients, room = 5, 4 << 20
+	w := newWorld(t, option{cfg: Config{ResponseBytes: room}})
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Version, req.IncludeDocumentation, req.IncludeSynonyms = 4, true, true
+	for i := range 150 / raceFactor {
+		r := kmsg.NewDescribeConfigsRequestResource()
+		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeBroker, fmt.Sprint(i)
+		req.Resources = append(req.Resources, r)
+	}
+	size := int64(len(call[*kmsg.DescribeConfigsResponse](w.dial(), req).AppendTo(nil)))
+	var deaf []net.Conn
+	for range clients {
+		near, far := socketpair(t)
+		t.Cleanup(func() { _ = far.Close() })
+		w.s.accept(t.Context(), near)
+		_, err := far.Write(encode(req, 1))
+		must(t, err)
+		deaf = append(deaf, far)
+	}
+	eventually(t, "all are answered or cut off", func() bool {
+		all, waiting := w.s.conns(), 0
+		for _, c := range all {
+			c.ring.mu.Lock()
+			if c.ring.unread > 0 {
+				waiting++
+			}
+			c.ring.mu.Unlock()
+		}
+		return waiting == len(all)-1
+	})
+	kept := w.s.unread.Load()
+	if most := room + size; kept > most || kept == 0 {
+		t.Errorf("%d bytes wait for who does not read, in answers of %d; at most %d", kept, size, most)
+	}
+	t.Logf("answers of %d bytes; %d bytes kept of %d", size, kept, clients*size)
+	call[*kmsg.MetadataResponse](w.dial(), metadataOf(9))
+	for _, far := range deaf {
+		_ = far.Close()
+	}
+}
+
+// TestConfigsInOneAnswerAreBounded: however many resources a request names, and with whatever they are told.
+func TestConfigsInOneAnswerAreBounded(t *testing.T) {
+	w := newWorld(t, option{cfg: Config{ConfigBytes: 1 << 20}})
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Version, req.IncludeDocumentation, req.IncludeSynonyms = 4, true, true
+	for i := range 30 {
+		r := kmsg.NewDescribeConfigsRequestResource()
+		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeBroker, fmt.Sprint(i)
+		req.Resources = append(req.Resources, r)
+	}
+	resp := call[*kmsg.DescribeConfigsResponse](w.dial(), req)
+	told := 0
+	for _, r := range resp.Resources {
+		switch {
+		case r.ErrorCode == codeNone && len(r.Configs) > 0:
+			told++
+		case r.ErrorCode != codeInvalidRequest || !strings.Contains(*r.ErrorMessage, "ask for fewer"):
+			t.Fatalf("%s: code %d, %d configs", r.ResourceName, r.ErrorCode, len(r.Configs))
+		}
+	}
+	if size := len(resp.AppendTo(nil)); size > 2<<20 || told == 0 || told == 30 {
+		t.Errorf("%d bytes, %d of 30 resources told", size, told)
+	}
+}
+
+// TestLongestNames: names as long as the protocol has them come back in answers, beside other words, that are still well-formed.
+func TestLongestNames(t *testing.T) {
+	w := newWorld(t, option{auto: true})
+	w.topic("t", 1)
+	longest := []string{strings.Repeat("n", longestString), strings.Repeat("\x00", longestString), strings.Repeat("é", longestString/2) + "\xff"}
+	answered := 0
+	for _, a := range dispatch() {
+		for n, name := range longest {
+			for seed := range uint64(8 / raceFactor) {
+				for _, version := range []int16{a.floor, a.flexible - 1, a.max} {
+					if version >= a.floor {
+						answered += w.longestNames(&a, version, name, rand.New(rand.NewPCG(seed, uint64(n))))
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d answered", answered)
+	if answered == 0 {
+		t.Error("nothing was answered")
+	}
+}
+
+// longestNames sends a request all of whose names are the same and checks what is answered, if it is.
+func (w *world) longestNames(a *api, version int16, name string, r *rand.Rand) (answered int) {
+	t := w.t.(*testing.T)
+	req := kmsg.RequestForKey(a.key)
+	plausible(r, reflect.ValueOf(req).Elem(), [][16]byte{{1}})
+	rename(reflect.ValueOf(req).Elem(), name)
+	req.SetVersion(version)
+	switch q := req.(type) {
+	case *kmsg.FetchRequest:
+		q.MaxWaitMillis = 0
+	case *kmsg.ProduceRequest:
+		q.Acks = 1
+	case *kmsg.JoinGroupRequest:
+		q.Group, q.SessionTimeoutMillis, q.RebalanceTimeoutMillis, q.MemberID = uuid.NewString(), 10_000, 1, ""
+		q.ProtocolType, q.Protocols = "connect", []kmsg.JoinGroupRequestProtocol{{Name: "p", Metadata: []byte("m")}}
+	}
+	near, far := socketpair(t)
+	w.s.accept(t.Context(), near)
+	defer func() { _ = far.Close() }()
+	go func() {
+		_, _ = far.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID(name)).AppendRequest(nil, req, 7))
+	}()
+	b, err := (&client{t: t, nc: far}).frame()
+	if err != nil {
+		if ne, ok := err.(net.Error); ok && ne.Timeout() {
+			t.Errorf("%s v%d, %.10q: neither answered nor closed", a.name, version, name)
+		}
+		return 0
+	}
+	checkAnswer(t, awaited{req: req, key: a.key}, b[4:])
+	return 1
+}
+
+// TestStringsBeyondTheProtocol: lengths of flexible versions could be larger than those of others, in which what was said would be told
+// to somebody else.
+func TestStringsBeyondTheProtocol(t *testing.T) {
+	w := newWorld(t, option{})
+	for _, long := range []int{longestString, longestString + 1} {
+		req := kmsg.NewPtrFindCoordinatorRequest()
+		req.Version, req.CoordinatorKeys = 4, []string{strings.Repeat("g", long)}
+		b := w.dial().exchange(encode(req, 1))
+		if closed := b == nil; closed != (long > longestString) {
+			t.Errorf("%d bytes: closed: %v", long, closed)
+		}
+		if b != nil && binary.BigEndian.Uint32(b[4:]) != 1 {
+			t.Errorf("answer %x", b[:12])
+		}
+	}
+}
