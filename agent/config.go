@@ -45,6 +45,7 @@ type Config struct {
 	SegmentMax   int64         // largest segment; 0: 256 MiB
 	SegmentRoll  time.Duration // longest time until a record lies in a segment, if its topic does not ask for less; 0: 6 h
 	Grace        time.Duration // objects stay so long after nothing names them any more; 0: 15 min
+	Sweep        time.Duration // how often the bucket is looked through for what nothing names; 0: 6 h
 
 	// Exclusive: the stores are this process's alone (a file lock, or memory). A session found under the name is dead.
 	Exclusive bool
@@ -69,7 +70,7 @@ func DefaultConfig() Config {
 		Flush: 250 * time.Millisecond, FlushBytes: 8 << 20, MemoryLimit: 1 << 30,
 		Heartbeat: 3 * time.Second, TTL: 9 * time.Second, SnapshotInterval: time.Minute, Poll: 3 * time.Second,
 		StopTime:     4500 * time.Millisecond,
-		PackInterval: time.Minute, PackBytes: 1 << 30, SegmentBytes: 64 << 20, SegmentMax: 256 << 20, SegmentRoll: 6 * time.Hour, Grace: 15 * time.Minute,
+		PackInterval: time.Minute, PackBytes: 1 << 30, SegmentBytes: 64 << 20, SegmentMax: 256 << 20, SegmentRoll: 6 * time.Hour, Grace: 15 * time.Minute, Sweep: 6 * time.Hour,
 	}
 }
 
@@ -111,8 +112,8 @@ func (c *Config) validate() error {
 	if c.SnapshotInterval <= 0 || c.Poll <= 0 || c.StopTime <= 0 {
 		bad("snapshot interval, poll interval and stop time must be above 0")
 	}
-	if c.PackInterval < 0 || c.SegmentRoll < 0 || c.Grace < 0 || c.PackBytes < 0 || c.SegmentBytes < 0 || c.SegmentMax < 0 {
-		bad("pack interval and bytes, segment bytes, maximum and roll, and gc grace must not be negative")
+	if c.PackInterval < 0 || c.SegmentRoll < 0 || c.Grace < 0 || c.Sweep < 0 || c.PackBytes < 0 || c.SegmentBytes < 0 || c.SegmentMax < 0 {
+		bad("pack interval and bytes, segment bytes, maximum and roll, gc grace and sweep interval must not be negative")
 	}
 	if c.Profiling && c.HTTP == "" {
 		bad("pprof: profiles are served over HTTP: add --http HOST:PORT")

@@ -23,6 +23,10 @@ func (s *session) buildSegments() {
 	s.garbage = segment.NewCollector(s.cfg.Grace, segment.CollectorDeps{
 		Objects: s.stores.Objects, Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster, Mine: s.ownsShard, Log: s.log,
 	}, s.segments.Metrics())
+	s.sweeper = segment.NewSweeper(segment.SweepConfig{Interval: s.cfg.Sweep, Grace: s.cfg.Grace}, segment.SweepDeps{
+		Objects: s.stores.Objects, Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster,
+		Mine: func() bool { return s.ownsShard(0) }, Log: s.log,
+	})
 }
 
 // ownsShard reports whether this session looks after a shard of the garbage queue: it serves the slot of that number.

@@ -54,6 +54,7 @@ type session struct {
 
 	segments *segment.Room
 	garbage  *segment.Collector
+	sweeper  *segment.Sweeper
 
 	bg sync.WaitGroup // runs until stop
 
@@ -170,7 +171,7 @@ func (s *session) build() {
 	s.buildSegments()
 	metrics := &collectorSet{}
 	s.lags = newLags()
-	metrics.MustRegister(s.wal.Metrics(), s.member.Metrics(), s.segments.Metrics(), newGauges(s), s.lags)
+	metrics.MustRegister(s.wal.Metrics(), s.member.Metrics(), s.segments.Metrics(), s.sweeper.Metrics(), newGauges(s), s.lags)
 	s.server = kafka.New(kafka.Config{
 		MaxRequestBytes: s.settings.Int("socket.request.max.bytes"), FetchMaxBytes: int32(s.settings.Int("fetch.max.bytes")),
 		ResponseBytes: s.cfg.MemoryLimit / 8, ReserveBytes: s.cfg.MemoryLimit / 16,
@@ -237,6 +238,7 @@ func (s *session) lead() {
 	s.led.Go(func() { s.member.Run(ctx, plugs) })
 	s.led.Go(func() { s.segments.Run(ctx) })
 	s.led.Go(func() { s.garbage.Run(ctx) })
+	s.led.Go(func() { s.sweeper.Run(ctx) })
 	s.led.Go(func() { s.newRetainer().Run(ctx) })
 }
 

@@ -19,12 +19,12 @@
 // Pack: its item, its object, then memory. Segment: its object, then one transaction (link.go) that moves the partition's `tiered`
 // by a compare, puts the extent, takes the runs off their packs' counters and checks the topic; then memory. So nothing in the
 // bucket is nameless, one of two leaders wins, and each run is taken off its pack once: by whoever moved `tiered` past it.
-// A crash in between leaves a pack or a segment that nobody names; it costs its bytes and nothing else.
+// A crash in between leaves a pack or a segment that nobody names; it costs its bytes until the Sweeper finds it.
 //
 // What a merge took out of a pack is counted down only after a recorded snapshot knows the new place: a successor opens from there.
 //
 // # Goroutines
 //
 // Room.Run: one, which plans and does everything in order; under it at most 3 GETs or 2 PUTs. Collector.Run: one, for all shards of
-// the garbage queue; 8 under it while it clears a deleted topic. Retainer and Index have their own. No locks over I/O.
+// the garbage queue; 8 under it while it clears a deleted topic. Sweeper.Run: one, with one request at a time. Retainer and Index have their own. No locks over I/O.
 package segment

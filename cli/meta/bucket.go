@@ -178,7 +178,7 @@ func (l *look) checkPacks(ctx context.Context) error {
 			return err
 		}
 		if !known {
-			return l.unnamed(ctx, o.Key)
+			return l.unnamed(ctx, o.Key, false)
 		}
 		return l.deeply(ctx, o.Key, func(h bundle.Header, _ *bundle.Footer, _ int64) error { return nil })
 	})

@@ -124,8 +124,8 @@ func (t *Tool) readLayout(ctx context.Context, p part, bad func(metastore.Key, e
 }
 
 // checkPartition compares a partition's items with each other and with its objects, which are in the order of keys. A segment that no
-// extent names is nobody's only below tiered, or if the topic is gone: a link demands that tiered is the segment's base, and not that
-// its writer's session lives. One that stood still for long may link it yet.
+// extent names is nobody's only below tiered, or if the topic is gone, or its writer's session is DRAINED: a link demands that tiered is the
+// segment's base and that the slot's epoch is its writer's, and not that the session lives. One that stood still for long may link it yet.
 func (l *look) checkPartition(ctx context.Context, p part, objects []segment) error {
 	y, err := l.readLayout(ctx, p, func(key metastore.Key, err error) {
 		l.mu.Lock()
@@ -163,8 +163,8 @@ func (l *look) checkPartition(ctx context.Context, p part, objects []segment) er
 		}
 	}
 	for _, o := range objects {
-		if !o.named && !(alive && o.base >= r.tiered) {
-			if err := l.unnamed(ctx, l.cfg.Keys.Segment(p.topic, p.index, o.base, o.id)); err != nil {
+		if !o.named {
+			if err := l.unnamed(ctx, l.cfg.Keys.Segment(p.topic, p.index, o.base, o.id), alive && o.base >= r.tiered); err != nil {
 				return err
 			}
 		}

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 
+	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
 // unnamed judges an object that nothing names: an orphan, if whoever wrote it has ended and nobody can name it any more. What could
-// still be committed or linked is none, and one that is queued for deletion is as it should be.
-func (l *look) unnamed(ctx context.Context, key string) error {
+// still be committed or linked is none, and one that is queued for deletion is as it should be. linkable: a link may come as long as the slots
+// of its writer have no other leaders, which is sure once the session is DRAINED.
+func (l *look) unnamed(ctx context.Context, key string, linkable bool) error {
 	if _, queued := l.queued[key]; queued || l.blind {
 		return nil
 	}
@@ -31,7 +33,7 @@ func (l *look) unnamed(ctx context.Context, key string) error {
 		return nil
 	}
 	s, err := l.sessionOf(ctx, h.Session, key)
-	if err != nil || !s.ended() {
+	if err != nil || !s.ended() || linkable && s.item.State != records.Drained {
 		return err
 	}
 	l.sweep(Orphan, key, "nothing names it, and its writer has ended (session %s, %s)", s.id, s.item.State)

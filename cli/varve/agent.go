@@ -114,6 +114,7 @@ func (f *agentFlags) segmentOptions() []*option {
 		opt(&f.segment, parseBytes, "segment-bytes", "SIZE", "cut a segment of a partition with so much").withEnv(),
 		opt(&f.cfg.SegmentRoll, parseDuration, "segment-roll", "DURATION", "cut a segment of what is so old").withEnv(),
 		opt(&f.cfg.Grace, parseDuration, "gc-grace", "DURATION", "how long objects stay that nothing names").withEnv(),
+		opt(&f.cfg.Sweep, parseDuration, "sweep-interval", "DURATION", "how often to look for what crashes left in the bucket").withEnv(),
 	}
 }
 

@@ -21,8 +21,9 @@ func segmentGCCommand() *command {
 	return &command{
 		name:  "gc",
 		short: "delete the objects that wait for it, and those that nothing names",
-		long: `Does what agents do with the queue of objects to delete, as far as their time has come; then what they do not: objects that
-nothing in the table names, directly or through snapshots, and whose writer's session has ended. In a cluster that may run it looks twice.`,
+		long: `Does what agents do with the queue of objects to delete, as far as their time has come; then at once what they do slowly, see
+--sweep-interval of "varve agent": it deletes objects that nothing in the table names, directly or through snapshots, and whose writer's
+session has ended. In a cluster that may run it looks twice.`,
 		options: append(g.options(),
 			opt(&g.settle, parseDuration, "settle", "DURATION", "in a cluster that may run, the pause before the second look"),
 			optSwitch(&g.dry, "dry-run", "count what would be deleted, and end"),

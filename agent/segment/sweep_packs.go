@@ -1,0 +1,138 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
+	"github.com/varvelog/varve/objstore"
+	"github.com/varvelog/varve/objstore/bundle"
+)
+
+// idle is a pack of a drained session.
+type idle struct {
+	found
+	item records.Pack
+}
+
+// packs looks for packs that nobody needs and whose counters do not say so: a crash came between a pack and the snapshot that was to name it,
+// or between a move of its runs and its counter. A counter that is too high while a run is needed stays: nobody can tell which debits are on
+// their way. It goes with the item, once no run is needed.
+func (l *look) packs(ctx context.Context) error {
+	all := map[uuid.UUID]idle{}
+	err := l.walk(ctx, objstore.KindPack, func(ctx context.Context, o found) (string, error) {
+		it, err := l.item(ctx, l.d.Cluster.PackKey(o.ID))
+		if err != nil {
+			return "", err
+		}
+		if it == nil { // it had one before it was written
+			state, err := l.writer(ctx, o.Info.Key)
+			if err != nil || state != records.Drained {
+				return "", err
+			}
+			return "", l.suspectPlain(ctx, o)
+		}
+		p, err := records.DecodePack(it)
+		if err != nil {
+			return "", fmt.Errorf("item of pack %s: %w", o.ID, err)
+		}
+		s, _, err := l.session(ctx, p.Session)
+		if err == nil && s.State == records.Drained && len(all) < maxIdlePacks {
+			all[o.ID] = idle{o, p}
+		}
+		return "", err
+	})
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	if err := l.strike(ctx, all); err != nil {
+		return err
+	}
+	for _, p := range all {
+		if l.suspect(p.Info) {
+			if err := l.dropPack(ctx, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// strike takes out of all the packs with a run that some snapshot names and that is not linked. One that went while the snapshots were
+// listed was replaced, and the one of the opening still says what it said of packs of others.
+func (l *look) strike(ctx context.Context, all map[uuid.UUID]idle) error {
+	return l.walk(ctx, objstore.KindSnapshot, func(ctx context.Context, o found) (string, error) {
+		if len(all) == 0 {
+			return behind(l.d.Keys.Root() + objstore.KindSnapshot + "/"), nil
+		}
+		var got objstore.Object
+		err := l.ask(ctx, func(ctx context.Context) (err error) {
+			got, err = l.d.Objects.Get(ctx, o.Info.Key, objstore.Range{})
+			return err
+		})
+		if errors.Is(err, objstore.ErrNotFound) {
+			return "", nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("read snapshot: %w", err)
+		}
+		f, kind, err := bundle.ParseTail(got.Body, got.Size)
+		if err != nil || kind != bundle.SNAP || len(f.Refs) != len(f.Runs) {
+			return "", fmt.Errorf("snapshot %s is damaged, and may name packs: %w", o.Info.Key, errors.Join(bundle.ErrCorrupt, err))
+		}
+		return "", l.strikeRuns(ctx, f, all)
+	})
+}
+
+func (l *look) strikeRuns(ctx context.Context, f *bundle.Footer, all map[uuid.UUID]idle) error {
+	for i := range f.Runs {
+		if f.Refs[i].Object == bundle.Here {
+			continue
+		}
+		o, r := f.Objects[f.Refs[i].Object], &f.Runs[i]
+		if _, asked := all[o.Session]; !asked || o.Kind != bundle.PACK {
+			continue
+		}
+		name := Name{f.Topics[r.Topic].ID, r.Partition}
+		alive, err := l.alive(ctx, name.Topic)
+		if err != nil {
+			return err
+		}
+		if !alive {
+			continue
+		}
+		tiered, err := l.tiered(ctx, name)
+		if err != nil {
+			return err
+		}
+		if r.Next > tiered {
+			delete(all, o.Session)
+		}
+	}
+	return nil
+}
+
+// dropPack removes the item of an orphan and queues its object.
+func (l *look) dropPack(ctx context.Context, p idle) error {
+	g := records.Garbage{ID: uuid.New(), Keys: []string{p.Info.Key}, Bytes: p.Size, NotBefore: time.Now().UnixMilli()}
+	ops := []metastore.Op{{
+		Kind: metastore.OpDelete, Key: l.d.Cluster.PackKey(p.ID), If: []metastore.Cond{
+			{Attr: records.AttrLive, Cmp: metastore.Eq, Value: metastore.N(p.item.Live)},
+			{Attr: records.AttrNonce, Cmp: metastore.Eq, Value: records.IDValue(p.item.Nonce)},
+		},
+	}, {Kind: metastore.OpPut, Key: l.d.Cluster.GarbageKey(g), Set: g.Item()}}
+	err := l.ask(ctx, func(ctx context.Context) error { return l.d.Facts.Transact(ctx, ops) })
+	switch {
+	case errors.Is(err, metastore.ErrCondition): // somebody counts, or a try of ours was applied
+		return nil
+	case err != nil:
+		return fmt.Errorf("remove pack %s: %w", p.ID, err)
+	}
+	l.count(1, p.Size)
+	return nil
+}
