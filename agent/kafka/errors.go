@@ -8,6 +8,7 @@ import (
 	"github.com/varvelog/varve/agent/fetch"
 	"github.com/varvelog/varve/agent/group"
 	"github.com/varvelog/varve/agent/partition"
+	"github.com/varvelog/varve/agent/segment"
 	"github.com/varvelog/varve/agent/topic"
 	"github.com/varvelog/varve/agent/txn"
 	"github.com/varvelog/varve/metastore/records"
@@ -124,6 +125,7 @@ var codes = []struct {
 	{topic.ErrUnavailable, codeRequestTimedOut},
 
 	{cluster.ErrRefused, codeInvalidRequest},
+	{segment.ErrManyWishes, codeInvalidRequest},
 
 	{txn.ErrUnavailable, codeCoordinatorLoadInProgress}, // Java looks for a coordinator on 15, which an idempotent producer has none of
 

@@ -21,6 +21,9 @@ const (
 	configAgents = "varve.agents" // read-only: a JSON array of agentJSON
 	configDrain  = "varve.drain"  // of the agent that the resource names: true or false
 	configMove   = "varve.move"   // <slot>:<agent name>; of any agent, or of all
+
+	// A topic that the agent shall cut into segments now; it tells as a JSON array of compactJSON how far that is.
+	configCompact = "varve.compact"
 )
 
 // slotJSON is a slot in varve.slots. state, state_ms and unneeded are there if the agent that answers leads the slot; what is
@@ -57,6 +60,19 @@ type agentJSON struct {
 	Controller bool      `json:"controller"`
 }
 
+// compactJSON is a topic in varve.compact: its partitions that the agent which answers serves, how many of them have records left, and some
+// of those by number; what was cut since.
+type compactJSON struct {
+	Topic      string    `json:"topic"`
+	ID         uuid.UUID `json:"id"`
+	AskedMS    int64     `json:"asked_ms"` // since 1970
+	Partitions int       `json:"partitions"`
+	Left       int       `json:"left"`
+	Some       []int32   `json:"left_partitions"`
+	Segments   int       `json:"segments"`
+	Bytes      int64     `json:"bytes"`
+}
+
 // reportTime bounds how long the cluster room may take to say what it knows.
 const reportTime = 2 * time.Second
 
@@ -85,8 +101,53 @@ func (k *known) facts(id int32, facts map[string]string) {
 	}
 	if id == k.s.deps.Cluster.NodeID() && !k.told && len(k.report.Slots) > 0 {
 		k.told = true
-		facts[configSlots], facts[configAgents] = slotsJSON(k.report), agentsJSON(k.report)
+		facts[configSlots], facts[configAgents], facts[configCompact] = slotsJSON(k.report), agentsJSON(k.report), k.s.compactJSON()
 	}
+}
+
+// compactJSON tells of the topics that this agent was asked to cut. A slot that comes or goes meanwhile does not count as served.
+func (s *Server) compactJSON() string {
+	all := []compactJSON{}
+	if s.deps.Rewriter == nil {
+		return encodeJSON(all)
+	}
+	epochs, open := s.deps.Partitions.Slots()
+	rewritings := s.deps.Rewriter.Rewritings()
+	epochsNow, openNow := s.deps.Partitions.Slots()
+	for _, r := range rewritings {
+		t := s.deps.Topics.LookupID(r.Topic)
+		if t == nil {
+			continue
+		}
+		c := compactJSON{Topic: t.Name, ID: t.ID, AskedMS: r.Asked.UnixMilli(), Left: r.Left, Some: r.Some, Segments: r.Segments, Bytes: r.Bytes}
+		for _, slot := range t.Slots {
+			if open[slot] && openNow[slot] && epochs[slot] == epochsNow[slot] {
+				c.Partitions++
+			}
+		}
+		all = append(all, c)
+	}
+	return encodeJSON(all)
+}
+
+// compact asks for segments of a topic.
+func (s *Server) compact(name, value string) (func(context.Context) error, error) {
+	if id, err := brokerID(name); name != "" && (err != nil || id != s.deps.Cluster.NodeID()) {
+		return nil, fmt.Errorf("%w: %s is of the agent that is asked, which is %d", topic.ErrConfig, configCompact, s.deps.Cluster.NodeID())
+	}
+	if err := topic.CheckName(value); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		t, err := s.findOrCreate(ctx, value, false)
+		if err != nil {
+			return err
+		}
+		if s.deps.Rewriter == nil {
+			return fmt.Errorf("%w: this agent cuts no segments", topic.ErrConfig)
+		}
+		return s.deps.Rewriter.Rewrite(t.ID)
+	}, nil
 }
 
 func slotsJSON(r cluster.Report) string {
@@ -156,7 +217,9 @@ func (s *Server) operate(ctx context.Context, name string, changes []topic.Chang
 }
 
 // operatorConfig reports whether a config of an agent is one that an operator changes while it runs.
-func operatorConfig(name string) bool { return name == configDrain || name == configMove }
+func operatorConfig(name string) bool {
+	return name == configDrain || name == configMove || name == configCompact
+}
 
 // operation returns what a change asks for.
 func (s *Server) operation(name string, c topic.Change) (func(context.Context) error, error) {
@@ -178,7 +241,9 @@ func (s *Server) operation(name string, c topic.Change) (func(context.Context) e
 		}
 		return func(ctx context.Context) error { return s.deps.Cluster.Drain(ctx, id, value == "true") }, nil
 	case unset:
-		return func(context.Context) error { return nil }, nil // a move is no state, there is nothing to take back
+		return func(context.Context) error { return nil }, nil // moves and wishes are no state, there is nothing to take back
+	case c.Name == configCompact:
+		return s.compact(name, value)
 	}
 	number, agent, found := strings.Cut(value, ":")
 	slot, err := strconv.Atoi(number)

@@ -10,12 +10,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/varvelog/varve/agent/cluster"
 	"github.com/varvelog/varve/agent/fetch"
 	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/agent/partition"
+	"github.com/varvelog/varve/agent/segment"
 	"github.com/varvelog/varve/agent/topic"
 )
 
@@ -89,6 +91,14 @@ type ProducerIDs interface {
 	Next(ctx context.Context) (int64, error)
 }
 
+// Rewriter cuts logs into segments.
+type Rewriter interface {
+	// Rewrite has all that a topic's partitions hold which are led here cut into segments soon. Error: segment.ErrManyWishes.
+	Rewrite(topic uuid.UUID) error
+	// Rewritings tells how far that has come.
+	Rewritings() []segment.Rewriting
+}
+
 // Deps is what the server works with. All but Registry must be there.
 type Deps struct {
 	Topics     *topic.Catalog
@@ -103,6 +113,7 @@ type Deps struct {
 	Registry   prometheus.Registerer // nil: metrics are counted and not shown
 	// MoveLogStart commits that a partition's log begins at offset from now on; nil: DeleteRecords is refused.
 	MoveLogStart func(ctx context.Context, p *partition.Partition, offset int64) error
+	Rewriter     Rewriter // nil: nothing is cut when it is asked for
 }
 
 // Server answers Kafka clients.

@@ -45,7 +45,8 @@ func (r *Room) cuts(ctx context.Context, tails []Tail, now time.Time) ([]part, e
 	for i := range tails {
 		t := &tails[i]
 		e, l := r.ledger.of(t), r.limits(t)
-		heavy, ripe := r.rules.heavy(t, l), r.rules.ripe(l, time.Duration(e.age(t, now.UnixMilli()))*time.Millisecond)
+		want := r.wishes.want(t)
+		heavy, ripe := want || r.rules.heavy(t, l), want || r.rules.ripe(l, time.Duration(e.age(t, now.UnixMilli()))*time.Millisecond)
 		if e.stays || t.packBytes() < r.rules.enough(l) && !heavy && (!ripe || t.packRuns() == 0) {
 			continue
 		}

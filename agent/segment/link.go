@@ -229,6 +229,7 @@ func (r *Room) linked(steps []step, now time.Time) {
 		}
 		if s.extent != nil {
 			r.metrics.linked(s.extent)
+			r.wishes.cut(s.Topic, int64(s.extent.Size)+int64(s.extent.FooterLen))
 		}
 	}
 }

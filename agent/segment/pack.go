@@ -67,7 +67,7 @@ func (r *Room) walRuns(tails []Tail, yield func(t *Tail, runs []bundle.Location)
 	var buf []bundle.Location
 	for i := range tails {
 		t := &tails[i]
-		if t.WALRuns == 0 || r.ledger.of(t).stays || r.rules.heavy(t, r.limits(t)) {
+		if t.WALRuns == 0 || r.ledger.of(t).stays || r.rules.heavy(t, r.limits(t)) || r.wishes.want(t) {
 			continue
 		}
 		buf = t.Log.Runs(buf[:0], t.Base, t.packRuns()+min(t.WALRuns, runsPerPart))
@@ -148,7 +148,7 @@ func (r *Room) mergeAll(ctx context.Context, tails []Tail, now time.Time) error 
 	var due []*Tail
 	for i := range tails {
 		t := &tails[i]
-		if t.packRuns() <= maxPacks || len(r.ledger.of(t).doubt) > 0 || r.ledger.of(t).stays || t.packBytes() >= r.rules.enough(r.limits(t)) && r.cuttable(t) {
+		if t.packRuns() <= maxPacks || r.wishes.want(t) || len(r.ledger.of(t).doubt) > 0 || r.ledger.of(t).stays || t.packBytes() >= r.rules.enough(r.limits(t)) && r.cuttable(t) {
 			continue
 		}
 		due = append(due, t)

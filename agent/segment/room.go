@@ -144,12 +144,13 @@ type Room struct {
 	worked  time.Time // when the last round began
 	seen    []Tail    // what tails returned last
 	asked   chan chan<- struct{}
+	wishes  *wishes
 }
 
 // New returns a Room. Run makes it work.
 func New(cfg Config, d Deps) *Room {
 	cfg.defaults()
-	return &Room{cfg: cfg, rules: newRules(cfg), d: d, ledger: newLedger(), metrics: newMetrics(), asked: make(chan chan<- struct{})}
+	return &Room{cfg: cfg, rules: newRules(cfg), d: d, ledger: newLedger(), metrics: newMetrics(), asked: make(chan chan<- struct{}), wishes: newWishes()}
 }
 
 // Metrics returns the room's gauges and counters.
@@ -175,6 +176,8 @@ func (r *Room) Run(ctx context.Context) {
 			r.packed = time.Time{}
 			r.Round(ctx, time.Now())
 			close(done)
+		case <-r.wishes.wake:
+			r.Round(ctx, time.Now())
 		case <-ctx.Done():
 			return
 		}

@@ -88,7 +88,7 @@ var stableFields = map[string]string{
 	"cluster info":   "cluster controller agents topics partitions", "cluster agents": "agents id agent host port zone peer http slots state session since quiet_ms controller",
 	"cluster slots": "slots slot leader agent epoch session want from state partitions bytes_per_sec", "cluster health": "well agents slots troubles", "cluster config": "configs config source value", "cluster api-versions": "apis key api min max",
 	"segment gc": "objects orphans queue_items not_yet refused", "meta check": "sessions topics partitions live found findings", "meta rebuild": "cluster slots sessions topics partitions extents packs commit_unknown lost", "meta get": "attributes sk attribute type value",
-	"segment list":    "runs partition base next leader_epoch batches bytes key",
+	"segment compact": "topic partitions segments bytes seconds agents agent", "segment list": "runs partition base next leader_epoch batches bytes key",
 	"segment inspect": "key bytes kind cluster session seq footer_pos sections topics slots runs batches ops", "segment verify": "objects result kind runs batches bytes_read key error",
 	"bench produce": benchFields, "bench consume": benchFields, "bench e2e": benchFields, "bench catch-up": benchFields, "bench idle-cost": benchIdle, "bench fail-over": benchFields, "bench compare": "measures measure a b ratio low high better worse",
 	"profile list": "profiles profile current", "profile show": "profile settings setting value", "version": "version go os arch",

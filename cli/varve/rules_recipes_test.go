@@ -55,8 +55,9 @@ func recipes(l *live) map[string]recipe {
 		"segment list": {args: []string{"t"}}, "segment inspect": {args: []string{l.key, "--batches"}},
 		"segment verify": {args: []string{"t", "--deep"}}, "segment cat": {args: []string{l.key}},
 
-		"segment gc": {args: l.stopped("--yes"), plant: l.plantOrphan, cannot: toldStores, destroy: "-", there: []string{"segment", "inspect", l.orphan, "--store", l.stopped()[1]}},
-		"meta check": {args: l.stopped(), cannot: toldStores}, "meta get": {args: []string{"varve/C", "CFG", "--meta", l.stopped()[3]}, cannot: toldStores},
+		"segment compact": {args: []string{"t", "--now"}},
+		"segment gc":      {args: l.stopped("--yes"), plant: l.plantOrphan, cannot: toldStores, destroy: "-", there: []string{"segment", "inspect", l.orphan, "--store", l.stopped()[1]}},
+		"meta check":      {args: l.stopped(), cannot: toldStores}, "meta get": {args: []string{"varve/C", "CFG", "--meta", l.stopped()[3]}, cannot: toldStores},
 		"meta rebuild": {args: []string{"--store", l.stopped()[1], "--meta", l.emptyTable(), "--yes"}, plant: l.plantEmpty, cannot: toldStores, destroy: "-", there: []string{"meta", "rebuild", "--dry-run", "--store", l.stopped()[1], "--meta", l.emptyTable()}},
 		"meta repair":  {args: l.stopped("undecodable", "varve/L,x", "--yes"), plant: l.plantItem, cannot: toldStores, silent: true, destroy: "-", there: []string{"meta", "get", "varve/L", "x", "--meta", l.stopped()[3]}},
 

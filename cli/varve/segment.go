@@ -15,10 +15,10 @@ const defaultStore = "./.varve"
 func segmentCommand() *command {
 	return &command{
 		name:  "segment",
-		short: "look into the objects in the bucket; no agent is needed",
-		long:  "Objects are named by their keys, as \"varve segment list\" prints them. There are WAL bundles, packs, segments and snapshots.",
+		short: "look into the objects in the bucket, and have them rewritten",
+		long:  "Objects are named by their keys, as \"varve segment list\" prints them. There are WAL bundles, packs, segments and snapshots.\nOnly \"varve segment compact\" needs an agent.",
 		sub: []*command{
-			segmentListCommand(), segmentInspectCommand(), segmentVerifyCommand(), segmentCatCommand(), segmentGCCommand(),
+			segmentListCommand(), segmentInspectCommand(), segmentVerifyCommand(), segmentCatCommand(), segmentGCCommand(), segmentCompactCommand(),
 		},
 		examples: []string{"varve segment list orders", "varve segment verify orders --deep"},
 	}
