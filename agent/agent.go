@@ -55,6 +55,9 @@ func New(cfg Config, stores Stores, log *slog.Logger) (*Agent, error) {
 	if err := records.CheckName(cfg.Name); err != nil {
 		return nil, fmt.Errorf("agent name: %w", err)
 	}
+	if cfg.Grace == 0 {
+		cfg.Grace = DefaultConfig().Grace // for every room that queues garbage
+	}
 	keys := objstore.Keys{Prefix: cfg.Prefix, Cluster: cfg.Cluster}
 	if err := keys.Validate(); err != nil {
 		return nil, err

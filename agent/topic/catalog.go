@@ -42,7 +42,7 @@ type Options struct {
 	OnDelete func(id uuid.UUID)
 	// Session is this agent's, which leads slots; Nil: this process leads none and confirms no deletion.
 	Session uuid.UUID
-	// Grace is how long what a deleted topic has in segments stays.
+	// Grace is how long what a deleted topic has in segments stays; 0: readers get no time. An agent gives it the grace of all garbage.
 	Grace time.Duration
 	// Announce tells the other agents that topics changed, so that they need not wait for their poll. It must not block.
 	// May be nil.
