@@ -23,7 +23,7 @@ E2E_STORES = ./objstore/s3 ./objstore/minio ./objstore/s3test ./metastore/dynamo
 # stage: $(call stage,NAME,COMMAND) runs a command and says how long it took, also when it failed.
 stage = @t=$$(date +%s); echo "--- $(1)"; rc=0; { $(2); } || rc=$$?; echo "--- $(1): $$(($$(date +%s) - t)) s"; exit $$rc
 
-.PHONY: help build clean demo test install tidy unit conformance lint race model sim campaign fuzz fuzz-changed mutants stress up down e2e compat oracle bench
+.PHONY: help build clean demo test install tidy unit conformance lint race model sim campaign fuzz fuzz-changed mutants stress up down e2e compat oracle churn bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,14 +71,17 @@ compat: ## write the README's compatibility table from a run of the whole matrix
 oracle: ## the same requests of groups to a real Kafka 4.1 and to varve dev, answers compared field by field; needs a JDK and Maven
 	$(call stage,oracle,$(GO) test -tags e2e$(,)oracle -count=1 -timeout 10m -v -run '^TestOracle$$' ./cli/varve/e2e)
 
+churn: ## three agents whose log is rewritten in seconds, killed and stopped, topics that come and go, for SECONDS (600): what is left in the bucket?
+	$(call stage,churn,VARVE_CHURN_SECONDS=$(or $(SECONDS),600) $(GO) test -tags e2e$(,)churn -count=1 -timeout 0 -v -run '^TestChurn$$' ./cli/varve/e2e)
+
 lint: ## vet, staticcheck, tidy
 	$(GO) vet ./...
 	$(GO) vet -tags synctests ./agent/simtest
-	$(GO) vet -tags e2e,oracle ./cli/varve/e2e $(E2E_STORES)
+	$(GO) vet -tags e2e,oracle,churn ./cli/varve/e2e $(E2E_STORES)
 	cd cli/varve/e2e/goclients && $(GO) vet .
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(STATICCHECK) -tags synctests ./agent/simtest
-	$(GO) run $(STATICCHECK) -tags e2e,oracle ./cli/varve/e2e $(E2E_STORES)
+	$(GO) run $(STATICCHECK) -tags e2e,oracle,churn ./cli/varve/e2e $(E2E_STORES)
 	bin=$$(mktemp -d) && GOBIN=$$bin $(GO) install $(STATICCHECK) && cd cli/varve/e2e/goclients && $$bin/staticcheck . && rm -r $$bin
 	$(GO) test -count=1 ./cli/varve
 
