@@ -141,7 +141,7 @@ func (h *hunt) next() float64 {
 	case h.low == 0:
 		return max(1, math.Floor(h.high/searchDown))
 	}
-	return math.Floor(math.Sqrt(h.low * h.high))
+	return max(h.low+1, math.Floor(math.Sqrt(h.low*h.high)))
 }
 
 func (h *hunt) tell(t Trial) {
