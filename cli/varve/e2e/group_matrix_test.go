@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/varvelog/varve/localstack/servers"
 )
@@ -43,8 +45,8 @@ func (r *groupRun) name() string { return strings.ReplaceAll(r.label, " ", "-") 
 
 // TestGroupMatrix: members of each library come, go, crash and come back while a producer writes; then an agent is killed and all are
 // restarted in turn. Every acked record is read by somebody, what the group committed reaches the end and never goes back. The gate runs kcat,
-// franz-go and Java with one strategy each on three agents; VARVE_FULL=1 all libraries with all their strategies, and those three on the other
-// pairs of stores, on one agent each. VARVE_GROUPS names one library.
+// franz-go and Java with one strategy each, and the newer protocol, on three agents; VARVE_FULL=1 all libraries with all their strategies, and
+// those three on the other pairs of stores, on one agent each. VARVE_GROUPS names one library.
 func TestGroupMatrix(t *testing.T) {
 	t.Parallel()
 	report := newGroupReport()
@@ -55,9 +57,10 @@ func TestGroupMatrix(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			var agents []*agent
 			if s.name == allClientsOn {
-				agents = newFleet(t, 3).agents
+				agents = newFleet(t, 3, quick()...).agents
 			} else {
 				a := s.open(t)
+				a.args = append(a.args, quick()...)
 				a.start(t)
 				agents = []*agent{a}
 			}
@@ -72,7 +75,7 @@ func TestGroupMatrix(t *testing.T) {
 	report.settle(t)
 }
 
-// groupRuns are those of one pair of stores. The gate meets one strategy of each library there.
+// groupRuns are those of one pair of stores. The gate meets one strategy of each library there, and the newer protocol.
 func groupRuns(agents []*agent, pair string, report *groupReport) (runs []*groupRun) {
 	seeds := (&fleet{agents: agents}).seeds()
 	for i, l := range groupLibraries() {
@@ -80,7 +83,7 @@ func groupRuns(agents []*agent, pair string, report *groupReport) (runs []*group
 			continue
 		}
 		for j, strategy := range l.strategies {
-			if !servers.Full() && (i+j+len(agents))%2 == 0 {
+			if !servers.Full() && strategy != newerProtocol && (i+j+len(agents))%2 == 0 {
 				continue
 			}
 			runs = append(runs, &groupRun{groupLibrary: l, strategy: strategy, seeds: seeds, seen: &readings{all: map[int32]map[int64]bool{}}, found: report.of(l)})
@@ -239,11 +242,18 @@ func (r *groupRun) comeAndGo() error {
 	return r.comeBack()
 }
 
-// comeBack has a static member crash and come back: it has what it had, and the other does not notice.
+// comeBack has a static member crash and come back: it has what it had, and the other does not notice. In the newer protocol one that crashed
+// is refused until its session ends (UNRELEASED_INSTANCE_ID); there it leaves, for a while.
 func (r *groupRun) comeBack() error {
-	instance := ""
+	instance, end := "", func(m *memberProcess) error { m.crash(); return nil }
 	if r.static {
 		instance = "the-static-one"
+	}
+	if r.static && r.strategy == newerProtocol {
+		end = r.leave
+		if err := r.keepPlaces(); err != nil {
+			return err
+		}
 	}
 	m, err := r.join(instance)
 	if err != nil {
@@ -254,8 +264,10 @@ func (r *groupRun) comeBack() error {
 	}
 	had, _ := m.now()
 	_, before := r.members[0].now()
-	m.crash()
 	r.drop(m)
+	if err := end(m); err != nil {
+		return fmt.Errorf("the static one leaves: %w", err)
+	}
 	if m, err = r.join(instance); err != nil {
 		return err
 	}
@@ -268,6 +280,33 @@ func (r *groupRun) comeBack() error {
 	}
 	r.found.passed("static")
 	return nil
+}
+
+// keepPlaces has the coordinator wait for members as long as staticSession: those of the newer protocol do not say how long.
+func (r *groupRun) keepPlaces() error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(r.seeds...))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	found := kadm.NewClient(cl).FindGroupCoordinators(ctx, r.name())[r.name()]
+	if found.Err != nil {
+		return found.Err
+	}
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	req.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{
+		ResourceType: kmsg.ConfigResourceTypeGroupConfig, ResourceName: r.name(),
+		Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{
+			Name: "consumer.session.timeout.ms", Value: kmsg.StringPtr(fmt.Sprint(staticSession.Milliseconds())),
+		}},
+	}}
+	told, err := req.RequestWith(ctx, cl.Broker(int(found.NodeID))) // whoever is asked knows it at once, others some seconds later
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(told.Resources[0].ErrorCode)
 }
 
 // catchUp waits until what the group committed is past the ends of now.

@@ -23,7 +23,7 @@ import (
 type groupLibrary struct {
 	label      string
 	gate       bool
-	strategies []string // of eager, cooperative
+	strategies []string // of eager, cooperative, consumer: of two that assign, and the newer protocol
 	static     bool
 	notes      []string
 	command    func(m memberOf) (*exec.Cmd, error)
@@ -197,16 +197,19 @@ func (p *memberProcess) crash() {
 	_ = p.in.Close()
 }
 
+// newerProtocol is the strategy in which agents assign (KIP-848).
+const newerProtocol = "consumer"
+
 // groupLibraries are the rows of the matrix of groups.
 func groupLibraries() []groupLibrary {
-	both := []string{"eager", "cooperative"}
+	both, all := []string{"eager", "cooperative"}, []string{"eager", "cooperative", newerProtocol}
 	return []groupLibrary{
 		{label: "kcat", gate: true, strategies: both, static: true, signal: true, command: kcatMember,
 			notes: []string{"may drop a record that it is handed while it is told to end (SIGTERM), and commits it nevertheless"}},
-		{label: "franz-go", gate: true, strategies: both, static: true, command: goMember("franz-go")},
-		{label: "Java", gate: true, strategies: both, static: true, command: javaMember("target", startJava)},
+		{label: "franz-go", gate: true, strategies: all, static: true, command: goMember("franz-go")},
+		{label: "Java", gate: true, strategies: all, static: true, command: javaMember("target", startJava)},
 		{label: "Java 2.x", strategies: both, static: true, command: javaMember(filepath.Join("target", "old"), startOldJava)},
-		{label: "confluent-kafka", strategies: both, static: true, command: func(m memberOf) (*exec.Cmd, error) {
+		{label: "confluent-kafka", strategies: all, static: true, command: func(m memberOf) (*exec.Cmd, error) {
 			return exec.Command(filepath.Join("target", "venv", "bin", "python"), append([]string{filepath.Join("python", "member.py")}, m.words()...)...), install("python")
 		}},
 		{label: "sarama", strategies: both, static: true, command: goMember("sarama")},

@@ -19,6 +19,7 @@ type membership struct {
 	topic, group string
 	instance     string // of a static member; empty: none
 	cooperative  bool
+	newer        bool // group.protocol=consumer (KIP-848), where the server says how long a session is
 	session      time.Duration
 }
 
@@ -56,7 +57,7 @@ func runMember(l library, args []string) error {
 		case "instance":
 			m.instance = value
 		case "strategy":
-			m.cooperative = value == "cooperative"
+			m.cooperative, m.newer = value == "cooperative", value == "consumer"
 		case "session":
 			millis, err := strconv.Atoi(value)
 			if err != nil {

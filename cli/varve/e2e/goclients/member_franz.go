@@ -18,8 +18,11 @@ func (franzLibrary) member(ctx context.Context, m membership, t *teller) error {
 		kgo.OnPartitionsAssigned(tell("assigned")), kgo.OnPartitionsRevoked(tell("revoked")), kgo.OnPartitionsLost(tell("revoked")),
 		kgo.Balancers(kgo.RangeBalancer()),
 	}
-	if m.cooperative {
+	switch {
+	case m.cooperative:
 		opts = append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()))
+	case m.newer:
+		opts = append(opts, kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
 	}
 	if m.instance != "" {
 		opts = append(opts, kgo.InstanceID(m.instance))
