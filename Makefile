@@ -20,6 +20,8 @@ E2E_STORES = ./objstore/s3 ./objstore/minio ./objstore/s3test ./metastore/dynamo
 
 , := ,
 
+SIM = VARVE_SIM_SEED=$(or $(SEED),1) VARVE_SIM_N=$(or $(N),$(if $(SEED),1,500)) $(GO) test -count=1 -timeout 0
+
 # stage: $(call stage,NAME,COMMAND) runs a command and says how long it took, also when it failed.
 stage = @t=$$(date +%s); echo "--- $(1)"; rc=0; { $(2); } || rc=$$?; echo "--- $(1): $$(($$(date +%s) - t)) s"; exit $$rc
 
@@ -64,9 +66,9 @@ e2e: ## real clients, real servers; RUN=REGEXP some, FULL=1 every client, every 
 	$(if $(FULL),cli/varve/e2e/clients.sh)
 	$(call stage,e2e,$(if $(FULL),VARVE_FULL=1 VARVE_KILL_ROUNDS=100 )$(GO) test -tags e2e -count=1 -parallel 3 -timeout $(if $(FULL),120m,30m) -run '$(RUN)' ./cli/varve/e2e)
 
-compat: ## write the README's compatibility table from a run of the whole matrix
+compat: ## write the README's compatibility tables from a run of the whole matrix; WHAT=groups that of groups alone
 	cli/varve/e2e/clients.sh
-	$(call stage,compat,VARVE_FULL=1 VARVE_COMPAT=write $(GO) test -tags e2e -count=1 -timeout 90m -run '^(TestMatrix|TestGroupMatrix)$$' ./cli/varve/e2e)
+	$(call stage,compat,VARVE_FULL=1 VARVE_COMPAT=write $(GO) test -tags e2e -count=1 -timeout 90m -run '^($(if $(filter groups,$(WHAT)),,TestMatrix|)TestGroupMatrix)$$' ./cli/varve/e2e)
 
 oracle: ## the same requests of groups to a real Kafka 4.1 and to varve dev, answers compared field by field; needs a JDK and Maven
 	$(call stage,oracle,$(GO) test -tags e2e$(,)oracle -count=1 -timeout 10m -v -run '^TestOracle$$' ./cli/varve/e2e)
@@ -91,8 +93,15 @@ race: ## unit and conformance tests with the race detector; PKG=./agent/wal one 
 model: ## fail-over and the log's second life as explicit-state models: every configuration whole, then random walks (an hour)
 	$(GO) run ./agent/simtest/model -all
 
-sim: ## the cores of clusters under random faults: N seeds from SEED on (default 2000 from 1); SEED=n alone replays one, TRACE=1 shows it; WHAT=cluster whole agents, WHAT=segments with packs and segments, WHAT=groups with consumer groups
-	$(if $(filter cluster segments groups,$(WHAT)),VARVE_SIM_SEED=$(or $(SEED),1) VARVE_SIM_N=$(or $(N),$(if $(SEED),1,500)) $(GO) test $(if $(filter groups,$(WHAT)),-tags synctests )-count=1 -timeout 0 -run '^$(if $(filter groups,$(WHAT)),TestGroupSim,$(if $(filter segments,$(WHAT)),TestClusterSegments,TestClusterSim))$$' ./agent/simtest,VARVE_CORE_SEED=$(or $(SEED),1) VARVE_CORE_N=$(or $(N),$(if $(SEED),1,2000)) VARVE_CORE_TRACE=$(TRACE) $(GO) test -count=1 -v -timeout 0 -run '^TestCoreSim$$' ./agent/simtest)
+sim: ## the cores of clusters under random faults: N seeds from SEED on (default 2000 from 1); SEED=n alone replays one, TRACE=1 shows it; WHAT=cluster whole agents, WHAT=segments with packs and segments, WHAT=groups with consumer groups, after STEPS (3000000) events at each of their cores
+ifeq ($(WHAT),groups)
+	$(if $(SEED),,VARVE_GROUP_STEPS=$(or $(STEPS),3000000) $(GO) test -count=1 -v -timeout 0 -run '^(TestClassicRandomEvents|TestConsumerRandom)$$' ./agent/group)
+	$(SIM) -tags synctests -run '^TestGroupSim$$' ./agent/simtest
+else ifneq ($(filter cluster segments,$(WHAT)),)
+	$(SIM) -run '^$(if $(filter segments,$(WHAT)),TestClusterSegments,TestClusterSim)$$' ./agent/simtest
+else
+	VARVE_CORE_SEED=$(or $(SEED),1) VARVE_CORE_N=$(or $(N),$(if $(SEED),1,2000)) VARVE_CORE_TRACE=$(TRACE) $(GO) test -count=1 -v -timeout 0 -run '^TestCoreSim$$' ./agent/simtest
+endif
 
 campaign: ## seeds that no campaign ran before, noted in agent/simtest/campaign.txt; MORE="core=200000 cluster=0 process=30" says how many
 	VARVE_CAMPAIGN="$(MORE)" $(GO) test -tags campaign -count=1 -v -timeout 0 -run '^TestCampaign$$' ./agent/simtest
