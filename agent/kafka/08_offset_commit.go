@@ -62,12 +62,12 @@ func offsetCommit(c *conn, req *kmsg.OffsetCommitRequest, done func(*kmsg.Offset
 
 // committed returns the topic of a commit; if it is nil, with the code that says why.
 func (f *finder) committed(version int16, t *kmsg.OffsetCommitRequestTopic) (*topic.Topic, int16) {
-	if version >= 10 {
-		return f.s.findID(f.ctx, t.TopicID), codeUnknownTopicID
-	}
-	top, err := f.find(t.Topic)
-	if err != nil {
+	top, err := f.named(version, t.Topic, t.TopicID)
+	switch {
+	case err != nil:
 		return nil, codeCoordinatorLoadInProgress // which all try again: some give up on a topic that is not there
+	case version >= 10:
+		return top, codeUnknownTopicID
 	}
 	return top, codeUnknownTopicOrPartition
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/varvelog/varve/agent/group"
+	"github.com/varvelog/varve/agent/topic"
 	"github.com/varvelog/varve/metastore/records"
 )
 
@@ -128,17 +129,21 @@ func (s *Server) fetchOffsets(names *finder, version int16, g *kmsg.OffsetFetchR
 func (f *finder) fetched(version int16, topics []kmsg.OffsetFetchRequestGroupTopic) ([]uuid.UUID, error) {
 	ids := make([]uuid.UUID, len(topics))
 	for i := range topics {
-		if version >= 10 {
-			ids[i] = topicID(f.s.findID(f.ctx, topics[i].TopicID))
-			continue
-		}
-		t, err := f.find(topics[i].Topic)
+		t, err := f.named(version, topics[i].Topic, topics[i].TopicID)
 		if err != nil {
 			return nil, err
 		}
 		ids[i] = topicID(t)
 	}
 	return ids, nil
+}
+
+// named is find, as a request for offsets names topics.
+func (f *finder) named(version int16, name string, id uuid.UUID) (*topic.Topic, error) {
+	if version >= 10 {
+		return f.findID(id)
+	}
+	return f.find(name)
 }
 
 // someOffsets tells of each partition once: what stands beside an offset may be long.

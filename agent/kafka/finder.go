@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/varvelog/varve/agent/topic"
 )
 
@@ -42,10 +44,7 @@ func (f *finder) find(name string) (*topic.Topic, error) {
 	if t := f.s.deps.Topics.Lookup(name); t != nil || topic.CheckName(name) != nil {
 		return t, nil
 	}
-	if f.search == nil {
-		f.began = time.Now()
-		f.search, f.done = context.WithTimeout(f.ctx, findTime)
-	}
+	f.begin()
 	if f.reads < maxFinds {
 		f.reads++
 		t, err := f.s.deps.Topics.Find(f.search, name)
@@ -54,13 +53,37 @@ func (f *finder) find(name string) (*topic.Topic, error) {
 		}
 		return t, err
 	}
-	if !f.caught {
-		f.caught, f.err = true, f.s.catchUp(f.search, f.began)
-	}
+	f.catchUp()
 	if t := f.s.deps.Topics.Lookup(name); t != nil {
 		return t, nil
 	}
 	return nil, f.err
+}
+
+// findID is find by id.
+func (f *finder) findID(id uuid.UUID) (*topic.Topic, error) {
+	if t := f.s.deps.Topics.LookupID(id); t != nil || id == uuid.Nil {
+		return t, nil
+	}
+	f.begin()
+	f.catchUp()
+	if t := f.s.deps.Topics.LookupID(id); t != nil {
+		return t, nil
+	}
+	return nil, f.err
+}
+
+func (f *finder) begin() {
+	if f.search == nil {
+		f.began = time.Now()
+		f.search, f.done = context.WithTimeout(f.ctx, findTime)
+	}
+}
+
+func (f *finder) catchUp() {
+	if !f.caught {
+		f.caught, f.err = true, f.s.catchUp(f.search, f.began)
+	}
 }
 
 // catchUp asks the store for all topics that are new, unless somebody did since a time. One asks at a time.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/varvelog/varve/agent/group"
@@ -63,6 +64,21 @@ func namesOf(names []string) []kmsg.Request {
 	return []kmsg.Request{list, epochs, commit, fetch, forget, describe, drop}
 }
 
+// idsOf are the requests about offsets, by ids of topics.
+func idsOf(n int) []kmsg.Request {
+	all := namesOf(manyNames("", n))[2:4]
+	commit, fetch := all[0].(*kmsg.OffsetCommitRequest), kmsg.NewPtrOffsetFetchRequest()
+	commit.Version, fetch.Version = 10, 10
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = "g"
+	for i := range commit.Topics {
+		commit.Topics[i].TopicID = uuid.New()
+		g.Topics = append(g.Topics, kmsg.OffsetFetchRequestGroupTopic{TopicID: uuid.New(), Partitions: []int32{0}})
+	}
+	fetch.Groups = append(fetch.Groups, g)
+	return []kmsg.Request{commit, fetch}
+}
+
 func manyNames(prefix string, n int) (names []string) {
 	for i := range n {
 		names = append(names, fmt.Sprint(prefix, i))
@@ -93,7 +109,7 @@ func TestUnknownTopicsWaitOnce(t *testing.T) {
 	w.topic("t", 1)
 	items.hangs.Store(true)
 	var sent []func()
-	for _, req := range namesOf(manyNames("no", 40)) {
+	for _, req := range append(namesOf(manyNames("no", 40)), idsOf(40)...) {
 		c := w.dial()
 		id := c.send(req)
 		sent = append(sent, func() {
@@ -105,8 +121,12 @@ func TestUnknownTopicsWaitOnce(t *testing.T) {
 					}
 				}
 			case *kmsg.OffsetFetchResponse:
-				if r.ErrorCode != codeCoordinatorLoadInProgress {
-					t.Errorf("offsets: code %d, %d topics: a consumer would begin elsewhere", r.ErrorCode, len(r.Topics))
+				code := r.ErrorCode
+				if r.Version >= 8 {
+					code = r.Groups[0].ErrorCode
+				}
+				if code != codeCoordinatorLoadInProgress {
+					t.Errorf("offsets: code %d, %d topics: a consumer would begin elsewhere", code, len(r.Topics))
 				}
 			}
 		})
