@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/varvelog/varve/metastore"
+	factfault "github.com/varvelog/varve/metastore/fault"
 	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/bundle"
@@ -42,7 +43,7 @@ type books struct {
 }
 
 // counts is what happened.
-type counts struct{ linked, unlinked, packed, counted, deleted int }
+type counts struct{ linked, refused, unlinked, packed, counted, deleted int }
 
 // logID is a partition.
 type logID struct {
@@ -76,8 +77,11 @@ func (b *books) Transact(ctx context.Context, ops []metastore.Op) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	err := b.Store.Transact(ctx, ops)
-	if err == nil {
+	switch {
+	case err == nil:
 		b.wrote(ops)
+	case isLink(factfault.Call{Op: factfault.Transact, Ops: ops}):
+		b.count.refused++
 	}
 	return err
 }

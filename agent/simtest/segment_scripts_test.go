@@ -3,6 +3,7 @@ package simtest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -126,19 +127,19 @@ func TestR12LinksOfTheDead(t *testing.T) {
 		}, "a")
 		s.eventually(30*time.Second, "a links", func() bool { return held.Load() > 0 })
 		s.kill("a", true)
-		before := b.total()
+		before := b.counts()
 		time.Sleep(40 * time.Second)
-		if b.total() == before {
-			s.violation("R12: nobody linked what a did not")
+		if now := b.counts(); now.linked == before.linked || now.refused == before.refused {
+			s.violation("R12: nobody linked what a did not, or its links did not land: %v, then %v", before, now)
 		}
 	})
 }
 
-// total returns how many segments were linked.
-func (b *books) total() int {
+// counts returns what happened until now.
+func (b *books) counts() counts {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.count.linked
+	return b.count
 }
 
 // R16, R29: a topic is deleted while its records become segments, a link of it under way until long after, and made again under the same
@@ -226,12 +227,19 @@ func TestR18ReaderOfADeletedSegment(t *testing.T) {
 		}, s.names...)
 		c := s.client("slow", kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{"u": {0: kgo.NewOffset().At(0)}}), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 		time.Sleep(2 * time.Second) // it reads ahead of polls
+		before := b.counts()
 		at := kadm.Offsets{}
 		at.Add(kadm.Offset{Topic: "u", Partition: 0, At: 35})
 		if _, err := kadm.NewClient(s.client("admin")).DeleteRecords(s.t.Context(), at); err != nil {
 			s.t.Fatal(err)
 		}
-		s.eventually(2*time.Minute, "the segment is deleted", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.count.deleted > 0 && b.count.unlinked > 0 })
+		s.eventually(2*time.Minute, "the segment is deleted", func() bool {
+			now := b.counts()
+			return now.unlinked > before.unlinked && now.deleted > before.deleted
+		})
+		if late.Load() == 0 {
+			s.violation("R18: nobody asked for a segment")
+		}
 		s.firstIs(c, 35)
 	})
 }
@@ -257,17 +265,17 @@ func (s *clusterSim) firstIs(c *kgo.Client, offset int64) {
 func TestR28LogStartPassesTiered(t *testing.T) {
 	segmentScript(t, func(s *clusterSim, b *books) {
 		s.createWith("u", 4, "retention.ms", "-1")
+		s.writeTo("u", "first", true)
+		time.Sleep(2 * time.Second)
+		s.deleteAllRecords("u")
+		packs := b.packsNow()
+		s.eventually(2*time.Minute, "the packs are counted down", func() bool {
+			return !slices.ContainsFunc(b.packsNow(), func(id uuid.UUID) bool { return slices.Contains(packs, id) })
+		})
 		for i, name := range s.names {
 			s.writeTo("u", fmt.Sprint("before ", i), true)
 			time.Sleep(time.Duration(2+4*i) * time.Second) // in packs, then linked in part
-			admin := kadm.NewClient(s.client("admin"))
-			ends, err := admin.ListEndOffsets(s.t.Context(), "u")
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			if _, err := admin.DeleteRecords(s.t.Context(), ends.Offsets()); err != nil {
-				s.t.Fatal(err)
-			}
+			s.deleteAllRecords("u")
 			dead := s.leaders()[name]
 			s.kill(name, true)
 			time.Sleep(15 * time.Second)
@@ -278,6 +286,26 @@ func TestR28LogStartPassesTiered(t *testing.T) {
 		}
 		s.eventually(2*time.Minute, "tiered follows the log start", func() bool { return b.followed("u") })
 	})
+}
+
+// deleteAllRecords moves the log starts of a topic to the ends.
+func (s *clusterSim) deleteAllRecords(topic string) {
+	s.t.Helper()
+	admin := kadm.NewClient(s.client("admin"))
+	ends, err := admin.ListEndOffsets(s.t.Context(), topic)
+	if err == nil {
+		_, err = admin.DeleteRecords(s.t.Context(), ends.Offsets())
+	}
+	if err != nil {
+		s.t.Fatalf("delete all records of %s: %v\n%s", topic, err, s.seen.play())
+	}
+}
+
+// packsNow returns the packs that the table has.
+func (b *books) packsNow() []uuid.UUID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(b.packs))
 }
 
 // followed reports whether tiered is at the log start of each partition of a topic, or beyond.
@@ -352,8 +380,8 @@ func TestZ17StalledRewrites(t *testing.T) {
 					s.kill("a", true)
 				}
 				time.Sleep(2 * time.Minute)
-				if stalled.Load() < 6 || b.total() == 0 {
-					s.violation("Z17: %d requests were stalled, %d segments linked", stalled.Load(), b.total())
+				if now := b.counts(); stalled.Load() < 6 || now.linked == 0 {
+					s.violation("Z17: %d requests were stalled, %v", stalled.Load(), now)
 				}
 			})
 		})
