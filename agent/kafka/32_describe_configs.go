@@ -73,23 +73,6 @@ func configBytes(c *kmsg.DescribeConfigsResponseResourceConfig) int64 {
 	return int64(n)
 }
 
-// admitDescribeConfigs makes no more answers about many resources at once than there are processors to do it: they may be of tens of
-// megabytes.
-func admitDescribeConfigs(c *conn, sl *slot, req kmsg.Request) {
-	const few = 100
-	if len(req.(*kmsg.DescribeConfigsRequest).Resources) > few {
-		select {
-		case c.s.turns <- struct{}{}:
-			defer func() { <-c.s.turns }()
-		case <-c.ctx.Done(): // nobody is there to read it
-			sl.fatal = true
-			c.ring.finish(sl)
-			return
-		}
-	}
-	run(c, sl, req, (*Server).describeConfigs)
-}
-
 // entries are the configs of a resource, or the reason why there are none.
 func (s *Server) entries(ctx context.Context, r *kmsg.DescribeConfigsRequestResource, k *known) ([]topic.Entry, int16, *string) {
 	switch r.ResourceType {

@@ -49,7 +49,7 @@ func dispatch() []api {
 		{key: 15, name: "DescribeGroups", min: 0, max: 6, flexible: 5, elements: maxAdmin, admit: grouped(describeGroups)},
 		{key: 16, name: "ListGroups", min: 0, max: 5, flexible: 3, elements: maxAdmin, admit: grouped(listGroups)},
 		{key: keyAPIVersions, name: "ApiVersions", min: 0, max: 5, flexible: 3, elements: maxAdmin, admit: inline((*Server).apiVersions)},
-		{key: 19, name: "CreateTopics", min: 2, max: 7, flexible: 5, elements: maxAdmin, admit: barrier((*Server).createTopics)},
+		{key: 19, name: "CreateTopics", min: 2, max: 7, flexible: 5, elements: maxAdmin, admit: long((*Server).createTopics, func(q *kmsg.CreateTopicsRequest) int { return len(q.Topics) })},
 		{key: 20, name: "DeleteTopics", min: 1, max: 6, flexible: 4, elements: maxAdmin, admit: barrier((*Server).deleteTopics)},
 		{key: 21, name: "DeleteRecords", min: 0, max: 2, flexible: 2, elements: maxAdmin, admit: async((*Server).deleteRecords)},
 		{key: 22, name: "InitProducerId", min: 0, max: 5, flexible: 2, elements: maxAdmin, admit: async((*Server).initProducerID)},
@@ -57,7 +57,7 @@ func dispatch() []api {
 		{key: 29, name: "DescribeAcls", min: 1, max: 3, flexible: 2, elements: maxAdmin, admit: inline((*Server).describeACLs)},
 		{key: 30, name: "CreateAcls", min: 1, max: 3, flexible: 2, elements: maxAdmin, admit: inline((*Server).createACLs)},
 		{key: 31, name: "DeleteAcls", min: 1, max: 3, flexible: 2, elements: maxAdmin, admit: inline((*Server).deleteACLs)},
-		{key: 32, name: "DescribeConfigs", min: 1, max: 4, flexible: 4, elements: maxAdmin, admit: admitDescribeConfigs},
+		{key: 32, name: "DescribeConfigs", min: 1, max: 4, flexible: 4, elements: maxAdmin, admit: long((*Server).describeConfigs, func(q *kmsg.DescribeConfigsRequest) int { return len(q.Resources) })},
 		{key: 33, name: "AlterConfigs", min: 0, max: 2, flexible: 2, elements: maxAdmin, admit: barrier((*Server).alterConfigs)},
 		{key: 35, name: "DescribeLogDirs", min: 1, max: 5, flexible: 2, elements: maxElements, admit: async((*Server).describeLogDirs)},
 		{key: 37, name: "CreatePartitions", min: 0, max: 3, flexible: 2, elements: maxAdmin, admit: barrier((*Server).createPartitions)},
@@ -122,6 +122,25 @@ func inline[Q kmsg.Request, R kmsg.Response](h handler[Q, R]) func(*conn, *slot,
 // barrier runs h in the reader though it may wait: the next request of the connection is admitted after it.
 func barrier[Q kmsg.Request, R kmsg.Response](h handler[Q, R]) func(*conn, *slot, kmsg.Request) {
 	return inline(h)
+}
+
+// long is barrier for requests about things of each of which the answer tells kilobytes. No more of those with many are answered at
+// once than there are processors to do it: an answer may be of tens of megabytes.
+func long[Q kmsg.Request, R kmsg.Response](h handler[Q, R], things func(Q) int) func(*conn, *slot, kmsg.Request) {
+	const few = 100
+	return func(c *conn, sl *slot, req kmsg.Request) {
+		if things(req.(Q)) > few {
+			select {
+			case c.s.long <- struct{}{}:
+				defer func() { <-c.s.long }()
+			case <-c.ctx.Done(): // nobody is there to read it
+				sl.fatal = true
+				c.ring.finish(sl)
+				return
+			}
+		}
+		run(c, sl, req, h)
+	}
 }
 
 // async runs h in a goroutine of its own.

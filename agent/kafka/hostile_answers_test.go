@@ -98,6 +98,49 @@ func TestLongAnswersThatNobodyReads(t *testing.T) {
 	}
 }
 
+// TestLongAnswersAreMadeInTurn: while others make long answers, one more waits, and with it nothing but what is behind it; a short one
+// does not wait. It is nothing to them that one of those that wait has left.
+func TestLongAnswersAreMadeInTurn(t *testing.T) {
+	w := newWorld(t, option{})
+	for range cap(w.s.long) {
+		w.s.long <- struct{}{}
+	}
+	configs := func(n int) *kmsg.DescribeConfigsRequest {
+		req := kmsg.NewPtrDescribeConfigsRequest()
+		req.Version = 4
+		for range n {
+			r := kmsg.NewDescribeConfigsRequestResource()
+			r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeBroker, "1", []string{"num.partitions"}
+			req.Resources = append(req.Resources, r)
+		}
+		return req
+	}
+	create := creating(7, newTopic("a", 1, 1))
+	for i := range 101 {
+		create.Topics = append(create.Topics, newTopic(fmt.Sprint("t", i), 1, 1))
+	}
+	create.ValidateOnly = true
+	for _, req := range []kmsg.Request{configs(101), create} {
+		waits, leaves := w.dial(), w.dial()
+		id := waits.send(req)
+		leaves.send(req)
+		in := w.s.lookup(req.Key()).m.inFlight
+		eventually(t, "both wait", func() bool { return counterValue(in) == 2 })
+		_ = leaves.nc.Close()
+		call[*kmsg.DescribeConfigsResponse](w.dial(), configs(100))
+		if n := counterValue(in); n != 2 {
+			t.Errorf("%v in flight: they did not wait", n)
+		}
+		<-w.s.long
+		receive[kmsg.Response](waits, req, id)
+		eventually(t, "nothing waits", func() bool { return counterValue(in) == 0 })
+		w.s.long <- struct{}{}
+	}
+	for range cap(w.s.long) {
+		<-w.s.long
+	}
+}
+
 // TestConfigsInOneAnswerAreBounded: however many resources a request names, and with whatever they are told.
 func TestConfigsInOneAnswerAreBounded(t *testing.T) {
 	w := newWorld(t, option{cfg: Config{ConfigBytes: 1 << 20}})

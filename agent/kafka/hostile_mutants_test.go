@@ -137,6 +137,10 @@ var mutants = []mutant{
 		"len(*b) > largeAnswer &&", "false &&", "TestLongAnswersThatNobodyReads",
 	},
 	{
+		"any number of long answers at once", "kafka/dispatch.go",
+		"things(req.(Q)) > few", "things(req.(Q)) > 1<<30*few", "TestLongAnswersAreMadeInTurn",
+	},
+	{
 		"configs without end", "kafka/32_describe_configs.go",
 		"		case room < 0:", "		case false:", "TestConfigsInOneAnswerAreBounded",
 	},

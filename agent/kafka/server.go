@@ -137,7 +137,8 @@ type Server struct {
 	refused  atomic.Int64 // connections over the limit
 	lines    lines
 	ids      idSearch
-	turns    chan struct{} // held by who decompresses a batch, or makes a long answer
+	turns    chan struct{} // held by who decompresses a batch
+	long     chan struct{} // held by who makes a long answer
 	known    *metadataCache
 	waits    slotWaits
 	leaders  leaderWaits
@@ -155,7 +156,7 @@ func New(cfg Config, deps Deps) *Server {
 	s := &Server{cfg: cfg.withDefaults(), deps: deps, log: deps.Log, apis: dispatch(), known: newMetadataCache(maxMetadataCache)}
 	s.ids.turn = make(chan struct{}, 1)
 	s.waits.slots, s.waits.longest, s.leaders.longest = map[seat]*slotWait{}, slotTime, leaderTime
-	s.turns = make(chan struct{}, runtime.GOMAXPROCS(0))
+	s.turns, s.long = make(chan struct{}, runtime.GOMAXPROCS(0)), make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.reserve = memory.NewBudget(s.cfg.ReserveBytes)
 	for i := range s.apis {
 		s.byKey[s.apis[i].key] = &s.apis[i]
