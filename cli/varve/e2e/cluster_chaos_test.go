@@ -27,6 +27,12 @@ import (
 type spoiled struct {
 	*agent
 	links map[string]*proxy
+	peers *[]*proxy // of all agents
+}
+
+// dialled returns the proxies that links of peers go through: of two agents one is dialled, so nobody may go through an agent's own.
+func (s *spoiled) dialled() []*proxy {
+	return slices.DeleteFunc(slices.Clone(*s.peers), func(p *proxy) bool { return !p.used() })
 }
 
 // newSpoiled starts an agent that listens on 127.0.0.1 and is known as 127.0.0.2, where its proxies are.
@@ -113,9 +119,13 @@ func (s *spoiled) mishaps() []mishap {
 			{"reset", mode{reset: true}}, {"delayed", mode{delay: 200 * time.Millisecond}},
 		} {
 			all = append(all, mishap{"link to " + link + " " + m.name, func(t *testing.T, rnd *rand.Rand, s *spoiled) {
-				s.links[link].set(m.mode)
+				p := s.links[link]
+				if used := s.dialled(); link == "peer" && len(used) > 0 {
+					p = used[rnd.IntN(len(used))]
+				}
+				p.set(m.mode)
 				pauseBetween(rnd, time.Second, 14*time.Second)
-				s.links[link].set(mode{})
+				p.set(mode{})
 			}})
 		}
 	}
@@ -144,11 +154,18 @@ func chaos(t *testing.T, rnd *rand.Rand, length time.Duration) {
 		s := newSpoiled(t, fmt.Sprintf("a%d", i+1), objects, facts, i < 2 || rnd.IntN(2) == 0)
 		agents, seeds = append(agents, s), append(seeds, s.links["client"].ln.Addr().String())
 	}
+	var peers []*proxy
 	for _, s := range agents {
+		s.peers = &peers
 		for link, p := range s.links {
-			await(t, s.name()+"'s "+link+" through its proxy", func() bool { return link == "client" || p.used() })
+			if link == "peer" {
+				peers = append(peers, p)
+			} else {
+				await(t, s.name()+"'s "+link+" through its proxy", func() bool { return link == "client" || p.used() })
+			}
 		}
 	}
+	await(t, "a link of peers through a proxy", func() bool { return len(agents[0].dialled()) > 0 })
 	const partitions = 12
 	createTopic(t, seeds[0], "chaos", partitions)
 	l := startLoad(t, seeds[0], "chaos", partitions, kgo.SeedBrokers(seeds...), kgo.ProduceRequestTimeout(5*time.Second), kgo.RequestTimeoutOverhead(3*time.Second))
