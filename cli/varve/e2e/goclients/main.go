@@ -90,7 +90,7 @@ type server struct {
 }
 
 func (s server) obey(c []string) error {
-	c = append(c, "", "", "", "")
+	c = append(c, "", "", "", "", "")
 	switch c[0] {
 	case "version":
 		fmt.Fprintln(s.out, version(os.Args[1]))
@@ -127,6 +127,9 @@ func (s server) obey(c []string) error {
 		return s.consumeFrom(c[1], c[2], "time", c[3])
 	case "consume-at":
 		return s.consumeFrom(c[1], c[2], "offset", c[3])
+	}
+	if l, ok := s.library.(groupAdmin); ok {
+		return s.groups(l, c)
 	}
 	return fmt.Errorf("unknown command %q", c[0])
 }

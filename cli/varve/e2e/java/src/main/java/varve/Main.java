@@ -48,6 +48,7 @@ import org.apache.kafka.common.utils.AppInfoParser;
  * consume-from BOOTSTRAP TOPIC MILLIS                   likewise, from the first record at or after a time
  * consume-at BOOTSTRAP TOPIC OFFSET                     likewise, from an offset
  * end BOOTSTRAP TOPIC                                   seeks to the end; answers lines: PARTITION OFFSET
+ * and what Groups has.
  *
  * record: PARTITION OFFSET MILLIS KEY VALUE NAME:VALUE...
  * Keys, values, names in base64; "~" is null.
@@ -92,7 +93,7 @@ public final class Main {
       case "describe" -> describe(c[1], c[2]);
       case "config" -> config(c[1], c[2], c[3]);
       case "end" -> end(c[1], c[2]);
-      default -> throw new IllegalArgumentException("unknown command " + c[0]);
+      default -> Groups.obey(c, out);
     }
   }
 
