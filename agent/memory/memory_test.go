@@ -20,8 +20,16 @@ func TestClassHoldsSize(t *testing.T) {
 			t.Fatalf("class %d of size %d maps to %d of size %d", class, size, c2, s2)
 		}
 	}
-	if class, size := classOf(1<<maxClass + 1); class != -1 || size != 1<<maxClass+1 {
-		t.Fatalf("oversized: class %d, size %d", class, size)
+	last, _ := classOf(1 << maxClass)
+	for n := 1<<maxClass + 1; n <= 1<<maxClass+bigSteps*bigStep; n += 1 << 20 {
+		class, size := classOf(n)
+		if size < n || size-n >= bigStep || class != last && class != last+1 || class >= len(Pool{}.classes) {
+			t.Fatalf("%d bytes are of class %d after %d, of size %d", n, class, last, size)
+		}
+		last = class
+	}
+	if n := 1<<maxClass + bigSteps*bigStep + 1; Capacity(n) != n || last != len(Pool{}.classes)-1 {
+		t.Fatalf("oversized: %d take %d; the last class is %d", n, Capacity(n), last)
 	}
 }
 

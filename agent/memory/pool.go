@@ -12,11 +12,15 @@ import (
 	"sync/atomic"
 )
 
-// The pools keep buffers of 2^minClass to 2^maxClass bytes, with one step between two powers; larger ones are left to
-// the garbage collector.
+// The pools keep buffers of 2^minClass to 2^maxClass bytes, with one step between two powers, and above that, for packs and segments
+// being written, those of up to bigSteps steps of bigStep more. Even larger ones are left to the garbage collector. To take pages
+// from the system and have them cleared costs up to 3 CPU-s/GiB, more than all else that is done to a byte. Pages behind
+// the content of a large buffer are never touched, so they take no memory.
 const (
 	minClass = 12
 	maxClass = 25
+	bigStep  = 16 << 20
+	bigSteps = 16 // up to 288 MiB
 )
 
 // Buf is a counted buffer.
@@ -33,7 +37,7 @@ type Buf struct {
 
 // Pool hands out buffers by size class. The zero Pool is ready for use.
 type Pool struct {
-	classes [2 * (maxClass - minClass + 1)]sync.Pool
+	classes [2*(maxClass-minClass) + 1 + bigSteps]sync.Pool
 	out     atomic.Int64
 }
 
@@ -81,19 +85,28 @@ func Capacity(n int) int {
 	return n
 }
 
-// classOf returns the smallest class that holds n bytes: classes are 2^k and 1.5 * 2^k.
+// classOf returns the smallest class that holds n bytes: classes are 2^k and 1.5 * 2^k, then multiples of bigStep.
 func classOf(n int) (class, size int) {
 	if n <= 1<<minClass {
 		return 0, 1 << minClass
 	}
 	k := bits.Len(uint(n - 1)) // n <= 2^k
 	if k > maxClass {
-		return -1, n
+		return bigClass(n)
 	}
 	if half := 3 << (k - 2); n <= half {
 		return 2*(k-1-minClass) + 1, half
 	}
 	return 2 * (k - minClass), 1 << k
+}
+
+// bigClass is classOf for more than 2^maxClass bytes.
+func bigClass(n int) (class, size int) {
+	steps := (n - 1<<maxClass + bigStep - 1) / bigStep
+	if steps > bigSteps {
+		return -1, n
+	}
+	return 2*(maxClass-minClass) + steps, 1<<maxClass + steps*bigStep
 }
 
 // Bytes returns the content.
