@@ -58,7 +58,7 @@ func TestAnswersDoNotRepeat(t *testing.T) {
 // nothing. No more answers are kept than there is room for; a client that reads is served.
 func TestLongAnswersThatNobodyReads(t *testing.T) {
 	const clients, room = 5, 4 << 20
-	w := newWorld(t, option{cfg: Config{ResponseBytes: room}})
+	w := newWorld(t, option{cfg: Config{ResponseBytes: room, ConfigBytes: 64 << 20}})
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	req.Version, req.IncludeDocumentation, req.IncludeSynonyms = 4, true, true
 	for i := range 150 / raceFactor {
@@ -88,7 +88,7 @@ func TestLongAnswersThatNobodyReads(t *testing.T) {
 		return waiting == len(all)-1
 	})
 	kept := w.s.unread.Load()
-	if most := room + size; kept > most || kept == 0 {
+	if most := room + int64(cap(w.s.long))*size; kept > most || kept == 0 {
 		t.Errorf("%d bytes wait for who does not read, in answers of %d; at most %d", kept, size, most)
 	}
 	t.Logf("answers of %d bytes; %d bytes kept of %d", size, kept, clients*size)
@@ -128,9 +128,7 @@ func TestLongAnswersAreMadeInTurn(t *testing.T) {
 		eventually(t, "both wait", func() bool { return counterValue(in) == 2 })
 		_ = leaves.nc.Close()
 		call[*kmsg.DescribeConfigsResponse](w.dial(), configs(100))
-		if n := counterValue(in); n != 2 {
-			t.Errorf("%v in flight: they did not wait", n)
-		}
+		eventually(t, "both wait still", func() bool { return counterValue(in) == 2 })
 		<-w.s.long
 		receive[kmsg.Response](waits, req, id)
 		eventually(t, "nothing waits", func() bool { return counterValue(in) == 0 })

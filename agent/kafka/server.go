@@ -28,7 +28,7 @@ type Config struct {
 	ReserveBytes    int64         // bodies of all requests but Produce, together; 64 MiB
 	ResponseBytes   int64         // records held for consumers that have not read them yet, together; answers of any kind too; 256 MiB
 	ConnBytes       int64         // the same, per connection; 64 MiB
-	ConfigBytes     int64         // of one DescribeConfigs response; 64 MiB
+	ConfigBytes     int64         // of one DescribeConfigs response; 64 MiB, at most half of ResponseBytes
 	FetchMaxBytes   int32         // of one Fetch response (fetch.max.bytes); 55 MiB
 	MaxConnections  int           // further ones are closed at once; 10,000
 	Idle            time.Duration // a connection with nothing in flight is closed after it (connections.max.idle.ms); 10 min
@@ -53,7 +53,7 @@ func (c Config) withDefaults() Config {
 	def(&c.ReserveBytes, 64<<20)
 	def(&c.ResponseBytes, 256<<20)
 	def(&c.ConnBytes, 64<<20)
-	def(&c.ConfigBytes, 64<<20)
+	def(&c.ConfigBytes, min(64<<20, c.ResponseBytes/2))
 	def(&c.FetchMaxBytes, 55<<20)
 	def(&c.MaxConnections, 10_000)
 	def(&c.Idle, 10*time.Minute)
