@@ -23,7 +23,7 @@ serves() {
 }
 
 in_clone() {
-  local line agent= n=0
+  local line agents=() n=0
   while IFS= read -r line <&4; do
     say "$line"
     case $line in
@@ -34,7 +34,7 @@ in_clone() {
         ;;
       'bin/varve agent '*)
         eval "exec $line" >agent.out & # one process, which can be stopped
-        agent=$!
+        agents+=($!)
         serves
         ;;
       *) eval "$line" ;;
@@ -42,8 +42,8 @@ in_clone() {
     n=$((n + 1))
   done 4< <(commands)
   [[ $(bin/varve consume orders --from earliest --exit-at-end) == hello ]] || { say "the records are not there"; return 1; }
-  kill "$agent"
-  wait "$agent"
+  kill "${agents[@]}"
+  wait "${agents[@]}"
   make down
   say "$n commands of README.md ran"
 }
