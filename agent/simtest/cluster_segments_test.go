@@ -43,6 +43,7 @@ func TestClusterSegments(t *testing.T) {
 func hurried(roll time.Duration) func(*agent.Config) {
 	return func(c *agent.Config) {
 		c.PackInterval, c.SegmentRoll, c.Grace, c.SnapshotInterval = time.Second, roll, 30*time.Second, 4*time.Second
+		c.Sweep = 20 * time.Second
 		c.Settings = map[string]string{"log.retention.check.interval.ms": "3000"}
 	}
 }
@@ -78,6 +79,7 @@ func segmentSeed(t *testing.T, seed uint64) {
 	time.Sleep(time.Minute) // more than the TTL, and than the grace
 	s.settleSegments(w, parts)
 	brief.check(s)
+	s.eventually(10*time.Minute, "nothing is left of sessions that are drained but what the table names", func() bool { return len(b.strays()) == 0 })
 	t.Logf("%v virtual: %d records, %d fences, %v", time.Since(s.begun).Round(time.Second), len(s.seen.sends), s.facts.fences, b.count)
 	if b.count.linked == 0 || b.count.deleted == 0 {
 		t.Errorf("it has no life: %v", b.count)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -216,13 +217,22 @@ func (b *books) queued(g *records.Garbage) {
 	}
 }
 
-// named says which item names an object, segments and packs alone; empty: none.
+// named says which item names an object; empty: none.
 func (b *books) named(key string) string {
 	p, err := b.keys.Parse(key)
 	if err != nil {
 		return err.Error()
 	}
 	switch p.Kind {
+	case objstore.KindWAL:
+		x := b.sessions[p.Session]
+		if seq := int64(p.Seq); x.State != records.Drained && seq >= x.Trim && (x.State == records.Active || seq <= x.Committed) {
+			return fmt.Sprintf("%+v", x)
+		}
+	case objstore.KindSnapshot:
+		if x := b.sessions[p.Session]; x.State != records.Drained {
+			return fmt.Sprintf("%+v", x)
+		}
 	case objstore.KindPack:
 		if pack, ok := b.packs[p.ID]; ok && !b.buried[p.ID] {
 			return fmt.Sprintf("%+v", pack)
@@ -238,6 +248,34 @@ func (b *books) named(key string) string {
 		}
 	}
 	return ""
+}
+
+// strays returns the objects of sessions that are drained, and of topics that are gone, which nothing names any more and no item of the
+// queue.
+func (b *books) strays() (keys []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found, err := b.objects.List(context.Background(), b.keys.Root(), "", 0)
+	if err != nil {
+		b.bad("list: %v", err)
+	}
+	for _, o := range found {
+		p, err := b.keys.Parse(o.Key)
+		if err != nil || p.Kind == objstore.KindStart || p.Kind == objstore.KindProbe || b.named(o.Key) != "" || b.due(p, o.Key, math.MaxInt64) {
+			continue
+		}
+		writer := p.Session
+		if p.Kind == objstore.KindPack || p.Kind == objstore.KindSegment {
+			if got, err := b.objects.Get(context.Background(), o.Key, objstore.Exact(0, bundle.HeaderLen)); err == nil {
+				h, _ := bundle.ParseHeader(got.Body)
+				writer = h.Session
+			}
+		}
+		if b.sessions[writer].State == records.Drained {
+			keys = append(keys, o.Key)
+		}
+	}
+	return keys
 }
 
 // unqueued checks that the queue forgets only what the store has confirmed.
@@ -258,9 +296,8 @@ func (b *books) unqueued(g *records.Garbage) {
 	}
 }
 
-// due reports whether the queue says that an object may go now.
-func (b *books) due(p objstore.Parsed, key string) bool {
-	now := time.Now().UnixMilli()
+// due reports whether the queue says that an object may go by now, ms.
+func (b *books) due(p objstore.Parsed, key string, now int64) bool {
 	for _, g := range b.queue {
 		switch {
 		case g.NotBefore > now:
@@ -301,7 +338,7 @@ func (a *audited) Delete(ctx context.Context, keys ...string) error {
 			b.bad("I9: %s is deleted: %v", key, err)
 		case p.Kind == objstore.KindProbe || b.deleted[key]:
 		case p.Kind == objstore.KindSnapshot && p.ID != b.sessions[p.Session].SnapID:
-		case !b.due(p, key):
+		case !b.due(p, key, time.Now().UnixMilli()):
 			b.bad("I9: %s is deleted, and no item of the queue says that it may go now", key)
 		case b.named(key) != "":
 			b.bad("I9: %s is deleted and named by %s", key, b.named(key))
