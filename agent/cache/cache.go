@@ -18,11 +18,11 @@ var ErrClosed = errors.New("cache is closed")
 
 // Cache maps keys to counted buffers of at most a number of bytes in all.
 type Cache[K comparable] struct {
-	limit   int64
 	running sync.WaitGroup // loads
 
 	mu struct {
 		sync.Mutex
+		limit   int64
 		closed  bool
 		bytes   int64
 		entries map[K]*list.Element // of *entry[K]
@@ -61,7 +61,8 @@ func cost(buf *memory.Buf) int64 { return int64(buf.Cap()) + overhead }
 
 // New returns a cache of limit bytes. With limit 0 it holds nothing, and still joins concurrent loads.
 func New[K comparable](limit int64) *Cache[K] {
-	c := &Cache[K]{limit: limit}
+	c := &Cache[K]{}
+	c.mu.limit = limit
 	c.mu.entries = map[K]*list.Element{}
 	c.mu.loads = map[K]*load{}
 	c.mu.recent = list.New()
@@ -103,6 +104,15 @@ func (c *Cache[K]) Has(key K) bool {
 	_, there := c.mu.entries[key]
 	_, loading := c.mu.loads[key]
 	return there || loading
+}
+
+// Demote makes the block of key, if it is there, the one that goes next: whoever read it is done with it.
+func (c *Cache[K]) Demote(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.mu.entries[key]; ok {
+		c.mu.recent.MoveToBack(e)
+	}
 }
 
 // Prefetch starts to load the block of key, unless it is there or being loaded, and does not wait; it reports whether fetch is
@@ -147,7 +157,23 @@ func (c *Cache[K]) put(key K, buf *memory.Buf) (evicted []*memory.Buf) {
 	buf.Retain()
 	c.mu.entries[key] = c.mu.recent.PushFront(&entry[K]{key, buf})
 	c.mu.bytes += cost(buf)
-	for c.mu.bytes > c.limit {
+	return c.shrink()
+}
+
+// Resize changes the limit.
+func (c *Cache[K]) Resize(limit int64) {
+	c.mu.Lock()
+	c.mu.limit = limit
+	evicted := c.shrink()
+	c.mu.Unlock()
+	for _, b := range evicted {
+		b.Release()
+	}
+}
+
+// shrink takes out what is beyond the limit.
+func (c *Cache[K]) shrink() (evicted []*memory.Buf) {
+	for c.mu.bytes > c.mu.limit {
 		old := c.mu.recent.Remove(c.mu.recent.Back()).(*entry[K])
 		delete(c.mu.entries, old.key)
 		c.mu.bytes -= cost(old.buf)

@@ -35,6 +35,39 @@ func TestEvictsLeastRecentlyUsedByBytes(t *testing.T) {
 	}
 }
 
+// What its reader is done with goes first.
+func TestDemoted(t *testing.T) {
+	c := New[int](80 + 2*overhead)
+	c.Put(0, block(40))
+	c.Put(1, block(40))
+	c.Demote(1)
+	c.Demote(7)
+	c.Put(2, block(40))
+	if c.Has(1) || !c.Has(0) || !c.Has(2) {
+		t.Fatal("it is not the demoted block that went")
+	}
+}
+
+func TestResize(t *testing.T) {
+	var pool memory.Pool
+	c := New[int](1 << 20)
+	for i := range 4 {
+		b := pool.Get(4096)
+		c.Put(i, b)
+		b.Release()
+	}
+	c.Resize(2 * (4096 + overhead))
+	if c.Has(0) || c.Has(1) || !c.Has(2) || !c.Has(3) || pool.Outstanding() != 2*4096 {
+		t.Fatal("not the oldest blocks went, or their memory did not:", pool.Outstanding())
+	}
+	c.Resize(1 << 20)
+	c.Put(0, block(40))
+	if !c.Has(0) || !c.Has(2) {
+		t.Fatal("a larger limit holds no more")
+	}
+	c.Close()
+}
+
 func TestZeroLimitHoldsNothing(t *testing.T) {
 	c := New[int](0)
 	c.Put(1, block(1))

@@ -3,8 +3,10 @@ package fetch
 import (
 	"container/list"
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -12,14 +14,16 @@ import (
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
-// Bounds of read-ahead. A stream has at most 32 blocks or 32 MiB ahead of it, and less if the streams together would have more
-// than half of the cache for history.
+// Bounds of read-ahead. A stream has at most 32 blocks or 112 MiB ahead of it, and less if the streams together would have more
+// than the cache has for history. What they have read is the first to go there. So much it takes: blocks come in any order, and
+// are read in theirs, so that the slowest of them decides.
 const (
 	maxStreams  = 4096
 	firstBlocks = 4 // ahead of a reader who reads for the first time
 	firstBytes  = BlockLen
 	maxBlocks   = 32
-	maxAhead    = 32 << 20
+	maxAhead    = 112 << 20
+	idleStream  = time.Minute // a stream that has not read for so long has left
 )
 
 // streamKey is where a stream will read next.
@@ -34,13 +38,16 @@ type stream struct {
 	key   streamKey
 	reads int // that followed one another
 	spot  spot
+	last  blockKey  // it is in this one
+	at    time.Time // when it read last
 	elem  *list.Element
 }
 
 // streams are those that read last, at most maxStreams.
 type streams struct {
-	n  atomic.Int64
-	mu struct {
+	n    atomic.Int64
+	last atomic.Int64 // when one was put, Unix time in ns
+	mu   struct {
 		sync.Mutex
 		by     map[streamKey]*stream
 		recent *list.List // the last in front
@@ -81,9 +88,16 @@ func (s *streams) put(st *stream) {
 		s.drop(old)
 	}
 	s.mu.by[st.key] = st
+	st.at = time.Now()
+	s.last.Store(st.at.UnixNano())
 	st.elem = s.mu.recent.PushFront(st)
-	if s.n.Add(1) > maxStreams {
-		s.drop(s.mu.recent.Back().Value.(*stream))
+	s.n.Add(1)
+	for {
+		oldest := s.mu.recent.Back().Value.(*stream)
+		if s.n.Load() <= maxStreams && st.at.Sub(oldest.at) < idleStream {
+			return
+		}
+		s.drop(oldest)
 	}
 }
 
@@ -103,12 +117,32 @@ func (r *Reader) keepStream(ctx context.Context, t *trip, err error) {
 	case st == nil:
 		st = &stream{}
 	}
-	st.key, st.spot, t.stream = streamKey{t.q.Topic, t.q.Index, t.next}, t.spot, st
-	if err == nil && t.q.Mode == Cached { // else it was done before the read
+	st.key, st.spot, st.last, t.stream = streamKey{t.q.Topic, t.q.Index, t.next}, t.spot, t.last, st
+	if t.q.Mode == Cached && (err == nil || errors.Is(err, ErrMiss)) { // else it was done before the read
 		r.readAhead(ctx, t)
 	}
 	st.reads++
 	r.streams.put(st)
+	r.widen()
+}
+
+// widen gives history more of the cache while streams read there.
+func (r *Reader) widen() {
+	if r.wide.CompareAndSwap(false, true) {
+		r.resize(r.cfg.CacheBytes * wideShare / shares)
+	}
+}
+
+// narrow gives what widen took back to what is committed here, once no stream has read for a while.
+func (r *Reader) narrow() {
+	if r.wide.Load() && time.Since(time.Unix(0, r.streams.last.Load())) > idleStream && r.wide.CompareAndSwap(true, false) {
+		r.resize(r.cfg.CacheBytes * historyShare / shares)
+	}
+}
+
+func (r *Reader) resize(history int64) {
+	r.tail.Resize(r.cfg.CacheBytes - history)
+	r.history.Resize(history)
 }
 
 // reach is how much to have ahead of a stream: it doubles with each read.
@@ -117,12 +151,12 @@ func (r *Reader) reach(st *stream) (blocks int, bytes int64) {
 	if st != nil {
 		reads = min(st.reads, 8)
 	}
-	share := r.cfg.CacheBytes / historyShare / 2 / max(r.streams.n.Load(), 1)
+	share := r.cfg.CacheBytes*wideShare/shares/max(r.streams.n.Load(), 1) - BlockLen // which it is in
 	return min(firstBlocks<<reads, maxBlocks), min(firstBytes<<reads, maxAhead, share)
 }
 
 // looksAhead is how often read-ahead asks the index, for runsPerLook runs each time.
-const looksAhead = 8
+const looksAhead = 16
 
 // readAhead starts to load the blocks after those that t reads next, as far as the index knows them without waiting. What it
 // loads goes into the cache; an error there is met again by the read itself.
@@ -131,9 +165,12 @@ func (r *Reader) readAhead(ctx context.Context, t *trip) {
 		return
 	}
 	blocks, bytes := r.reach(t.stream)
+	if t.warm {
+		blocks, bytes = blocks+1, max(bytes, 0)+BlockLen
+	}
 	var space [runsPerLook]bundle.Location
 	var last blockKey
-	first := t.q.Mode == Load // what it loads itself
+	first := t.q.Mode != Cached && !t.warm // what it loads itself
 	begun := false
 	for offset, looks := t.next, 0; looks < looksAhead; looks++ {
 		locs, err := r.locate(ctx, &t.q, space[:0], offset, false)
@@ -173,23 +210,36 @@ func (r *Reader) readAhead(ctx context.Context, t *trip) {
 	}
 }
 
-// prefetch starts to load a block, unless it is there. It returns false if enough is being loaded already.
+// prefetch starts to load a block, unless it is there, as soon as its turn comes. It returns false if enough waits already.
 func (r *Reader) prefetch(ctx context.Context, q *Request, o bundle.Object, i int) bool {
 	k := key(o, i)
 	if r.tail.Has(k) || r.history.Has(k) {
 		return true
 	}
 	select {
-	case r.ahead <- struct{}{}:
+	case r.queue <- struct{}{}:
 	default:
 		return false
 	}
 	topic, index := q.Topic, q.Index
 	if !r.history.Prefetch(ctx, k, func(ctx context.Context) (*memory.Buf, error) {
-		defer func() { <-r.ahead }()
-		return r.load(ctx, topic, index, o, i)
+		defer func() { <-r.queue }()
+		return r.inTurn(ctx, r.ahead, topic, index, o, i)
 	}) {
-		<-r.ahead
+		<-r.queue
 	}
 	return true
+}
+
+// Warm begins to load what a Read of q would have to wait for, and what comes after it, and returns when it knows what that is. A stream
+// that will read there stays where it is.
+func (r *Reader) Warm(ctx context.Context, q Request) {
+	q.Mode = Load
+	t := &trip{r: r, q: q, next: q.From, warm: true}
+	if t.stream = r.streams.take(streamKey{q.Topic, q.Index, q.From}); t.stream != nil {
+		defer r.streams.put(t.stream)
+	}
+	if _, err := r.locate(ctx, &t.q, t.space[:0], t.next, true); err == nil {
+		r.readAhead(ctx, t)
+	}
 }

@@ -26,6 +26,7 @@ func key(o bundle.Object, block int) blockKey {
 // Committed puts a bundle that was just committed into the cache. body is the whole object; if it is marked as sound its
 // batches are not checked again when they are read.
 func (r *Reader) Committed(o bundle.Object, body *memory.Buf) {
+	r.narrow()
 	b := body.Bytes()[:o.Size]
 	if len(b) <= BlockLen {
 		// A small bundle lies in a buffer that may be many times larger: keep a copy of its own size.
@@ -54,7 +55,7 @@ func (t *trip) block(ctx context.Context, o bundle.Object, i int) (*memory.Buf, 
 		return buf, nil
 	}
 	t.far = true
-	if t.q.Mode == Cached {
+	if !t.waits() {
 		if buf := t.r.history.Peek(k); buf != nil {
 			return buf, nil
 		}
@@ -69,13 +70,18 @@ func (t *trip) fresh(ctx context.Context, o bundle.Object, i int) (*memory.Buf, 
 	if o.Kind == bundle.WAL {
 		pool = t.r.near
 	}
+	return t.r.inTurn(ctx, pool, t.q.Topic, t.q.Index, o, i)
+}
+
+// inTurn is load, once the pool has a place.
+func (r *Reader) inTurn(ctx context.Context, pool chan struct{}, topic uuid.UUID, index int32, o bundle.Object, i int) (*memory.Buf, error) {
 	select {
 	case pool <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	defer func() { <-pool }()
-	return t.r.load(ctx, t.q.Topic, t.q.Index, o, i)
+	return r.load(ctx, topic, index, o, i)
 }
 
 // load gets a block from the store, of an object that holds records of a partition.

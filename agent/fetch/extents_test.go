@@ -35,7 +35,8 @@ type extents struct {
 	cold   bool // not in memory
 	item   records.Partition
 	forgot func(x *extents)
-	asked  int // for the item
+	looked func() // after LocateTime and LocateMaxTime
+	asked  int    // for the item
 }
 
 func (x *extents) Locate(_ context.Context, dst []bundle.Location, _ uuid.UUID, _ int32, offset int64, n int, load bool) ([]bundle.Location, bool, error) {
@@ -50,6 +51,7 @@ func (x *extents) Locate(_ context.Context, dst []bundle.Location, _ uuid.UUID, 
 }
 
 func (x *extents) LocateTime(_ context.Context, _ uuid.UUID, _ int32, from, ts int64) (bundle.Location, bool, error) {
+	defer x.done()
 	for _, loc := range x.index {
 		if loc.Next > from && loc.MaxTimestamp >= ts {
 			return loc, true, nil
@@ -59,8 +61,15 @@ func (x *extents) LocateTime(_ context.Context, _ uuid.UUID, _ int32, from, ts i
 }
 
 func (x *extents) LocateMaxTime(_ context.Context, _ uuid.UUID, _ int32, from int64) (ts, at int64, ok bool, err error) {
+	defer x.done()
 	loc, ok := x.index.LocateMaxTime()
 	return loc.MaxTimestamp, loc.Base, ok, nil
+}
+
+func (x *extents) done() {
+	if x.looked != nil {
+		x.looked()
+	}
 }
 
 func (x *extents) Partition(context.Context, uuid.UUID, int32) (records.Partition, bool, error) {
@@ -250,5 +259,25 @@ func TestTimes(t *testing.T) {
 	}
 	if _, ok, err := alone.FirstTime(t.Context(), &tail{}, uuid.Nil, 0, 0, 1); err != nil || ok {
 		t.Fatal(ok, err)
+	}
+}
+
+// A run that is linked between the look at the extents and that at the tail is found all the same.
+func TestTimesWhileRunsMove(t *testing.T) {
+	all := index{
+		{Base: 0, Next: 10, MaxTimestamp: 50}, {Base: 10, Next: 20, MaxTimestamp: 95}, {Base: 20, Next: 30, MaxTimestamp: 90},
+	}
+	x := &extents{index: all[:1]}
+	log := &tail{index: all[1:]}
+	r := (&world{t: t}).reader(Config{Extents: x})
+	for _, ask := range []func() (bundle.Location, bool, error){
+		func() (bundle.Location, bool, error) { return r.FirstTime(t.Context(), log, uuid.Nil, 0, 0, 60) },
+		func() (bundle.Location, bool, error) { return r.MaxTime(t.Context(), log, uuid.Nil, 0, 0) },
+	} {
+		x.index, log.index = all[:1], all[1:]
+		x.looked = func() { x.index, log.index, x.looked = all[:2], all[2:], nil }
+		if loc, ok, err := ask(); err != nil || !ok || loc.Base != 10 {
+			t.Error(loc, ok, err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -19,7 +20,7 @@ const BlockLen = 4 << 20
 
 // Config of a Reader.
 type Config struct {
-	CacheBytes int64   // how much to keep, in bytes, three quarters of it for what was just committed; 0: nothing
+	CacheBytes int64   // how much to keep, in bytes, 7/16 of it at least for what was just committed; 0: nothing
 	Loads      int     // most GETs at once, 0: 32; at least 4
 	Extents    Extents // what lies in segments; nil: nothing
 }
@@ -78,7 +79,15 @@ const (
 	Cached Mode = iota
 	// Load reads from the store what is not in memory.
 	Load
+	// Await is Load for the first MiB, and Cached for what follows: whoever has that need not wait for more.
+	Await
 )
+
+// awaited is how many bytes Await waits for.
+const awaited = 1 << 20
+
+// waits reports whether the next thing that is not in memory is waited for.
+func (t *trip) waits() bool { return t.q.Mode == Load || t.q.Mode == Await && t.n < awaited }
 
 // Reader reads batches.
 type Reader struct {
@@ -90,12 +99,19 @@ type Reader struct {
 	tail    *cache.Cache[blockKey] // what this session committed
 	history *cache.Cache[blockKey] // what was loaded
 	streams *streams
+	wide    atomic.Bool // history has wideShare of the cache
 
 	near, far, ahead chan struct{} // hold one token per load under way: of WAL; of packs and segments; ahead of a reader
+	queue            chan struct{} // one per load ahead of a reader, under way or waiting
 }
 
-// historyShare is which part of the cache what was loaded gets: history is read on, and seldom twice; the tail has all its readers.
-const historyShare = 4
+// How many shares of the cache what was loaded gets: a quarter, because history is read on, and seldom twice, and the tail has all its
+// readers; a little more than half, as long as somebody goes through history.
+const (
+	shares       = 16
+	historyShare = 4
+	wideShare    = 9
+)
 
 // New returns a Reader.
 func New(store objstore.Store, keys objstore.Keys, pool *memory.Pool, cfg Config) *Reader {
@@ -105,8 +121,9 @@ func New(store objstore.Store, keys objstore.Keys, pool *memory.Pool, cfg Config
 	cfg.Loads = max(cfg.Loads, 4)
 	return &Reader{
 		store: store, keys: keys, pool: pool, cfg: cfg,
-		tail: cache.New[blockKey](cfg.CacheBytes - cfg.CacheBytes/historyShare), history: cache.New[blockKey](cfg.CacheBytes / historyShare), streams: newStreams(),
-		near: make(chan struct{}, cfg.Loads/2), far: make(chan struct{}, cfg.Loads/4), ahead: make(chan struct{}, cfg.Loads/4),
+		tail: cache.New[blockKey](cfg.CacheBytes - cfg.CacheBytes*historyShare/shares), history: cache.New[blockKey](cfg.CacheBytes * historyShare / shares), streams: newStreams(),
+		near: make(chan struct{}, max(cfg.Loads/8, 1)), far: make(chan struct{}, cfg.Loads/4), ahead: make(chan struct{}, cfg.Loads/2+cfg.Loads/8),
+		queue: make(chan struct{}, cfg.Loads),
 	}
 }
 
@@ -144,7 +161,9 @@ const runsPerLook = 16
 // what was read before is whole and may be used; with nothing read the error is what counts.
 func (r *Reader) Read(ctx context.Context, q Request, dst []Slice) (_ []Slice, n int, err error) {
 	t := &trip{r: r, q: q, dst: dst, next: q.From}
-	t.stream = r.streams.take(streamKey{q.Topic, q.Index, q.From})
+	if t.stream = r.streams.take(streamKey{q.Topic, q.Index, q.From}); t.stream != nil {
+		t.last = t.stream.last
+	}
 	err = t.read(ctx)
 	r.keepStream(ctx, t, err)
 	return t.dst, t.n, err
@@ -155,22 +174,24 @@ type trip struct {
 	r      *Reader
 	q      Request
 	dst    []Slice
-	n      int     // bytes in dst
-	next   int64   // offset to go on from
-	stream *stream // nil: did not read here before
-	spot   spot    // where next lies, if it is inside of a run
-	far    bool    // something came from the store, now or earlier
+	n      int      // bytes in dst
+	next   int64    // offset to go on from
+	stream *stream  // nil: did not read here before
+	spot   spot     // where next lies, if it is inside of a run
+	far    bool     // something came from the store, now or earlier
+	last   blockKey // the block that was read last
+	warm   bool     // nothing is read, only loaded ahead
 	space  [runsPerLook]bundle.Location
 }
 
 func (t *trip) read(ctx context.Context) error {
 	lost := false // an object was gone, and the index has been asked again
 	for t.next < t.q.Before {
-		locs, err := t.r.locate(ctx, &t.q, t.space[:0], t.next, t.q.Mode == Load)
+		locs, err := t.r.locate(ctx, &t.q, t.space[:0], t.next, t.waits())
 		if err != nil {
 			return err
 		}
-		if t.q.Mode == Load && t.next == t.q.From {
+		if t.q.Mode != Cached && t.next == t.q.From {
 			t.r.readAhead(ctx, t)
 		}
 		for _, loc := range locs {
@@ -179,7 +200,7 @@ func (t *trip) read(ctx context.Context) error {
 			}
 			was := t.n
 			more, err := t.readRun(ctx, loc)
-			if errors.Is(err, objstore.ErrNotFound) && !lost && t.q.Mode == Load {
+			if errors.Is(err, objstore.ErrNotFound) && !lost && t.q.Mode != Cached {
 				if lost, err = true, t.r.relocate(ctx, &t.q, loc, t.next, err); err == nil {
 					break // and look again
 				}

@@ -279,3 +279,32 @@ func TestCopy(t *testing.T) {
 		t.Fatal("not what was committed")
 	}
 }
+
+// Await waits for the first MiB only: what comes after it is read when it is there.
+func TestAwait(t *testing.T) {
+	w := newWorld(t)
+	for range 40 {
+		w.object(0, 300<<10)
+	}
+	r := w.reader(Config{CacheBytes: 64 << 20})
+	q := Request{MaxBytes: 1 << 30, Mode: Await}
+	got, err := w.read(r, q)
+	if n := len(got) / len(w.batches[0]); n < 4 || err != nil && !errors.Is(err, ErrMiss) {
+		t.Fatalf("%d of %d objects: %v", n, len(w.batches), err)
+	}
+	r.Close()
+	stuck := &held{Store: w.store, letGo: make(chan struct{})}
+	r = New(stuck, w.keys, &memory.Pool{}, Config{CacheBytes: 64 << 20})
+	defer r.Close()
+	for i := range 4 { // the first ones are there, the others never come
+		r.Committed(w.index[i].Object, wrapped(w.bodies[i]))
+	}
+	for i := 4; i < len(w.index); i++ {
+		w.index[i].Object.Kind = bundle.PACK
+	}
+	got, err = w.read(r, q)
+	if !errors.Is(err, ErrMiss) || len(got) != 4*len(w.batches[0]) {
+		t.Fatal(len(got), err)
+	}
+	close(stuck.letGo)
+}

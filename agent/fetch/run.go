@@ -124,8 +124,20 @@ func (w *window) move(ctx context.Context, pos uint64) (at int, err error) {
 		}
 		w.release()
 		w.buf, w.i, w.last = buf, i, -1
+		w.t.pass(key(w.o, i))
 	}
 	return int(pos % BlockLen), nil
+}
+
+// pass notes that the reader has come to a block. A stream that goes on from one block to another one is done with the first.
+func (t *trip) pass(to blockKey) {
+	if t.last == to {
+		return
+	}
+	if t.stream != nil && t.far {
+		t.r.history.Demote(t.last)
+	}
+	t.last = to
 }
 
 // header returns the header of the batch at pos, valid until the next call.

@@ -101,7 +101,7 @@ func (op *fetchOp) mayRespond() bool {
 		return false
 	}
 	c.skipped = true
-	c.warm(op)
+	c.warm(op.misses())
 	return true
 }
 

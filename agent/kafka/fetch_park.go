@@ -134,8 +134,8 @@ func (op *fetchOp) pause(ctx context.Context, w *partition.Waiter, timer *time.T
 	}
 }
 
-// loadsAtOnce is how many partitions of one Fetch are read from the store at the same time; the others come next time.
-const loadsAtOnce = 8
+// loadsAtOnce is how many partitions of one Fetch are loaded from the store at the same time; the others come next time.
+const loadsAtOnce = 16
 
 // load confirms what must be confirmed and reads what is not in memory. It leaves missed unset.
 func (op *fetchOp) load(ctx context.Context) {
@@ -143,19 +143,15 @@ func (op *fetchOp) load(ctx context.Context) {
 	defer cancel()
 	op.confirm(ctx)
 	op.collect()
-	var missed []*fetchPart
-	for i := range op.parts {
-		if part := &op.parts[i]; part.miss && len(missed) < loadsAtOnce {
-			missed = append(missed, part)
-		}
-	}
+	missed := op.misses()
 	op.missed, op.loaded = false, true
 	if len(missed) > 0 {
 		op.readAll(ctx, missed)
 	}
 }
 
-// readAll reads partitions from the store, at once, each up to an equal share of what is left of the limit.
+// readAll reads partitions from the store, at once, each what comes first and, up to an equal share of what is left of the limit, what is in
+// memory besides.
 func (op *fetchOp) readAll(ctx context.Context, parts []*fetchPart) {
 	type result struct {
 		slices []fetch.Slice
@@ -173,7 +169,7 @@ func (op *fetchOp) readAll(ctx context.Context, parts []*fetchPart) {
 			before = part.look.stable
 		}
 		g := &got[i]
-		g.slices, g.n, g.err = op.c.s.deps.Reader.Read(ctx, part.request(before, min(part.most(), share), first && i == 0, fetch.Load), nil)
+		g.slices, g.n, g.err = op.c.s.deps.Reader.Read(ctx, part.request(before, min(part.most(), share), first && i == 0, fetch.Await), nil)
 	}
 	var others sync.WaitGroup
 	for i := 1; i < len(parts); i++ {
@@ -191,17 +187,22 @@ func (op *fetchOp) readAll(ctx context.Context, parts []*fetchPart) {
 	op.settle()
 }
 
-// warmBytes is how much of a lagging partition is loaded ahead of the Fetch that will ask for it again.
-const warmBytes = 1 << 20
-
-// warm starts to load what op missed, so that it is in memory when it is asked for again. Whether that succeeds is that
-// request's business.
-func (c *conn) warm(op *fetchOp) {
-	var ahead []fetch.Request
+// misses are the partitions of which nothing was in memory, some of them.
+func (op *fetchOp) misses() (missed []*fetchPart) {
 	for i := range op.parts {
-		if part := &op.parts[i]; part.miss && len(ahead) < loadsAtOnce {
-			ahead = append(ahead, part.request(part.look.hw, min(part.most(), warmBytes), true, fetch.Load))
+		if part := &op.parts[i]; part.miss && len(missed) < loadsAtOnce {
+			missed = append(missed, part)
 		}
+	}
+	return missed
+}
+
+// warm starts to load partitions that a Fetch missed, so that they are in memory when they are asked for again. Whether that succeeds is
+// that request's business.
+func (c *conn) warm(missed []*fetchPart) {
+	ahead := make([]fetch.Request, len(missed))
+	for i, part := range missed {
+		ahead[i] = part.request(part.look.hw, part.most(), true, fetch.Load)
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, storeTime)
 	var loads sync.WaitGroup
@@ -209,10 +210,7 @@ func (c *conn) warm(op *fetchOp) {
 		loads.Add(1)
 		c.spawn(func() {
 			defer loads.Done()
-			got, _, _ := c.s.deps.Reader.Read(ctx, q, nil)
-			for _, s := range got {
-				s.Release()
-			}
+			c.s.deps.Reader.Warm(ctx, q)
 		})
 	}
 	c.spawn(func() { loads.Wait(); cancel() })
