@@ -19,7 +19,8 @@ import (
 
 // The bounds of such waits.
 const (
-	slotTime = time.Second          // of one request, for all its slots
+	slotTime = 3 * time.Second      // of one request, for all its slots: an opening may take that long; less than a client sleeps
+	rushTime = time.Second          // after a wait in vain the connection's next requests do not wait
 	slotLook = 5 * time.Millisecond // how often the slots that are waited for are looked at
 )
 
@@ -147,7 +148,7 @@ func (w *appending) awaits(slot uint16, err error) bool {
 	}
 	c.s.awaitSlot(w.patience, seat{slot: slot})
 	if w.patience.Err() != nil {
-		c.rushed = time.Now().Add(slotTime)
+		c.rushed = time.Now().Add(rushTime)
 	}
 	return true
 }
@@ -167,7 +168,7 @@ func (c *conn) awaitCoordinator(req kmsg.Request) {
 	defer cancel()
 	c.s.awaitSlot(ctx, a)
 	if ctx.Err() != nil {
-		c.rushed = time.Now().Add(slotTime)
+		c.rushed = time.Now().Add(rushTime)
 	}
 }
 
