@@ -18,6 +18,7 @@ import (
 // pulse is a producer with kgo's own settings that notes when each partition acked.
 type pulse struct {
 	cl   *kgo.Client
+	log  *clientLog
 	stop context.CancelFunc
 	done chan struct{}
 
@@ -29,8 +30,8 @@ type pulse struct {
 func startPulse(t *testing.T, seeds []string, topic string, partitions int) *pulse {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	p := &pulse{stop: stop, done: make(chan struct{}), acks: make([][]time.Time, partitions)}
-	p.cl = dial(t, seeds[0], kgo.SeedBrokers(seeds...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	p := &pulse{log: &clientLog{}, stop: stop, done: make(chan struct{}), acks: make([][]time.Time, partitions)}
+	p.cl = dial(t, seeds[0], kgo.SeedBrokers(seeds...), kgo.WithLogger(p.log), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	go func() {
 		defer close(p.done)
 		for number := 0; ctx.Err() == nil; number++ {
@@ -79,15 +80,27 @@ func logPauses(t *testing.T, what string, took []time.Duration) {
 	t.Logf("%s, %d times: longest pause of a partition p50 %v, p99 %v, worst %v", what, len(took), percentile(took, 0.5), percentile(took, 0.99), slices.Max(took).Round(time.Millisecond))
 }
 
-// TestClusterPauses prints how long a partition acks nothing while its slot moves, and while an agent stops, with kgo's own
-// settings. VARVE_CLUSTER_PAUSES says how often each; without it the test is left out, since it proves no more than others do.
+// slowPause is a pause worth the story of what the agents and the client said.
+const slowPause = time.Second
+
+// tell prints the story of a pause if it was a slow one.
+func (p *pulse) tell(t *testing.T, f *fleet, begun time.Time, pause time.Duration) {
+	t.Helper()
+	if pause > slowPause {
+		f.story(t, begun)
+		p.log.story(t, begun, pause+time.Second)
+	}
+}
+
+// TestClusterPauses prints how long a partition acks nothing while its slot moves, while an agent stops, and when one is killed, with
+// kgo's own settings. VARVE_CLUSTER_PAUSES says how often each; without it the test is left out, since it proves no more than others do.
 func TestClusterPauses(t *testing.T) {
 	rounds, _ := strconv.Atoi(os.Getenv("VARVE_CLUSTER_PAUSES"))
 	if rounds == 0 {
 		t.Log("LEFT OUT: VARVE_CLUSTER_PAUSES is not set")
 		return
 	}
-	f := newFleet(t, 3)
+	f := newFleet(t, 3, "--log-level", "debug")
 	const slots = 32 // one partition in each
 	createTopic(t, f.agents[0].addr, "pause", slots)
 	p := startPulse(t, f.seeds(), "pause", slots)
@@ -96,8 +109,22 @@ func TestClusterPauses(t *testing.T) {
 	from := time.Now()
 	time.Sleep(4 * time.Second)
 	t.Logf("with nothing going on: %v", p.worst(from, time.Now()).Round(time.Millisecond))
+	p.moves(t, f, rounds, slots)
+	exits := []time.Duration{}
+	p.ends(t, f, "SIGTERM", rounds, func(a *agent) {
+		begun := time.Now()
+		a.stop(t)
+		exits = append(exits, time.Since(begun))
+	})
+	t.Logf("the process was gone after p50 %v, worst %v", percentile(exits, 0.5), slices.Max(exits).Round(time.Millisecond))
+	p.ends(t, f, "SIGKILL", rounds, func(a *agent) { a.kill(t) })
+	p.finish(t)
+}
 
-	var moves []time.Duration
+// moves moves slots, one after the other.
+func (p *pulse) moves(t *testing.T, f *fleet, rounds, slots int) {
+	t.Helper()
+	var all []time.Duration
 	for round := range rounds {
 		slot := (7*round + 1) % slots
 		from := f.show(t, "slots").Slots[slot].Agent
@@ -106,25 +133,54 @@ func TestClusterPauses(t *testing.T) {
 		f.ok(t, "cluster", "move", fmt.Sprint(slot), to)
 		commanded := time.Since(begun)
 		time.Sleep(2 * time.Second)
-		moves = append(moves, p.worst(begun, begun.Add(commanded+time.Second)))
-		t.Logf("slot %d from %s to %s: the command took %v, the longest pause was %v", slot, from, to, commanded.Round(time.Millisecond), moves[round].Round(time.Millisecond))
+		all = append(all, p.worst(begun, begun.Add(commanded+time.Second)))
+		t.Logf("slot %d from %s to %s: the command took %v, the longest pause was %v", slot, from, to, commanded.Round(time.Millisecond), all[round].Round(time.Millisecond))
+		p.tell(t, f, begun, all[round])
 	}
-	logPauses(t, "moves", moves)
+	logPauses(t, "moves", all)
+}
 
-	var stops, exits []time.Duration
-	for round := range (rounds + 1) / 2 {
-		a := f.agents[round%3]
+// ends ends one agent after the other, in some way, and starts it again.
+func (p *pulse) ends(t *testing.T, f *fleet, how string, rounds int, end func(*agent)) {
+	t.Helper()
+	var all, starts []time.Duration
+	for round := range rounds {
+		a := f.agents[round%len(f.agents)]
+		p.calm(t)
 		begun := time.Now()
-		a.stop(t)
-		exits = append(exits, time.Since(begun))
-		time.Sleep(8 * time.Second)
-		stops = append(stops, p.worst(begun, begun.Add(2*time.Second)))
-		t.Logf("%s stopped in %v, the longest pause was %v", a.name(), exits[round].Round(time.Millisecond), stops[round].Round(time.Millisecond))
-		a.start(t)
-		f.awaitEven(t, 3)
+		end(a)
 		time.Sleep(3 * time.Second)
+		p.calm(t)
+		all = append(all, p.worst(begun, begun.Add(2*time.Second)))
+		t.Logf("%s of %s: the longest pause was %v", how, a.name(), all[round].Round(time.Millisecond))
+		p.tell(t, f, begun, all[round])
+		begun = time.Now()
+		a.start(t)
+		f.awaitEven(t, len(f.agents))
+		time.Sleep(2 * time.Second)
+		p.calm(t)
+		starts = append(starts, p.worst(begun, time.Now()))
+		t.Logf("%s is back and leads its share: the longest pause was %v", a.name(), starts[round].Round(time.Millisecond))
+		p.tell(t, f, begun, starts[round])
 	}
-	logPauses(t, "SIGTERMs", stops)
-	t.Logf("the process was gone after p50 %v, worst %v", percentile(exits, 0.5), slices.Max(exits).Round(time.Millisecond))
-	p.finish(t)
+	logPauses(t, how+"s", all)
+	logPauses(t, "starts", starts)
+}
+
+// calm waits until every partition has acked what was produced since the call.
+func (p *pulse) calm(t *testing.T) {
+	t.Helper()
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		p.mu.Lock()
+		late := slices.IndexFunc(p.acks, func(acks []time.Time) bool {
+			return len(acks) == 0 || acks[len(acks)-1].Before(begun.Add(500*time.Millisecond))
+		})
+		p.mu.Unlock()
+		if late < 0 {
+			return
+		}
+		if time.Since(begun) > time.Minute {
+			t.Fatalf("partition %d has acked nothing for a minute", late)
+		}
+	}
 }

@@ -19,6 +19,7 @@ import (
 // reading is a member of a group that reads, and commits what it read.
 type reading struct {
 	client   *kgo.Client
+	log      clientLog
 	assigned atomic.Int64 // times that it was given partitions, or lost some
 	commits  atomic.Int64
 	failed   atomic.Int64 // commits that failed
@@ -40,6 +41,7 @@ func startReading(t *testing.T, seen *seenOffsets, seeds []string, group, topic 
 		kgo.SeedBrokers(seeds...), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.DisableAutoCommit(), kgo.OnPartitionsAssigned(changed), kgo.OnPartitionsRevoked(changed), kgo.OnPartitionsLost(changed),
 		kgo.SessionTimeout(20 * time.Second), kgo.HeartbeatInterval(500 * time.Millisecond), kgo.FetchMaxWait(200 * time.Millisecond),
+		kgo.WithLogger(&r.log),
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +117,9 @@ func TestGroupSurvivesItsCoordinator(t *testing.T) {
 	t.Run("consumer", func(t *testing.T) { survivesItsCoordinator(t, newer()) })
 }
 
+// slowResume is how long commits may stay away before the members' story is told.
+const slowResume = 3 * time.Second
+
 func survivesItsCoordinator(t *testing.T, opts []kgo.Opt) {
 	const topic, group, partitions = "work", "workers", 6
 	f := newFleet(t, 3)
@@ -138,6 +143,7 @@ func survivesItsCoordinator(t *testing.T, opts []kgo.Opt) {
 	for range int(setting(t, "VARVE_GROUP_KILLS", 3)) {
 		a := f.agents[coordinatorOf(t, f, group)]
 		had := []int64{members[0].commits.Load(), members[1].commits.Load()}
+		given := []int64{members[0].assigned.Load(), members[1].assigned.Load()}
 		a.kill(t)
 		begun := time.Now()
 		for i, m := range members {
@@ -153,6 +159,12 @@ func survivesItsCoordinator(t *testing.T, opts []kgo.Opt) {
 		time.Sleep(5 * time.Second)
 		t.Logf("both members committed again %v after the kill of %s; since the first kill they were given other partitions %d and %d times",
 			took[len(took)-1].Round(time.Millisecond), a.name(), members[0].assigned.Load()-before[0], members[1].assigned.Load()-before[1])
+		for i, m := range members {
+			if m.assigned.Load() != given[i] || took[len(took)-1] > slowResume {
+				t.Logf("what member %d said:", i)
+				m.log.story(t, begun, 10*time.Second)
+			}
+		}
 	}
 	t.Logf("%d kills, commits resumed: p50 %v, p99 %v, worst %v", len(took), percentile(took, 0.5), percentile(took, 0.99), percentile(took, 1))
 	for i, m := range members {
