@@ -449,3 +449,19 @@ func TestGoneAfterClosing(t *testing.T) {
 		t.Errorf("then died: %d looks, %+v", suspects, s)
 	}
 }
+
+// A hand-over that landed late named an agent that had ended, and nobody told anybody: the controller reads the whole map each minute, and
+// gives the slot to one who lives.
+func TestControllerLooksEachMinute(t *testing.T) {
+	p, a, b, c := three(t)
+	gone := sessionID("z1")
+	p.write(putOp(records.Cluster("c").SessionKey(gone), records.Session{Agent: "z", State: records.Sealed, End: 1}.Item()))
+	n := p.mine(b)
+	s := p.slot(n)
+	p.write(moveOp("c", s, 1, records.Member{Agent: "z", Session: gone}, uuid.UUID{1}))
+	p.pass(recheckEvery + 5*time.Second)
+	now := p.slot(n)
+	if now.Leader != a.id && now.Leader != b.id && now.Leader != c.id || now.Epoch < s.Epoch+2 {
+		t.Errorf("%v after a late hand-over to one who has ended: %+v", recheckEvery, now)
+	}
+}
