@@ -127,6 +127,13 @@ func (s *Server) fetchOffsets(names *finder, version int16, g *kmsg.OffsetFetchR
 // fetched returns the ids of the topics that are asked about, nobody's for one that is not there. An error means that it is not known of
 // all whether they are.
 func (f *finder) fetched(version int16, topics []kmsg.OffsetFetchRequestGroupTopic) ([]uuid.UUID, error) {
+	if topics == nil { // all: those of which this agent has not heard, too
+		f.begin()
+		if f.catchUp(); !errors.Is(f.err, records.ErrBadItem) { // which is of one topic, that nobody can serve
+			return nil, f.err
+		}
+		return nil, nil
+	}
 	ids := make([]uuid.UUID, len(topics))
 	for i := range topics {
 		t, err := f.named(version, topics[i].Topic, topics[i].TopicID)

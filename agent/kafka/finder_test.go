@@ -13,6 +13,7 @@ import (
 	"github.com/varvelog/varve/agent/group"
 	"github.com/varvelog/varve/agent/topic"
 	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
 )
 
 // askedItems is a metastore that counts what is read of it. While it hangs, reads end with their context.
@@ -151,6 +152,31 @@ func TestManyNewTopicsAreFound(t *testing.T) {
 		if p := rt.Partitions[0]; p.ErrorCode != codeNone || p.Offset != 0 {
 			t.Errorf("%s: %+v", rt.Topic, p)
 		}
+	}
+}
+
+// TestAllOffsetsOfATopicOfAnotherAgent: whoever asks for all that a group has committed is told of topics, too, that another agent made
+// and that this one has not heard of, as after a fail-over.
+func TestAllOffsetsOfATopicOfAnotherAgent(t *testing.T) {
+	items := &askedItems{}
+	w := newWorld(t, option{items: items})
+	other := topic.New(w.facts, w.s.log, topic.Options{Cluster: "c", Slots: testSlots, Poll: time.Second, Settings: w.topics.Settings()})
+	must(t, other.Load(t.Context()))
+	top, err := other.Create(t.Context(), topic.Spec{Name: "new", Partitions: 1})
+	must(t, err)
+	done := make(chan error, 1)
+	at := map[group.Partition]records.GroupOffset{{Topic: top.ID}: {Offset: 7, Epoch: -1}}
+	w.groups.Commit("g", group.Commit{Generation: -1, Offsets: at}, func(_ map[group.Partition]error, err error) { done <- err })
+	must(t, <-done)
+	all := kmsg.NewPtrOffsetFetchRequest()
+	all.Version, all.Group, all.Topics = 7, "g", nil
+	got := call[*kmsg.OffsetFetchResponse](w.dial(), all)
+	if len(got.Topics) != 1 || got.Topics[0].Topic != "new" || got.Topics[0].Partitions[0].Offset != 7 {
+		t.Errorf("%+v", got)
+	}
+	items.hangs.Store(true)
+	if got := call[*kmsg.OffsetFetchResponse](w.dial(), all); got.ErrorCode != codeCoordinatorLoadInProgress {
+		t.Errorf("while the store hangs: code %d, %d topics", got.ErrorCode, len(got.Topics))
 	}
 }
 
