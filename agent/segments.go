@@ -25,7 +25,7 @@ func (s *session) buildSegments() {
 	}, s.segments.Metrics())
 	s.sweeper = segment.NewSweeper(segment.SweepConfig{Interval: s.cfg.Sweep, Grace: s.cfg.Grace}, segment.SweepDeps{
 		Objects: s.stores.Objects, Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster,
-		Mine: func() bool { return s.ownsShard(0) }, Log: s.log,
+		Mine: func() bool { return s.ownsShard(0) }, Session: s.member.Session(), Own: s.segments, Log: s.log,
 	})
 }
 

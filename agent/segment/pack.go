@@ -104,6 +104,7 @@ func (r *Room) pack(ctx context.Context, parts []part, now time.Time) (int64, er
 		if named {
 			// The object may be there, or come late. Nobody refers to it.
 			r.ledger.takeOff(id, wholePack)
+			r.written.add(id, r.d.Snapshots.Committed(), time.Now())
 		}
 		return 0, r.cure(ctx, parts, err)
 	}
@@ -112,6 +113,7 @@ func (r *Room) pack(ctx context.Context, parts []part, now time.Time) (int64, er
 		bytes += parts[i].bytes()
 		r.place(id, &parts[i], d.placed[i])
 	}
+	r.written.add(id, r.d.Snapshots.Committed(), time.Now())
 	r.d.Log.Debug("packed", "pack", id, "partitions", len(parts), "runs", d.rows(), "bytes", d.size)
 	return bytes, nil
 }

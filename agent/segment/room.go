@@ -145,12 +145,13 @@ type Room struct {
 	seen    []Tail    // what tails returned last
 	asked   chan chan<- struct{}
 	wishes  *wishes
+	written ownPacks
 }
 
 // New returns a Room. Run makes it work.
 func New(cfg Config, d Deps) *Room {
 	cfg.defaults()
-	return &Room{cfg: cfg, rules: newRules(cfg), d: d, ledger: newLedger(), metrics: newMetrics(), asked: make(chan chan<- struct{}), wishes: newWishes()}
+	return &Room{cfg: cfg, rules: newRules(cfg), d: d, ledger: newLedger(), metrics: newMetrics(), asked: make(chan chan<- struct{}), wishes: newWishes(), written: ownPacks{all: map[uuid.UUID]ownPack{}}}
 }
 
 // Metrics returns the room's gauges and counters.

@@ -21,13 +21,15 @@ import (
 //   - it is a segment without an extent, and its partition's tiered is above its first offset, or its topic is gone, or its writer's
 //     session is DRAINED: a link demands that tiered is the first offset, that the topic is there, and the slot's epoch of its writer;
 //   - it is a pack of a DRAINED session, and no run of it that a snapshot in the bucket names is still to be linked: what a leader knows
-//     of packs of others, it has from a snapshot, and its own one of the opening stays until it is DRAINED too;
+//     of packs of others, it has from a snapshot, and its own one of the opening stays until it is DRAINED too. Or it is a pack of this agent's
+//     own session, old enough, no snapshot names such a run, one that was taken since it was written among them, and whoever was handed a slot
+//     by this session has opened it: a hand-over lets go of packs that the successor never hears of;
 //   - it is a bundle that its session, which has ended, did not commit or does not need, or anything of a DRAINED session.
 //
 // And it has to be one at two looks, the grace or more apart: then whoever found it while it had a name has had that time, as with
 // all that goes through the queue. What the table does not know of at all is left alone, and so is all of a session that may live.
 //
-// Run it where slot 0 is served; two at a time do no harm.
+// Run it at every agent: each looks after its own packs, and who serves slot 0 after the bucket. Two of those at a time do no harm.
 type Sweeper struct {
 	cfg      SweepConfig
 	d        SweepDeps
@@ -49,7 +51,17 @@ type SweepDeps struct {
 	Cluster   records.Cluster
 	ClusterID uuid.UUID
 	Mine      func() bool // whether this agent looks after the bucket: if not, looks end and what they found is forgotten
+	Session   uuid.UUID
+	Own       OwnPacks // nil: this session writes none
 	Log       *slog.Logger
+}
+
+// OwnPacks are the packs that a session has written.
+type OwnPacks interface {
+	// OldPacks returns those of which the session's newest recorded snapshot says all that is known here.
+	OldPacks() []uuid.UUID
+	// ForgetPack says that one has no item any more.
+	ForgetPack(id uuid.UUID)
 }
 
 // Bounds of one look. What is beyond waits for the orphans found before to be gone.
@@ -79,13 +91,9 @@ func (s *Sweeper) Run(ctx context.Context) {
 	wait := s.cfg.Interval/4 + time.Duration(rand.Int64N(int64(s.cfg.Interval/4)+1))
 	for sleep(ctx, wait) {
 		wait = s.cfg.Interval - s.cfg.Interval/16 + time.Duration(rand.Int64N(int64(s.cfg.Interval/8)+1))
-		if !s.d.Mine() {
-			clear(s.suspects) // whoever looks now looks twice
-			continue
-		}
 		switch err := s.Look(ctx); {
 		case errors.Is(err, errNotMine):
-			clear(s.suspects)
+			clear(s.suspects) // whoever looks now looks twice
 		case err != nil && ctx.Err() == nil:
 			s.metrics.failed.Inc()
 			s.d.Log.Warn("a look for objects without a name failed; the next one begins anew", "err", err)
@@ -96,15 +104,20 @@ func (s *Sweeper) Run(ctx context.Context) {
 // errNotMine: another agent looks after the bucket.
 var errNotMine = errors.New("another agent serves slot 0")
 
-// Look goes through the bucket once. Errors: those of the stores; what was found until then is kept.
+// Look goes through the bucket once, if that is this agent's, and through its own packs. Errors: those of the stores; what was found until
+// then is kept.
 func (s *Sweeper) Look(ctx context.Context) error {
 	ctx = metastore.WithPurpose(objstore.WithPurpose(ctx, objstore.PurposeGC), PurposeLink)
 	l := &look{
 		Sweeper: s, sessions: map[uuid.UUID]records.Session{}, topics: map[uuid.UUID]bool{}, reach: map[Name]int64{},
-		seen: map[string]time.Time{}, begun: time.Now(),
+		seen: map[string]time.Time{}, begun: time.Now(), whole: s.d.Mine(),
+	}
+	kinds := []func(context.Context) error{l.ownPacks}
+	if l.whole {
+		kinds = []func(context.Context) error{l.bundles, l.snapshots, l.segments, l.probes, l.queue, l.packs, l.queue, l.ownPacks}
 	}
 	var err error
-	for _, kind := range []func(context.Context) error{l.bundles, l.snapshots, l.segments, l.probes, l.queue, l.packs, l.queue} {
+	for _, kind := range kinds {
 		if err = kind(ctx); err != nil {
 			break
 		}
@@ -116,7 +129,9 @@ func (s *Sweeper) Look(ctx context.Context) error {
 		return err
 	}
 	s.suspects = l.seen
-	s.metrics.looked(time.Now(), len(l.seen))
+	if l.whole {
+		s.metrics.looked(time.Now(), len(l.seen))
+	}
 	if l.queued > 0 {
 		s.d.Log.Info("queued objects that nothing names, left by agents that died or by writes that came late", "objects", l.queued, "bytes", l.bytes)
 	}
@@ -127,6 +142,7 @@ func (s *Sweeper) Look(ctx context.Context) error {
 type look struct {
 	*Sweeper
 	begun    time.Time
+	whole    bool                          // not this session's packs alone
 	sessions map[uuid.UUID]records.Session // as they were read once: none goes back
 	topics   map[uuid.UUID]bool            // those that were there at some time of the look
 	fresh    bool                          // the topics were read after the page that is being judged was listed
@@ -139,7 +155,7 @@ type look struct {
 
 // ask makes a request after a pause, and again while a store is slow or unsure.
 func (l *look) ask(ctx context.Context, do func(context.Context) error) error {
-	if !l.d.Mine() {
+	if l.whole && !l.d.Mine() {
 		return errNotMine
 	}
 	pause := min(l.cfg.Interval/1000, time.Second)

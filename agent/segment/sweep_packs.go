@@ -47,8 +47,56 @@ func (l *look) packs(ctx context.Context) error {
 		}
 		return "", err
 	})
-	if err != nil || len(all) == 0 {
+	if err != nil {
 		return err
+	}
+	return l.idle(ctx, all)
+}
+
+// ownPacks looks for packs of this session that nobody needs, unless it has handed over slots that their leaders may not have opened yet:
+// from a snapshot before the newest one, perhaps.
+func (l *look) ownPacks(ctx context.Context) error {
+	if l.d.Own == nil {
+		return nil
+	}
+	old := l.d.Own.OldPacks() // before the pins are read: who is handed a slot later opens from what says it all
+	if len(old) == 0 {
+		return nil
+	}
+	it, err := l.item(ctx, l.d.Cluster.PinsKey(l.d.Session))
+	if err != nil {
+		return err
+	}
+	if it != nil {
+		pins, err := records.DecodePins(it)
+		if err != nil || len(pins.Slots) > 0 {
+			return err
+		}
+	}
+	all := map[uuid.UUID]idle{}
+	for _, id := range old {
+		it, err := l.item(ctx, l.d.Cluster.PackKey(id))
+		if err != nil {
+			return err
+		}
+		if it == nil {
+			l.d.Own.ForgetPack(id)
+			continue
+		}
+		p, err := records.DecodePack(it)
+		if err != nil {
+			return fmt.Errorf("item of pack %s: %w", id, err)
+		}
+		o := found{objstore.Info{Key: l.d.Keys.Pack(id), Size: p.Bytes}, objstore.Parsed{ID: id}}
+		all[id] = idle{o, p}
+	}
+	return l.idle(ctx, all)
+}
+
+// idle judges packs that nobody names but by snapshots, if at all.
+func (l *look) idle(ctx context.Context, all map[uuid.UUID]idle) error {
+	if len(all) == 0 {
+		return nil
 	}
 	if err := l.strike(ctx, all); err != nil {
 		return err
