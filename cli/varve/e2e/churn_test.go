@@ -40,6 +40,16 @@ func TestChurn(t *testing.T) {
 	kept.check(t, addr, "kept")
 	t.Logf("%d kills, %d stops, %d topics; %d and %d records were acked", c.kills, c.stops, c.topics, kept.count(), short.count())
 	c.settle(t)
+	for range 2 { // what sessions that lived had left is found when they have ended
+		for _, a := range c.agents {
+			a.stop(t)
+		}
+		for _, a := range c.agents {
+			a.start(t)
+		}
+		c.settle(t)
+	}
+	kept.check(t, addr, "kept")
 	for _, a := range c.agents {
 		a.stop(t)
 	}
