@@ -54,14 +54,14 @@ func TestAnswersDoNotRepeat(t *testing.T) {
 	}
 }
 
-// TestLongAnswersThatNobodyReads: clients ask for the configs of a thousand agents, with documentation, some 90 MB each, and read
-// nothing. No more answers are kept than there is room for; a client that reads is served.
+// TestLongAnswersThatNobodyReads: clients ask for the configs of many agents, with documentation, megabytes each, and read nothing. No
+// more answers are kept than there is room for; a client that reads is served.
 func TestLongAnswersThatNobodyReads(t *testing.T) {
-	const clients, room = 5, 4 << 20
+	const clients, room = 5, 2 << 20
 	w := newWorld(t, option{cfg: Config{ResponseBytes: room, ConfigBytes: 64 << 20}})
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	req.Version, req.IncludeDocumentation, req.IncludeSynonyms = 4, true, true
-	for i := range 150 / raceFactor {
+	for i := range 60 / raceFactor {
 		r := kmsg.NewDescribeConfigsRequestResource()
 		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeBroker, fmt.Sprint(i)
 		req.Resources = append(req.Resources, r)
@@ -172,7 +172,7 @@ func TestLongestNames(t *testing.T) {
 	answered := 0
 	for _, a := range dispatch() {
 		for n, name := range longest {
-			for seed := range uint64(8 / raceFactor) {
+			for seed := range uint64(4 / raceFactor) {
 				for _, version := range []int16{a.floor, a.flexible - 1, a.max} {
 					if version >= a.floor {
 						answered += w.longestNames(&a, version, name, rand.New(rand.NewPCG(seed, uint64(n))))
