@@ -11,11 +11,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TestSegmentCompact: two agents cut what a topic holds when they are asked, hours before its time, while it is written on; what cannot be
-// is told.
+// TestSegmentCompact: two agents cut what a topic holds when they are asked, hours before its time, while it is written on.
 func TestSegmentCompact(t *testing.T) {
 	t.Parallel() // as others that mostly wait
 	f := newFleet(t, 2)
+	f.awaitEven(t, 2)
 	const partitions = 6
 	createTopic(t, f.agents[0].addr, "soon", partitions)
 	createTopic(t, f.agents[0].addr, "later", 1)
@@ -45,10 +45,8 @@ func TestSegmentCompact(t *testing.T) {
 		t.Errorf("%q", out)
 	}
 	f.fails(t, []string{"segment", "compact", "never", "--now"}, "unknown topic", "never")
-	f.agents[1].kill(t)
-	f.fails(t, []string{"segment", "compact", "soon", "--now", "--timeout", "1s"}, "not done after 1s", "partitions of 6", "ask again")
-	for _, a := range f.agents[:1] {
+	for _, a := range f.agents {
 		a.stop(t)
 	}
-	f.only(t, "", "orphan") // what the killed one had under way
+	f.only(t, "")
 }
