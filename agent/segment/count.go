@@ -89,7 +89,7 @@ func (r *Room) bury(ctx context.Context, gone []Name, now time.Time) error {
 		e := r.ledger.parts[gone[i]]
 		item, ok, err := r.readPartition(ctx, gone[i])
 		if err == nil && ok {
-			e.reached(item.Tiered)
+			e.reached(item.Tiered, item.Top)
 		}
 		if err == nil && (ok || now.UnixMilli()-e.seen < r.cfg.Grace.Milliseconds()/2) { // later the collector may have removed it
 			sure[i], err = r.leads(ctx, e)
@@ -171,7 +171,7 @@ func (r *Room) know(ctx context.Context, name Name, e *entry) error {
 	case err != nil:
 		return err
 	case ok:
-		e.reached(p.Tiered)
+		e.reached(p.Tiered, p.Top)
 	default:
 		e.known = true
 	}

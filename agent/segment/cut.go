@@ -134,6 +134,7 @@ func (r *Room) cut(ctx context.Context, parts []part, now time.Time) error {
 		p, x := &d.parts[0], d.extent()
 		r.metrics.wrote(bundle.SEG, len(d.body))
 		e := r.ledger.of(&p.tail)
+		x.Top = after(e.top, &x, p.tail.LogStart)
 		steps = append(steps, step{
 			Name: p.tail.Name, topic: p.tail.TopicName, slot: p.tail.Slot, epoch: p.tail.Epoch, log: p.tail.Log,
 			from: p.from, absent: !e.exists, next: p.next(), extent: &x, key: r.segmentKey(d), packs: packsOf(p.runs),
@@ -206,7 +207,7 @@ func (r *Room) missing(ctx context.Context, p *part, run *bundle.Location, why e
 	}
 	e := r.ledger.of(&p.tail)
 	if ok && item.Tiered >= run.Next {
-		e.reached(item.Tiered)
+		e.reached(item.Tiered, item.Top)
 		p.tail.Log.Tiered(item.Tiered)
 		return nil
 	}

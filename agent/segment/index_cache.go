@@ -47,17 +47,26 @@ const (
 func (p *page) cost() int64    { return entryBytes + int64(len(p.extents))*extentBytes }
 func (o *outline) cost() int64 { return entryBytes + int64(len(o.pieces))*pieceBytes }
 
-// shelf keeps pages and outlines of all partitions, the last used ones, up to a number of bytes. It has no lock.
+// volume is how many bytes the extents have that hold the offsets from start to tiered of a partition. It is never changed.
+type volume struct {
+	at            Name
+	start, tiered int64
+	bytes         int64
+	elem          *list.Element
+}
+
+// shelf keeps pages, outlines and volumes of all partitions, the last used ones, up to a number of bytes. It has no lock.
 type shelf struct {
 	limit    int64
 	bytes    int64
 	pages    map[Name][]*page // by base; no two overlap
 	outlines map[uuid.UUID]*outline
-	recent   *list.List // of *page and *outline, the last used in front
+	volumes  map[Name]*volume
+	recent   *list.List // of *page, *outline and *volume, the last used in front
 }
 
 func newShelf(limit int64) shelf {
-	return shelf{limit: limit, pages: map[Name][]*page{}, outlines: map[uuid.UUID]*outline{}, recent: list.New()}
+	return shelf{limit: limit, pages: map[Name][]*page{}, outlines: map[uuid.UUID]*outline{}, volumes: map[Name]*volume{}, recent: list.New()}
 }
 
 // page returns the page that holds offset, nil if none is here.
@@ -111,8 +120,27 @@ func (s *shelf) shrink() {
 			s.dropPage(e)
 		case *outline:
 			s.dropOutline(e)
+		case *volume:
+			s.dropVolume(e)
 		}
 	}
+}
+
+// putVolume adds a volume in the place of an older one of the same partition.
+func (s *shelf) putVolume(v *volume) {
+	if old := s.volumes[v.at]; old != nil {
+		s.dropVolume(old)
+	}
+	s.volumes[v.at] = v
+	v.elem = s.recent.PushFront(v)
+	s.bytes += entryBytes
+	s.shrink()
+}
+
+func (s *shelf) dropVolume(v *volume) {
+	delete(s.volumes, v.at)
+	s.recent.Remove(v.elem)
+	s.bytes -= entryBytes
 }
 
 func (s *shelf) dropPage(p *page) {

@@ -33,6 +33,28 @@ func (x *Index) Partition(ctx context.Context, topic uuid.UUID, index int32) (p 
 	return p, true, nil
 }
 
+// Size returns how many bytes of batches the extents of a partition have, whose log begins at start, and whose tail at tiered. It asks the
+// table once as long as neither moves. What retention has passed and not unlinked yet counts. Errors as of Partition.
+func (x *Index) Size(ctx context.Context, topic uuid.UUID, index int32, start, tiered int64) (int64, error) {
+	at := Name{topic, index}
+	x.mu.Lock()
+	v := x.mu.shelf.volumes[at]
+	if v != nil && v.start == start && v.tiered == tiered {
+		x.mu.shelf.recent.MoveToFront(v.elem)
+		x.mu.Unlock()
+		return v.bytes, nil
+	}
+	x.mu.Unlock()
+	p, _, err := x.Partition(ctx, topic, index)
+	if err != nil {
+		return 0, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.mu.shelf.putVolume(&volume{at: at, start: start, tiered: tiered, bytes: p.Bytes})
+	return p.Bytes, nil
+}
+
 // Extents returns neighbouring extents of a partition, the one that holds offset first: as many as one page has, none if no extent
 // holds it. They must not be changed. Errors as of Locate.
 func (x *Index) Extents(ctx context.Context, topic uuid.UUID, index int32, offset int64) ([]records.Extent, error) {

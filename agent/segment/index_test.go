@@ -30,6 +30,7 @@ type shelved struct {
 	topic   uuid.UUID
 	next    int64
 	extents []records.Extent
+	told    bool    // extents say what the largest timestamp up to them is
 	stamps  []int64 // of each record from offset 0 on
 	bytes   []byte  // of all batches
 }
@@ -147,8 +148,6 @@ func (s *shelved) segment(size, per int, stamps ...int64) {
 // link puts an extent, and the partition's item.
 func (s *shelved) link(topic uuid.UUID, index int32, e records.Extent) {
 	s.t.Helper()
-	_, err := s.facts.Write(s.t.Context(), metastore.Op{Kind: metastore.OpPut, Key: s.cluster.ExtentKey(topic, index, e.Base), Set: e.Item()})
-	s.must(err)
 	p := records.Partition{Topic: topic, Index: index, Nonce: uuid.New()}
 	it, err := s.facts.Store.Get(s.t.Context(), s.cluster.PartitionKey(topic, index), metastore.Consistent)
 	if err == nil {
@@ -157,7 +156,12 @@ func (s *shelved) link(topic uuid.UUID, index int32, e records.Extent) {
 	} else {
 		p.LogStart = e.Base
 	}
-	p.Tiered, p.Bytes, p.Extents, p.V = e.Next, p.Bytes+e.Bytes, p.Extents+1, p.V+1
+	if p.Tiered, p.Bytes, p.Extents, p.V = e.Next, p.Bytes+e.Bytes, p.Extents+1, p.V+1; s.told {
+		p.Top = after(p.Top, &e, p.LogStart)
+		e.Top = p.Top
+	}
+	_, err = s.facts.Write(s.t.Context(), metastore.Op{Kind: metastore.OpPut, Key: s.cluster.ExtentKey(topic, index, e.Base), Set: e.Item()})
+	s.must(err)
 	_, err = s.facts.Write(s.t.Context(), metastore.Op{Kind: metastore.OpPut, Key: s.cluster.PartitionKey(topic, index), Set: p.Item()})
 	s.must(err)
 }
@@ -348,7 +352,9 @@ func TestIndexTimes(t *testing.T) {
 	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		s := newShelved(t)
+		s.told = seed%3 > 0
 		for range 1 + rng.IntN(6) {
+			s.told = s.told || seed%3 == 1 && rng.IntN(2) == 0
 			stamps := make([]int64, 1+rng.IntN(12))
 			for i := range stamps {
 				stamps[i] = 100 + rng.Int64N(60) + s.next/2
@@ -432,6 +438,34 @@ func TestIndexIsBounded(t *testing.T) {
 	}
 	if g, q := s.facts.gets.Load(), s.facts.queries.Load(); g != 1 || q != 3 {
 		t.Fatalf("%d GETs, %d queries for 300 extents", g, q)
+	}
+}
+
+// The bytes in extents are read once, until the log's begin or the tail's moves.
+func TestIndexSize(t *testing.T) {
+	s := newShelved(t)
+	s.segment(100, 1, 1, 2, 3)
+	x := s.index()
+	for i, c := range []struct {
+		start, tiered int64
+		asked         int32
+	}{{0, 6, 1}, {0, 6, 1}, {2, 6, 2}, {2, 8, 3}, {2, 8, 3}} {
+		n, err := x.Size(t.Context(), s.topic, 3, c.start, c.tiered)
+		if err != nil || n != s.extents[0].Bytes || s.facts.asked() != c.asked {
+			t.Fatal(i, n, s.facts.asked(), err)
+		}
+	}
+	if n, err := x.Size(t.Context(), s.topic, 4, 0, 6); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	before := x.Bytes()
+	for i := range int32(2 * leastLimit / entryBytes) {
+		if _, err := x.Size(t.Context(), s.topic, i, 0, 6); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := x.Bytes(); n <= before || n > leastLimit {
+		t.Fatalf("%d bytes, %d before", n, before)
 	}
 }
 

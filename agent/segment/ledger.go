@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
@@ -22,18 +23,19 @@ type entry struct {
 	name      string // of the topic
 	slot      uint16
 	epoch     int32
-	round     uint64    // last one that saw it
-	seen      int64     // when that was, ms
-	base      int64     // of the first run
-	since     int64     // when the room first saw that run, ms
-	cut       int64     // when the last segment was cut, ms; 0: not here
-	stays     bool      // nothing is done about it: its records are damaged or gone, or its topic is
-	known     bool      // tiered and exists are as the table had them
-	exists    bool      // there is a Partition item,
-	tiered    int64     // which says so
-	packs     []packRun // of the tail, by offset
-	forgotten []packRun // that the log start has passed and nobody took off their packs
-	doubt     []step    // links from tiered on whose outcome nobody knows
+	round     uint64      // last one that saw it
+	seen      int64       // when that was, ms
+	base      int64       // of the first run
+	since     int64       // when the room first saw that run, ms
+	cut       int64       // when the last segment was cut, ms; 0: not here
+	stays     bool        // nothing is done about it: its records are damaged or gone, or its topic is
+	known     bool        // tiered and exists are as the table had them
+	exists    bool        // there is a Partition item,
+	tiered    int64       // which says so,
+	top       records.Top // and this
+	packs     []packRun   // of the tail, by offset
+	forgotten []packRun   // that the log start has passed and nobody took off their packs
+	doubt     []step      // links from tiered on whose outcome nobody knows
 }
 
 // packRun is a run that lies in a pack.
@@ -106,12 +108,23 @@ func (e *entry) upTo(offset int64) int {
 
 // reached notes that tiered is at next now, as a write of this room or of another leader made it: that write took off what was to
 // be taken off.
-func (e *entry) reached(next int64) {
-	e.known, e.exists, e.tiered, e.doubt = true, true, next, nil
+func (e *entry) reached(next int64, top records.Top) {
+	e.known, e.exists, e.tiered, e.top, e.doubt = true, true, next, top, nil
 	e.packs = e.packs[e.upTo(next):]
 	for len(e.forgotten) > 0 && e.forgotten[0].next <= next {
 		e.forgotten = e.forgotten[1:]
 	}
+}
+
+// after returns the Top of extents of which x is one more, of a log that begins at start.
+func after(top records.Top, x *records.Extent, start int64) records.Top {
+	switch {
+	case top == (records.Top{}) || top.At < start:
+		return records.Top{TS: x.MaxTimestamp, At: x.Base, From: x.Base}
+	case x.MaxTimestamp > top.TS:
+		return records.Top{TS: x.MaxTimestamp, At: x.Base, From: top.From}
+	}
+	return top
 }
 
 // age returns for how long the oldest record of a tail has waited, ms: since its timestamp, unless that lies in the future or is so old

@@ -197,7 +197,7 @@ func (r *Room) moveOp(s *step, nonce uuid.UUID) metastore.Op {
 	if s.extent == nil {
 		p.LogStart = s.next
 	} else {
-		p.Bytes, p.Extents = s.extent.Bytes, 1
+		p.Bytes, p.Extents, p.Top = s.extent.Bytes, 1, s.extent.Top
 	}
 	if s.absent {
 		op.Kind, op.Set, op.If = metastore.OpPut, p.Item(), []metastore.Cond{{Cmp: metastore.ItemAbsent}}
@@ -209,6 +209,7 @@ func (r *Room) moveOp(s *step, nonce uuid.UUID) metastore.Op {
 		op.Set[records.AttrLogStart] = metastore.N(s.next)
 	} else {
 		op.Add[records.AttrBytes], op.Add[records.AttrExtents] = p.Bytes, 1
+		records.SetTop(op.Set, p.Top)
 	}
 	op.If = []metastore.Cond{{Attr: records.AttrTiered, Cmp: metastore.Eq, Value: metastore.N(s.from)}}
 	return op
@@ -222,10 +223,11 @@ func (r *Room) linked(steps []step, now time.Time) {
 			s.log.Tiered(s.next)
 		}
 		if e := r.ledger.parts[s.Name]; e != nil {
-			e.reached(s.next)
+			top := e.top
 			if s.extent != nil {
-				e.cut = now.UnixMilli()
+				top, e.cut = s.extent.Top, now.UnixMilli()
 			}
+			e.reached(s.next, top)
 		}
 		if s.extent != nil {
 			r.metrics.linked(s.extent)
@@ -284,7 +286,7 @@ func (r *Room) adopt(ctx context.Context, s *step) error {
 		e.known, e.exists = true, false
 		return nil
 	}
-	e.reached(p.Tiered)
+	e.reached(p.Tiered, p.Top)
 	if s.log != nil {
 		s.log.Tiered(p.Tiered)
 	}

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is two stores, a leader's memory over them, and the room that rewrites it.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	objects objstore.Store // as the room sees them
 	facts   metastore.Store
 	inner   *objmem.Store // behind it
@@ -58,7 +58,7 @@ type queued struct {
 	batch []byte
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	r := &rig{
 		t: t, inner: objmem.New(), table: factsmem.New(), keys: objstore.Keys{Cluster: "c"}, cluster: "c", session: uuid.New(), epoch: 3,
 		logs: map[Name]*tailLog{}, topics: map[uuid.UUID]string{}, told: map[Name][]byte{}, flushed: map[Name][]bundle.Location{}, now: time.UnixMilli(1_800_000_000_000),

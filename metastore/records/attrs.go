@@ -59,6 +59,9 @@ const (
 	AttrStarted    = "started"    // number: milliseconds since 1970
 	AttrState      = "state"      // string: state of a session or topic
 	AttrTiered     = "tiered"     // number: offset up to which a log lies in segments
+	AttrTop        = "top"        // number: milliseconds since 1970
+	AttrTopAt      = "top_at"     // number: offset
+	AttrTopFrom    = "top_from"   // number: offset
 	AttrTopic      = "topic"      // number: version of the set of topics
 	AttrTrim       = "trim"       // number: lowest WAL sequence still needed, 0: none trimmed
 	AttrTTL        = "ttl"        // number: seconds since 1970 after which the item counts as absent

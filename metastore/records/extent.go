@@ -24,6 +24,32 @@ type Extent struct {
 	Records      int64
 	MinTimestamp int64 // ms: the lowest base timestamp of a batch
 	MaxTimestamp int64 // ms: the largest timestamp of a record
+	Top          Top   // of the extents up to this one; the zero Top in those of earlier versions, which did not write it
+}
+
+// Top is the largest timestamp TS (ms) of all extents from the one with base From on, up to some end, and the base At of the first one that
+// has it. It is what a search by time halves by; extents that are gone since may have had it.
+type Top struct {
+	TS, At, From int64
+}
+
+// set adds t to an item, unless it is zero.
+func (t Top) set(it metastore.Item) metastore.Item {
+	if t != (Top{}) {
+		it[AttrTop], it[AttrTopAt], it[AttrTopFrom] = metastore.N(t.TS), metastore.N(t.At), metastore.N(t.From)
+	}
+	return it
+}
+
+// SetTop adds to the attributes that an update sets those of t, which is not zero.
+func SetTop(it metastore.Item, t Top) { t.set(it) }
+
+// top reads a Top that may be absent.
+func (f *fields) top() (t Top) {
+	if _, there := f.item[AttrTop]; there {
+		t = Top{TS: f.num(AttrTop, math.MinInt64, math.MaxInt64), At: f.count(AttrTopAt), From: f.count(AttrTopFrom)}
+	}
+	return t
 }
 
 // ExtentKey is the key of the Extent of a partition that begins at base >= 0. The order of keys is that of offsets.
@@ -36,7 +62,7 @@ func ExtentSK(base int64) string { return fmt.Sprintf("%s%016x", ExtentPrefix, u
 
 // Item encodes e.
 func (e Extent) Item() metastore.Item {
-	return metastore.Item{
+	return e.Top.set(metastore.Item{
 		AttrBase:      metastore.N(e.Base),
 		AttrNext:      metastore.N(e.Next),
 		AttrSegment:   IDValue(e.Segment),
@@ -46,7 +72,7 @@ func (e Extent) Item() metastore.Item {
 		AttrRecords:   metastore.N(e.Records),
 		AttrMinTS:     metastore.N(e.MinTimestamp),
 		AttrMaxTS:     metastore.N(e.MaxTimestamp),
-	}
+	})
 }
 
 // DecodeExtent decodes it. Error: ErrBadItem.
@@ -62,6 +88,7 @@ func DecodeExtent(it metastore.Item) (Extent, error) {
 		Records:      f.count(AttrRecords),
 		MinTimestamp: f.num(AttrMinTS, math.MinInt64, math.MaxInt64),
 		MaxTimestamp: f.num(AttrMaxTS, math.MinInt64, math.MaxInt64),
+		Top:          f.top(),
 	}
 	if e.Next <= e.Base {
 		f.fail(AttrNext, fmt.Errorf("not above %q of %d: %w", AttrBase, e.Base, errRange))

@@ -21,6 +21,7 @@ type Partition struct {
 	Extents  int64 // how many there are
 	V        int64 // rises with every write
 	Nonce    uuid.UUID
+	Top      Top // of the extents up to Tiered; zero: nobody knows
 }
 
 // PartitionPK is the partition key of a partition's item and of its extents.
@@ -35,7 +36,7 @@ func (c Cluster) PartitionKey(topic uuid.UUID, index int32) metastore.Key {
 
 // Item encodes p.
 func (p Partition) Item() metastore.Item {
-	return metastore.Item{
+	return p.Top.set(metastore.Item{
 		AttrID:        IDValue(p.Topic),
 		AttrPartition: metastore.N(int64(p.Index)),
 		AttrLogStart:  metastore.N(p.LogStart),
@@ -44,7 +45,7 @@ func (p Partition) Item() metastore.Item {
 		AttrExtents:   metastore.N(p.Extents),
 		AttrV:         metastore.N(p.V),
 		AttrNonce:     IDValue(p.Nonce),
-	}
+	})
 }
 
 // DecodePartition decodes it. Error: ErrBadItem.
@@ -59,6 +60,7 @@ func DecodePartition(it metastore.Item) (Partition, error) {
 		Extents:  f.count(AttrExtents),
 		V:        f.count(AttrV),
 		Nonce:    f.id(AttrNonce),
+		Top:      f.top(),
 	}
 	if p.Tiered < p.LogStart {
 		f.fail(AttrTiered, fmt.Errorf("below %q of %d: %w", AttrLogStart, p.LogStart, errRange))

@@ -72,11 +72,12 @@ var kinds = []struct {
 		Garbage{ID: u(4), Keys: []string{"c/k/0000/a", "c/t/ffff/b"}, NotBefore: 5, Bytes: 7}, Garbage{ID: u(4)},
 	}, decoder(DecodeGarbage)},
 	{"partition", []interface{ Item() metastore.Item }{
-		Partition{Topic: u(1), Index: 7, LogStart: 3, Tiered: 65538, Bytes: 5, Extents: 2, V: 9, Nonce: u(3)}, Partition{},
+		Partition{Topic: u(1), Index: 7, LogStart: 3, Tiered: 65538, Bytes: 5, Extents: 2, V: 9, Nonce: u(3)}, Partition{}, Partition{Tiered: 9, Top: Top{-7, 5, 3}},
 	}, decoder(DecodePartition)},
 	{"extent", []interface{ Item() metastore.Item }{
 		Extent{Base: 0, Next: math.MaxInt64, Segment: u(5), Size: 1 << 40, FooterLen: math.MaxUint32, Bytes: 3, Records: 4, MinTimestamp: -1, MaxTimestamp: math.MaxInt64},
 		Extent{Next: 1, MinTimestamp: math.MinInt64, MaxTimestamp: -1},
+		Extent{Base: 5, Next: 6, MaxTimestamp: 9, Top: Top{TS: math.MaxInt64, At: math.MaxInt64}}, Extent{Base: 5, Next: 6, Top: Top{TS: math.MinInt64, From: 5}},
 	}, decoder(DecodeExtent)},
 	{"garbage", []interface{ Item() metastore.Item }{Garbage{ID: u(4), Partitions: 65538, NotBefore: 5}}, decoder(DecodeGarbage)},
 	{"pack", []interface{ Item() metastore.Item }{

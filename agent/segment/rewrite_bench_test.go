@@ -1,0 +1,58 @@
+package segment
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// cpu returns the CPU time of this process, user and system.
+func cpu(tb testing.TB) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkRewrite is what packs and segments cost in CPU, for each GiB that was written, with a store in memory that copies what it gives. 16
+// partitions go through packs, one does not.
+func BenchmarkRewrite(b *testing.B) {
+	for _, partitions := range []int{16, 1} {
+		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
+			var spent time.Duration
+			var bytes int64
+			for b.Loop() {
+				r := newRig(b)
+				r.brief = true
+				r.cfg = Config{}
+				names := r.topic("a", partitions)
+				store := &countingStore{Store: r.inner, keys: r.keys}
+				r.objects = store
+				r.open()
+				first := uint64(1)
+				round := func(d time.Duration) {
+					before := cpu(b)
+					r.round(d)
+					spent += cpu(b) - before
+					r.seq-- // it commits by itself
+					r.dropPacked(&first)
+				}
+				for i := range 128 {
+					for k := range 64 {
+						r.again(names[k%len(names)], 128<<10)
+					}
+					r.flush()
+					bytes += 8 << 20
+					if i%12 == 11 {
+						round(time.Second)
+					}
+				}
+				round(time.Minute)
+				round(6 * time.Hour)
+			}
+			b.ReportMetric(spent.Seconds()/(float64(bytes)/(1<<30)), "cpu-s/GiB")
+		})
+	}
+}
