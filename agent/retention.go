@@ -17,7 +17,7 @@ import (
 func (s *session) newRetainer() *segment.Retainer {
 	return segment.NewRetainer(segment.RetainConfig{Interval: s.settings.Millis("log.retention.check.interval.ms"), Grace: s.cfg.Grace}, segment.RetainDeps{
 		Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster, Index: s.index,
-		Partitions: tails{s}, Keeps: keeps{s}, Starts: starts{s}, Log: s.log,
+		Partitions: tails{s}, Keeps: keeps{s}, Starts: starts{s}, Metrics: s.segments.Metrics(), Log: s.log,
 	})
 }
 

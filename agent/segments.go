@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -65,7 +64,6 @@ func (r rolls) Rolls(id uuid.UUID) (int64, time.Duration, bool) {
 	if t == nil {
 		return 0, 0, false
 	}
-	bytes, _ := strconv.ParseInt(t.Overrides["segment.bytes"], 10, 64) // 0 if it is not set
 	after := time.Duration(min(t.Config.SegmentMS, int64(time.Duration(1<<62)/time.Millisecond))) * time.Millisecond
-	return bytes, after, true
+	return t.Config.SegmentBytes, after, true
 }

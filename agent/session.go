@@ -179,7 +179,7 @@ func (s *session) build() {
 	}, kafka.Deps{
 		Topics: s.topics, Partitions: s.parts, Reader: s.reader, Cluster: s.member,
 		Producers: txn.NewIDs(s.stores.Facts, s.cluster), Groups: s.groups, Budget: s.budget, Pool: &s.pool, Log: s.log, Registry: metrics,
-		MoveLogStart: s.moveLogStart, Rewriter: s.segments,
+		MoveLogStart: s.moveLogStart, Rewriter: s.segments, ExtentBytes: s.index.Size,
 	})
 	s.metrics.Store(metrics)
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -19,8 +20,9 @@ const logDir = "object-store"
 //
 // Differs from Kafka: one directory that stands for the object store, without a size; a partition's bytes are those of its
 // committed records in the store, counted once however many copies the store keeps. Each agent tells of the partitions that
-// it leads and serves, so the answers of all agents add up (CG16).
-func (s *Server) describeLogDirs(_ context.Context, req *kmsg.DescribeLogDirsRequest) *kmsg.DescribeLogDirsResponse {
+// it leads and serves, so the answers of all agents add up (CG16). KAFKA_STORAGE_ERROR for the directory if the table does not say how much
+// lies in segments.
+func (s *Server) describeLogDirs(ctx context.Context, req *kmsg.DescribeLogDirsRequest) *kmsg.DescribeLogDirsResponse {
 	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir = logDir
@@ -46,6 +48,10 @@ func (s *Server) describeLogDirs(_ context.Context, req *kmsg.DescribeLogDirsReq
 			dir.Topics = s.appendSizes(dir.Topics, t, serves, asked[name])
 		}
 	}
+	if err := s.addExtents(ctx, dir.Topics); err != nil {
+		s.log.Warn("the bytes in segments could not be counted", "err", err)
+		dir.ErrorCode, dir.Topics = codeStorage, nil
+	}
 	resp.Dirs = append(resp.Dirs, dir)
 	return resp
 }
@@ -66,4 +72,42 @@ func (s *Server) appendSizes(dst []kmsg.DescribeLogDirsResponseDirTopic, t *topi
 		return dst
 	}
 	return append(dst, rt)
+}
+
+// sizesAtOnce is how many partitions one request asks the table about at once.
+const sizesAtOnce = 16
+
+// addExtents adds what partitions have in extents to their sizes, and returns the first error.
+func (s *Server) addExtents(ctx context.Context, topics []kmsg.DescribeLogDirsResponseDirTopic) error {
+	if s.deps.ExtentBytes == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	turns := make(chan struct{}, sizesAtOnce)
+	for i := range topics {
+		t := s.deps.Topics.Lookup(topics[i].Topic)
+		for k := range topics[i].Partitions {
+			p := &topics[i].Partitions[k]
+			if t == nil || ctx.Err() != nil {
+				break
+			}
+			from, to := s.deps.Partitions.Tiered(partition.ID{Topic: t.ID, Index: p.Partition})
+			if from == to {
+				continue
+			}
+			turns <- struct{}{}
+			wg.Go(func() {
+				n, err := s.deps.ExtentBytes(ctx, t.ID, p.Partition, from, to)
+				if err != nil {
+					cancel(err)
+				}
+				p.Size += n
+				<-turns
+			})
+		}
+	}
+	wg.Wait()
+	return context.Cause(ctx)
 }

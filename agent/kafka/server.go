@@ -113,7 +113,9 @@ type Deps struct {
 	Registry   prometheus.Registerer // nil: metrics are counted and not shown
 	// MoveLogStart commits that a partition's log begins at offset from now on; nil: DeleteRecords is refused.
 	MoveLogStart func(ctx context.Context, p *partition.Partition, offset int64) error
-	Rewriter     Rewriter // nil: nothing is cut when it is asked for
+	// ExtentBytes returns how many bytes of records a partition has in extents, which hold the offsets from start to tiered; nil: none.
+	ExtentBytes func(ctx context.Context, topic uuid.UUID, index int32, start, tiered int64) (int64, error)
+	Rewriter    Rewriter // nil: nothing is cut when it is asked for
 }
 
 // Server answers Kafka clients.

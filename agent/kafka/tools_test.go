@@ -1,13 +1,16 @@
 package kafka
 
 import (
+	"context"
 	"reflect"
 	"slices"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/varvelog/varve/agent/cluster"
+	"github.com/varvelog/varve/metastore"
 )
 
 // TestSE3NoAuthorizer: ACL calls of every version say that there is no authorizer, once for each thing asked.
@@ -75,6 +78,33 @@ func TestCG16LogDirs(t *testing.T) {
 	w.set.End()
 	if got := sizes(ask(4)); len(got) != 0 {
 		t.Errorf("leading nothing: %v", got)
+	}
+}
+
+// TestCG16LogDirsOfSegments: what went into segments counts as before; if the table does not answer, no size is told.
+func TestCG16LogDirsOfSegments(t *testing.T) {
+	refuse := false
+	w, c := loaded(t, option{before: func(s *Server) {
+		size := s.deps.ExtentBytes
+		s.deps.ExtentBytes = func(ctx context.Context, topic uuid.UUID, index int32, start, tiered int64) (int64, error) {
+			if refuse {
+				return 0, metastore.ErrThrottled
+			}
+			return size(ctx, topic, index, start, tiered)
+		}
+	}}, 3, 2, 3, 4)
+	req := kmsg.NewPtrDescribeLogDirsRequest()
+	req.Version, req.Topics = 4, nil
+	want := sizes(call[*kmsg.DescribeLogDirsResponse](c, req))
+	top := w.topics.Lookup("t")
+	w.tier(top, 0, 2)
+	w.tier(top, 2, 3) // all of it
+	if got := sizes(call[*kmsg.DescribeLogDirsResponse](c, req)); !reflect.DeepEqual(got, want) || got["t"][2] == 0 {
+		t.Errorf("%v, want %v", got, want)
+	}
+	refuse = true
+	if d := call[*kmsg.DescribeLogDirsResponse](c, req).Dirs[0]; d.ErrorCode != codeStorage || len(d.Topics) != 0 {
+		t.Errorf("a table that refuses: %+v", d)
 	}
 }
 

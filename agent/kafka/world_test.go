@@ -99,7 +99,7 @@ func newWorld(t testing.TB, o option) *world {
 	w.wal.reader = fetch.New(w.wal.store, w.wal.keys, w.pool, fetch.Config{CacheBytes: o.cache, Extents: w.index})
 	w.s = New(o.cfg, Deps{
 		Topics: w.topics, Partitions: w.set, Reader: w.wal.reader, Cluster: w.node, Producers: w.node, Groups: w.newGroups(settings),
-		Budget: w.budget, Pool: w.pool, Log: logger,
+		Budget: w.budget, Pool: w.pool, Log: logger, ExtentBytes: w.index.Size,
 	})
 	if o.before != nil {
 		o.before(w.s)

@@ -113,14 +113,26 @@ func (p *Partition) Producers() []bundle.Producer {
 }
 
 // Bytes returns the bytes of a partition's committed records that are in no extent, 0 for one that is not led here or holds nothing.
-func (s *Set) Bytes(id ID) int64 {
+func (s *Set) Bytes(id ID) (n int64) {
+	s.peek(id, func(l *log) { n = l.tail.bytes })
+	return n
+}
+
+// Tiered returns which offsets [from, to) of a partition's log lie below its tail, in extents: none if from is to, or if it is not led
+// here.
+func (s *Set) Tiered(id ID) (from, to int64) {
+	s.peek(id, func(l *log) { from, to = l.start, max(l.start, l.tailStart()) })
+	return from, to
+}
+
+// peek calls look for the log of a partition that is led here, under its lock.
+func (s *Set) peek(id ID, look func(*log)) {
 	s.mu.RLock()
 	p := s.mu.parts[id]
 	s.mu.RUnlock()
-	if p == nil {
-		return 0
+	if p != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		look(p.mu.log)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.mu.log.tail.bytes
 }

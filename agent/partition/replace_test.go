@@ -238,6 +238,9 @@ func TestTiered(t *testing.T) {
 	}
 	p.Tiered(20)
 	st, _ := p.State()
+	if from, to := r.set.Tiered(p.ID()); from != 4 || to != 20 {
+		t.Errorf("extents from %d to %d", from, to)
+	}
 	if st.LogStart != 4 || st.TailStart != 20 || r.set.Bytes(p.ID()) != 0 || len(p.Locate(nil, 4, 1)) != 0 {
 		t.Fatalf("%+v", st)
 	}

@@ -20,6 +20,9 @@ type Metrics struct {
 	lagBytes        *prometheus.Desc
 	lagSeconds      *prometheus.Desc
 	deleted         prometheus.Counter
+	moves           prometheus.Counter
+	expiredRecords  prometheus.Counter
+	expiredBytes    prometheus.Counter
 
 	mu struct {
 		sync.Mutex
@@ -41,17 +44,20 @@ func newMetrics() *Metrics {
 	}
 	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 	return &Metrics{
-		objects:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_rewritten_objects_total", Help: "Packs and segments written, by kind."}, []string{"kind"}),
-		bytes:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_rewritten_bytes_total", Help: "Bytes of packs and segments written, by kind."}, []string{"kind"}),
-		extents:     counter("varve_extents_linked_total", "Segments that the table names."),
-		failed:      counter("varve_rewrite_failures_total", "Packs, segments or deletions that failed and are tried again."),
-		damaged:     counter("varve_rewrite_damaged_total", "Partitions that could not be rewritten because stored records are damaged or gone. An alarm."),
-		deleted:     counter("varve_gc_deleted_total", "Objects deleted from the garbage queue."),
-		unsegmented: desc("varve_unsegmented_bytes", "Bytes of led partitions that are in no segment yet."),
-		oldest:      desc("varve_unsegmented_seconds", "Age of the oldest record of led partitions that is in no segment yet."),
-		lag:         desc("varve_gc_lag_objects", "Objects in the garbage queue."),
-		lagBytes:    desc("varve_gc_lag_bytes", "Bytes of objects in the garbage queue, as far as known."),
-		lagSeconds:  desc("varve_gc_lag_seconds", "For how long the oldest object of the garbage queue could have been deleted."),
+		objects:        prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_rewritten_objects_total", Help: "Packs and segments written, by kind."}, []string{"kind"}),
+		bytes:          prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_rewritten_bytes_total", Help: "Bytes of packs and segments written, by kind."}, []string{"kind"}),
+		extents:        counter("varve_extents_linked_total", "Segments that the table names."),
+		failed:         counter("varve_rewrite_failures_total", "Packs, segments or deletions that failed and are tried again."),
+		damaged:        counter("varve_rewrite_damaged_total", "Partitions that could not be rewritten because stored records are damaged or gone. An alarm."),
+		deleted:        counter("varve_gc_deleted_total", "Objects deleted from the garbage queue."),
+		moves:          counter("varve_retention_moves_total", "Log starts moved because records were too old or a partition too large."),
+		expiredRecords: counter("varve_retention_expired_records_total", "Records that log starts were moved past, counted by their offsets."),
+		expiredBytes:   counter("varve_retention_expired_bytes_total", "Bytes of batches that log starts were moved past."),
+		unsegmented:    desc("varve_unsegmented_bytes", "Bytes of led partitions that are in no segment yet."),
+		oldest:         desc("varve_unsegmented_seconds", "Age of the oldest record of led partitions that is in no segment yet."),
+		lag:            desc("varve_gc_lag_objects", "Objects in the garbage queue."),
+		lagBytes:       desc("varve_gc_lag_bytes", "Bytes of objects in the garbage queue, as far as known."),
+		lagSeconds:     desc("varve_gc_lag_seconds", "For how long the oldest object of the garbage queue could have been deleted."),
 	}
 }
 
@@ -82,12 +88,19 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *Metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.objects, m.bytes, m.extents, m.failed, m.damaged, m.deleted}
+	return []prometheus.Collector{m.objects, m.bytes, m.extents, m.failed, m.damaged, m.deleted, m.moves, m.expiredRecords, m.expiredBytes}
 }
 
 func (m *Metrics) wrote(kind bundle.Kind, size int) {
 	m.objects.WithLabelValues(kind.String()).Inc()
 	m.bytes.WithLabelValues(kind.String()).Add(float64(size))
+}
+
+// expired counts a log start that retention has moved.
+func (m *Metrics) expired(records, bytes int64) {
+	m.moves.Inc()
+	m.expiredRecords.Add(float64(records))
+	m.expiredBytes.Add(float64(bytes))
 }
 
 func (m *Metrics) linked(*records.Extent) { m.extents.Inc() }

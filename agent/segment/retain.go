@@ -31,6 +31,7 @@ type Keeps interface {
 type Start struct {
 	Tail
 	Offset int64
+	bytes  int64 // of the batches that go
 }
 
 // ErrNotLed: the partition is not led here any more, or not for long. Its next leader goes on.
@@ -52,6 +53,7 @@ type RetainDeps struct {
 	Partitions Partitions
 	Keeps      Keeps
 	Starts     Starts
+	Metrics    *Metrics // the room's
 	Log        *slog.Logger
 }
 
@@ -203,9 +205,17 @@ func (s *sweep) look(ctx context.Context, t *Tail) error {
 		return nil
 	}
 	start, err := s.plan(ctx, t, m, l)
-	if err == nil && start > t.LogStart {
-		s.moves = append(s.moves, Start{*t, start})
+	if err != nil || start <= t.LogStart {
+		return err
 	}
+	move := Start{Tail: *t, Offset: start}
+	err = s.units(ctx, t, func(u unit) bool {
+		if u.next <= start {
+			move.bytes += u.bytes
+		}
+		return u.next < start
+	})
+	s.moves = append(s.moves, move)
 	return err
 }
 
@@ -216,34 +226,45 @@ func (s *sweep) plan(ctx context.Context, t *Tail, m *memo, l Limits) (int64, er
 		m = &none
 	}
 	c := newCutoff(Limits{clampMillis(l.Time), l.Bytes}, s.now, t.LogStart, t.Stable, m.bytes+t.Bytes, m.undated)
-	more, at := true, t.LogStart
-	for more && at < t.Base {
-		extents, err := s.r.d.Index.Extents(ctx, t.Topic, t.Index, at)
-		if err != nil {
-			return 0, err
-		}
-		if len(extents) == 0 {
-			return 0, fmt.Errorf("%w: no extent holds offset %d, and the tail begins at %d", records.ErrBadItem, at, t.Base)
-		}
-		for i := 0; i < len(extents) && more; i++ {
-			more = c.take(unitOf(&extents[i]))
-		}
-		at = extents[len(extents)-1].Next
-	}
-	var space [64]bundle.Location
-	for more {
-		runs := t.Log.Runs(space[:0], at, len(space))
-		if len(runs) == 0 {
-			break
-		}
-		for i := 0; i < len(runs) && more; i++ {
-			more = c.take(unit{runs[i].Base, runs[i].Next, int64(runs[i].Len), runs[i].MaxTimestamp})
-		}
-		at = runs[len(runs)-1].Next
+	if err := s.units(ctx, t, c.take); err != nil {
+		return 0, err
 	}
 	start, u := c.start()
 	m.undated = u
 	return start, nil
+}
+
+// units calls take with the extents and runs of a log from its start on, in order, until it returns false.
+func (s *sweep) units(ctx context.Context, t *Tail, take func(unit) bool) error {
+	at := t.LogStart
+	for at < t.Base {
+		extents, err := s.r.d.Index.Extents(ctx, t.Topic, t.Index, at)
+		if err != nil {
+			return err
+		}
+		if len(extents) == 0 {
+			return fmt.Errorf("%w: no extent holds offset %d, and the tail begins at %d", records.ErrBadItem, at, t.Base)
+		}
+		for i := range extents {
+			if !take(unitOf(&extents[i])) {
+				return nil
+			}
+		}
+		at = extents[len(extents)-1].Next
+	}
+	var space [64]bundle.Location
+	for {
+		runs := t.Log.Runs(space[:0], at, len(space))
+		if len(runs) == 0 {
+			return nil
+		}
+		for i := range runs {
+			if !take(unit{runs[i].Base, runs[i].Next, int64(runs[i].Len), runs[i].MaxTimestamp}) {
+				return nil
+			}
+		}
+		at = runs[len(runs)-1].Next
+	}
 }
 
 func unitOf(e *records.Extent) unit { return unit{e.Base, e.Next, e.Bytes, e.MaxTimestamp} }
@@ -257,6 +278,7 @@ func (s *sweep) move(ctx context.Context) {
 	for i := range s.moves {
 		t, err := &s.moves[i].Tail, errs[i]
 		if err == nil {
+			s.r.d.Metrics.expired(s.moves[i].Offset-t.LogStart, s.moves[i].bytes)
 			t.LogStart = max(t.LogStart, s.moves[i].Offset)
 			switch m := s.r.known[t.Name]; {
 			case m == nil: // all of its log was in the tail, so there is nothing to unlink

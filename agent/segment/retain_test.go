@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/records"
@@ -68,7 +70,7 @@ func newKept(t *testing.T) *kept {
 // restart makes a new Retainer, which knows nothing.
 func (k *kept) restart() {
 	k.r = NewRetainer(RetainConfig{Interval: time.Hour, Grace: time.Minute}, RetainDeps{
-		Facts: k.facts, Keys: k.keys, Cluster: k.cluster, Index: k.index(), Partitions: k, Keeps: k, Starts: k, Log: slog.New(slog.DiscardHandler),
+		Facts: k.facts, Keys: k.keys, Cluster: k.cluster, Index: k.index(), Partitions: k, Keeps: k, Starts: k, Metrics: newMetrics(), Log: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -185,6 +187,20 @@ func TestRetainByTime(t *testing.T) {
 	if item, _, err := k.r.d.Index.Partition(t.Context(), p.Topic, 1); err != nil || item.Tiered != 30 {
 		t.Fatal(item, err)
 	}
+	m := k.r.d.Metrics
+	if a, b, c := count(t, m.moves), count(t, m.expiredRecords), count(t, m.expiredBytes); a != 3 || b != 40 || c != 400 {
+		t.Errorf("%v moves, %v records, %v bytes, want 3, 40, 400", a, b, c)
+	}
+}
+
+// count returns what a counter counted.
+func count(t *testing.T, c prometheus.Counter) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetCounter().GetValue()
 }
 
 func TestRetainByBytes(t *testing.T) {

@@ -164,6 +164,7 @@ func (s *Settings) effective(overrides map[string]string) Config {
 		RetentionMS:       num("retention.ms"),
 		RetentionBytes:    num("retention.bytes"),
 		SegmentMS:         num("segment.ms"),
+		SegmentBytes:      num("segment.bytes"),
 		DeleteRetentionMS: num("delete.retention.ms"),
 		MinCompactionLag:  num("min.compaction.lag.ms"),
 		MaxCompactionLag:  num("max.compaction.lag.ms"),

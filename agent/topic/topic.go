@@ -32,6 +32,7 @@ type Config struct {
 	RetentionMS       int64   // -1: for ever
 	RetentionBytes    int64   // of a partition; -1: no limit
 	SegmentMS         int64   // roll time
+	SegmentBytes      int64   // cut a segment at
 	DeleteRetentionMS int64   // how long tombstones stay
 	MinCompactionLag  int64   // ms
 	MaxCompactionLag  int64   // ms
