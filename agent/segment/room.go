@@ -174,8 +174,10 @@ func (r *Room) Run(ctx context.Context) {
 				r.Round(ctx, now)
 			}
 		case done := <-r.asked:
-			r.packed = time.Time{}
-			r.Round(ctx, time.Now())
+			now := time.Now()
+			r.packed = now.Add(-r.cfg.PackInterval)
+			r.Round(ctx, now)
+			r.packed = now // also if nothing lay in bundles
 			close(done)
 		case <-r.wishes.wake:
 			r.Round(ctx, time.Now())
