@@ -3,11 +3,9 @@ package simtest
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -20,24 +18,7 @@ import (
 // seconds, a topic keeps its records for seconds, another one is deleted and made again, and what nothing names is deleted after half
 // a minute: leaders die, are fenced alive and hand slots over in the middle of it. Books are kept of each step. A quarter of the seeds
 // has no faults. `make sim` runs more of them.
-func TestClusterSegments(t *testing.T) {
-	first, n := uint64(1), uint64(min(4, seedsAtOnce))
-	if v := os.Getenv("VARVE_SIM_N"); v != "" {
-		n = number(t, v)
-	}
-	if v := os.Getenv("VARVE_SIM_SEED"); v != "" {
-		first = number(t, v)
-		if os.Getenv("VARVE_SIM_N") == "" {
-			n = 1
-		}
-	}
-	for seed := first; seed < first+n; seed++ {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { segmentSeed(t, seed) })
-		})
-	}
-}
+func TestClusterSegments(t *testing.T) { eachSeed(t, min(4, seedsAtOnce), segmentSeed) }
 
 // hurried makes seconds of what takes minutes and hours.
 func hurried(roll time.Duration) func(*agent.Config) {
@@ -69,12 +50,7 @@ func segmentSeed(t *testing.T, seed uint64) {
 	w.produce("p1", parts, 300*time.Millisecond)
 	w.consume("r0", parts)
 	w.remake(againTopic, 7*time.Second)
-	if seed%4 == 0 {
-		time.Sleep(45 * time.Second)
-		s.expectQuiet()
-	} else {
-		s.misbehave(45 * time.Second)
-	}
+	s.live(seed%4 == 0)
 	s.allReady(2 * time.Minute)
 	time.Sleep(time.Minute) // more than the TTL, and than the grace
 	s.settleSegments(w, parts)

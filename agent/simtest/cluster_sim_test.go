@@ -11,21 +11,21 @@ import (
 
 // TestClusterSim runs whole clusters under random faults, a seed each. A quarter of the seeds has no faults.
 // A seed gives the same faults at the same moments, and nearly always the same run: `make sim SEED=n`.
-func TestClusterSim(t *testing.T) {
-	first, n := uint64(1), uint64(seedsAtOnce)
+func TestClusterSim(t *testing.T) { eachSeed(t, seedsAtOnce, runSeed) }
+
+// eachSeed runs seeds 1 to n, or those that the environment names, in bubbles side by side.
+func eachSeed(t *testing.T, n uint64, run func(t *testing.T, seed uint64)) {
+	first := uint64(1)
+	if v := os.Getenv("VARVE_SIM_SEED"); v != "" {
+		first, n = number(t, v), 1
+	}
 	if v := os.Getenv("VARVE_SIM_N"); v != "" {
 		n = number(t, v)
-	}
-	if v := os.Getenv("VARVE_SIM_SEED"); v != "" {
-		first = number(t, v)
-		if os.Getenv("VARVE_SIM_N") == "" {
-			n = 1
-		}
 	}
 	for seed := first; seed < first+n; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { runSeed(t, seed) })
+			synctest.Test(t, func(t *testing.T) { run(t, seed) })
 		})
 	}
 }
@@ -47,13 +47,18 @@ func runSeed(t *testing.T, seed uint64) {
 	w.produce("p0", parts, 200*time.Millisecond)
 	w.produce("p1", parts, 300*time.Millisecond)
 	w.consume("r0", parts)
-	if seed%4 == 0 {
+	s.live(seed%4 == 0)
+	s.settle(w, parts)
+}
+
+// live lets 45 s pass: quietly, or with faults.
+func (s *clusterSim) live(quiet bool) {
+	if quiet {
 		time.Sleep(45 * time.Second)
 		s.expectQuiet()
 	} else {
 		s.misbehave(45 * time.Second)
 	}
-	s.settle(w, parts)
 }
 
 // topic creates a topic and returns its partitions.

@@ -4,9 +4,7 @@ package simtest
 
 import (
 	"fmt"
-	"os"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -16,24 +14,7 @@ import (
 
 // TestGroupSim runs clusters whose members of groups, of both protocols, come, go and crash while agents are killed, frozen and cut off, and
 // replies are lost: a seed each, as in TestClusterSim. `make sim WHAT=groups SEED=n`.
-func TestGroupSim(t *testing.T) {
-	first, n := uint64(1), uint64(groupSeeds)
-	if v := os.Getenv("VARVE_SIM_N"); v != "" {
-		n = number(t, v)
-	}
-	if v := os.Getenv("VARVE_SIM_SEED"); v != "" {
-		first = number(t, v)
-		if os.Getenv("VARVE_SIM_N") == "" {
-			n = 1
-		}
-	}
-	for seed := first; seed < first+n; seed++ {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { runGroupSeed(t, seed) })
-		})
-	}
-}
+func TestGroupSim(t *testing.T) { eachSeed(t, groupSeeds, runGroupSeed) }
 
 // groupSeeds are what the gate runs.
 const groupSeeds = 8
@@ -59,12 +40,7 @@ func runGroupSeed(t *testing.T, seed uint64) {
 		defer close(done)
 		g.comeAndGo(seed, 40*time.Second)
 	}()
-	if seed%7 == 4 {
-		time.Sleep(45 * time.Second)
-		s.expectQuiet()
-	} else {
-		s.misbehave(45 * time.Second)
-	}
+	s.live(seed%7 == 4)
 	<-done
 	s.allReady(2 * time.Minute)
 	time.Sleep(15 * time.Second) // more than the TTL
