@@ -30,6 +30,7 @@ type Config struct {
 
 	Flush       time.Duration // longest time between two flushes while there is something to flush
 	FlushBytes  int64         // flush when so much waits
+	PutBudget   float64       // PUTs of flushes a second: what Flush leaves of it is spent on earlier ones, of 4 MiB; 0: none are earlier
 	MemoryLimit int64         // bytes: what the process shall stay under
 
 	Heartbeat        time.Duration // the session item is written at least so often
@@ -102,6 +103,9 @@ func (c *Config) validate() error {
 	}
 	if c.FlushBytes < 4<<10 || c.FlushBytes > 64<<20 {
 		bad("flush-bytes: %d is not in 4KiB..64MiB", c.FlushBytes)
+	}
+	if !(c.PutBudget >= 0 && c.PutBudget <= 10_000) {
+		bad("put budget: %v is not in 0..10,000 PUTs a second", c.PutBudget)
 	}
 	if c.MemoryLimit < 64<<20 {
 		bad("memory-limit: %d bytes is less than 64MiB", c.MemoryLimit)

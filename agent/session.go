@@ -164,7 +164,7 @@ func (s *session) build() {
 	})
 	s.wal = wal.New(wal.Config{
 		Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster, Session: s.member.Session(), Keys: s.keys,
-		Interval: s.cfg.Flush, FlushBytes: s.cfg.FlushBytes, Heartbeat: s.cfg.Heartbeat,
+		Interval: s.cfg.Flush, FlushBytes: s.cfg.FlushBytes, PutBudget: s.cfg.PutBudget, Heartbeat: s.cfg.Heartbeat,
 		SnapshotInterval: s.cfg.SnapshotInterval, SnapshotFlushes: s.cfg.SnapshotFlushes, Beaten: s.member.Beaten, Grace: s.cfg.Grace,
 	}, s.stores.Objects, s.stores.Facts, &s.pool, s.budget, sink{s}, s.log)
 	s.groups = group.New(s.groupConfig(), s.stores.Facts, s.log)

@@ -26,11 +26,14 @@ func TestOneCopy(t *testing.T) {
 			}
 		}
 		slow := make(chan struct{}, 1)
+		took := time.Second
 		r.objects.put = func(context.Context, string) error {
 			select {
 			case <-slow:
 				time.Sleep(5 * time.Second) // which a hedge overtakes
 			default:
+				took -= time.Millisecond // ever faster, so that none is hedged by chance
+				time.Sleep(took)
 			}
 			return nil
 		}

@@ -64,7 +64,7 @@ func (l *Log) cut(now time.Time) (*flush, time.Duration) {
 	l.mu.Lock()
 	yes, wait := l.policy.decide(buffered{
 		entries: len(l.mu.buffer) + len(l.mu.ops), bytes: l.mu.bytes, lastFlush: l.mu.lastFlush, flying: l.mu.flying,
-		next: l.mu.next, committed: l.mu.committed, pressure: pressure, hurry: l.mu.closing || l.inHurry(),
+		next: l.mu.next, committed: l.mu.committed, pressure: pressure, hurry: l.mu.closing || l.inHurry(), spare: l.mu.puts.spare(now),
 	}, now)
 	if !yes || l.mu.over {
 		l.mu.Unlock()
@@ -88,6 +88,7 @@ func (l *Log) cut(now time.Time) (*flush, time.Duration) {
 	l.mu.next++
 	l.mu.flying++
 	l.mu.lastFlush = now
+	l.mu.puts.spend()
 	l.mu.Unlock()
 	l.build(f, entries, int(size))
 	return f, 0

@@ -25,6 +25,8 @@ type Config struct {
 
 	Interval   time.Duration // see policy
 	FlushBytes int64
+	PutBudget  float64       // PUTs of bundles a second: what the interval leaves of it is spent on flushes before their time; 0: none
+	EarlyBytes int64         // a flush before its time has so much; 0: 4 MiB
 	InFlight   int           // most PUTs at once; 0: 8
 	Ahead      int           // no flush starts beyond committed + Ahead; 0: 64
 	Heartbeat  time.Duration // the session item is written at least so often
@@ -47,6 +49,9 @@ func (c *Config) defaults() {
 	set(&c.Timeout, max(time.Second, min(c.Heartbeat*2/3, 5*time.Second)))
 	set(&c.PutTimeout, time.Minute)
 	set(&c.Grace, 15*time.Minute)
+	if c.EarlyBytes == 0 {
+		c.EarlyBytes = earlyBytes
+	}
 	if c.InFlight == 0 {
 		c.InFlight = 8
 	}
@@ -119,6 +124,7 @@ type Log struct {
 		lastFlush time.Time
 		flying    int
 		next      uint64
+		puts      allowance
 		committed uint64
 		applied   uint64 // committed, the Sink saw it, and everybody was told
 		queued    uint64 // entries that ever came into buffer
@@ -155,6 +161,9 @@ func New(cfg Config, store objstore.Store, facts metastore.Store, pool *memory.P
 		closing: make(chan struct{}), closed: make(chan struct{}), ended: make(chan struct{}), fatal: make(chan error, 1),
 	}
 	l.mu.next = 1
+	if cfg.PutBudget > 0 {
+		l.policy.early, l.mu.puts.perSecond = cfg.EarlyBytes, cfg.PutBudget
+	}
 	return l
 }
 
@@ -171,7 +180,7 @@ func (l *Log) Append(e Entry) {
 	l.mu.buffer = append(l.mu.buffer, e)
 	l.mu.bytes += int64(len(e.Batch))
 	l.mu.queued++
-	wake := len(l.mu.buffer) == 1 || was < l.policy.bytes && l.mu.bytes >= l.policy.bytes
+	wake := len(l.mu.buffer) == 1 || l.policy.passes(was, l.mu.bytes)
 	l.mu.Unlock()
 	if wake || l.budget.Pressure() {
 		l.wake()

@@ -8,6 +8,7 @@ import "time"
 type policy struct {
 	interval time.Duration // between the starts of two flushes, at most, while something waits
 	bytes    int64         // flush when so much waits
+	early    int64         // or so much, while the allowance lasts; 0: never
 	inFlight int           // most PUTs at once
 	ahead    uint64        // no flush starts beyond committed + ahead
 }
@@ -21,6 +22,7 @@ type buffered struct {
 	next      uint64    // sequence number of the next flush
 	committed uint64
 	pressure  bool // the agent's memory budget runs low
+	spare     bool // there is an allowance for a flush before its time
 	hurry     bool // somebody waits for all of it to be committed: a barrier, or Close
 }
 
@@ -30,7 +32,7 @@ func (p policy) decide(b buffered, now time.Time) (flush bool, again time.Durati
 	switch {
 	case b.entries == 0 || b.flying >= p.inFlight || b.next > b.committed+p.ahead:
 		return false, 0
-	case b.hurry || b.bytes >= p.bytes || b.pressure && b.bytes >= p.bytes/8:
+	case b.hurry || b.bytes >= p.bytes || b.pressure && b.bytes >= p.bytes/8 || b.spare && p.early > 0 && b.bytes >= p.early:
 		return true, 0
 	}
 	wait := p.interval - now.Sub(b.lastFlush)
@@ -39,3 +41,37 @@ func (p policy) decide(b buffered, now time.Time) (flush bool, again time.Durati
 	}
 	return false, wait
 }
+
+// passes reports whether bytes that came to was have made the buffer as large as a flush wants it.
+func (p policy) passes(was, now int64) bool {
+	return was < p.bytes && now >= p.bytes || was < p.early && now >= p.early
+}
+
+// earlyBytes is how much a flush before its time has at least. From 42 MB/s on that is there after 100 ms, and a GB costs $0.0012 of
+// PUTs instead of $0.0006: for half of the wait.
+const earlyBytes = 4 << 20
+
+// allowanceSpan is for how long an allowance is saved up, or overdrawn, at most.
+const allowanceSpan = 10 * time.Second
+
+// allowance is how many PUTs a budget still has. Each flush takes one, also those that had to be; what is left is for flushes
+// before their time.
+type allowance struct {
+	perSecond float64 // 0: there is no budget
+	left      float64
+	at        time.Time
+}
+
+// spare reports whether one is left.
+func (a *allowance) spare(now time.Time) bool {
+	if a.perSecond == 0 {
+		return false
+	}
+	if !a.at.IsZero() {
+		a.left = min(a.left+a.perSecond*now.Sub(a.at).Seconds(), a.perSecond*allowanceSpan.Seconds())
+	}
+	a.at = now
+	return a.left >= 1
+}
+
+func (a *allowance) spend() { a.left = max(a.left-1, -a.perSecond*allowanceSpan.Seconds()) }
