@@ -92,4 +92,19 @@ var groupMutants = []mutant{
 		"	case generation != g.generation:\n		return ErrGeneration\n", "	case generation > g.generation:\n		return ErrGeneration\n",
 		"TestClassicPlays",
 	},
+	{
+		"a partition is given while another member has it", "group/consumer_reconcile.go",
+		"	n := g.held.count(topic, part)\n", "	n := min(g.held.count(topic, part), 0)\n",
+		"TestConsumerRandom",
+	},
+	{
+		"groups at rest keep offsets of deleted topics", "group/expire.go",
+		"			c.forgetTopics()\n", "",
+		"TestDroppedTopicOfGroupAtRest",
+	},
+	{
+		"a coarse assignment gives what somebody keeps", "group/assign_coarse.go",
+		"			if b.owner[at] != nobody || len(readers[t]) == 0 {\n", "			if len(readers[t]) == 0 {\n",
+		"TestCoarseShares",
+	},
 }
