@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/varvelog/varve/agent"
+	"github.com/varvelog/varve/objstore/meter"
 )
 
 // agentFlags is what "varve agent" and "varve dev" set.
@@ -13,6 +15,7 @@ type agentFlags struct {
 	store, meta string
 	flushBytes  byteSize
 	memoryLimit byteSize
+	putBudget   float64 // dollars a month
 	settings    []pair
 	packBytes   byteSize
 	segment     byteSize
@@ -99,6 +102,7 @@ func (f *agentFlags) options() []*option {
 		opt(&f.cfg.Slots, parseInt, "slots", "N", "units of leadership; fixed by a cluster's first agent").withEnv(),
 		opt(&f.cfg.Flush, parseDuration, "flush", "DURATION", "longest time between two flushes").withEnv(),
 		opt(&f.flushBytes, parseBytes, "flush-bytes", "SIZE", "flush when so much waits").withEnv(),
+		opt(&f.putBudget, parseDollars, "put-budget", "USD", "a month for flushes: what --flush leaves of it is spent on earlier ones, of 4 MiB").withEnv().withDefault("0: none are earlier"),
 		opt(&f.memoryLimit, parseBytes, "memory-limit", "SIZE", "what the process shall stay under").withEnv(),
 		optOneOf(&f.level, []string{"debug", "info", "warn", "error"}, "log-level", "LEVEL", "debug, info, warn or error").withEnv(),
 		optMany(&f.settings, parsePair, "set", "KEY=VALUE", "a broker config by Kafka's name, like num.partitions=6").withEnv(),
@@ -142,6 +146,7 @@ func (f *agentFlags) settle(w *world, options []*option) error {
 	}
 	f.cfg.Settings, f.cfg.Version = settings, version()
 	f.cfg.FlushBytes, f.cfg.MemoryLimit = int64(f.flushBytes), int64(f.memoryLimit)
+	f.cfg.PutBudget = f.putBudget / meter.S3Standard.Put / (730 * time.Hour).Seconds()
 	f.cfg.PackBytes, f.cfg.SegmentBytes = int64(f.packBytes), int64(f.segment)
 	return nil
 }

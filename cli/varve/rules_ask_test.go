@@ -63,7 +63,7 @@ func checkAsks(c *ruleCell) {
 var samples = map[string][2]string{
 	"bootstrap": {"a:1", "b:2"}, "output": {"json", "yaml"}, "store": {"mem://", "null://"}, "meta": {"mem://", "bolt:///x"}, "cluster": {"x", "y"},
 	"http": {"127.0.0.1:1", "127.0.0.1:2"}, "name": {"a", "b"}, "listen": {"127.0.0.1:1", "127.0.0.1:2"}, "advertise": {"a:1", "b:2"}, "peer": {"a:1", "b:2"}, "advertise-peer": {"a:1", "b:2"},
-	"zone": {"x", "y"}, "slots": {"1", "2"}, "flush": {"1s", "2s"}, "flush-bytes": {"1MiB", "2MiB"}, "memory-limit": {"1GiB", "2GiB"},
+	"zone": {"x", "y"}, "slots": {"1", "2"}, "flush": {"1s", "2s"}, "flush-bytes": {"1MiB", "2MiB"}, "put-budget": {"10", "20"}, "memory-limit": {"1GiB", "2GiB"},
 	"pack-interval": {"1s", "2s"}, "pack-bytes": {"1MiB", "2MiB"}, "segment-bytes": {"1MiB", "2MiB"}, "segment-roll": {"1s", "2s"}, "gc-grace": {"1s", "2s"}, "sweep-interval": {"1s", "2s"},
 	"log-level": {"warn", "error"}, "set": {"a=1", "b=2"}, "config": {"", ""}, "data": {"x", "y"}, "pprof": {"true", "false"},
 }

@@ -55,6 +55,15 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// parseDollars reads an amount of money.
+func parseDollars(s string) (float64, error) {
+	v, err := strconv.ParseFloat(strings.TrimPrefix(s, "$"), 64)
+	if err != nil || !(v >= 0 && v <= 1e6) {
+		return 0, fmt.Errorf("%q is not an amount of dollars (like 100, from 0 to 1,000,000)", s)
+	}
+	return v, nil
+}
+
 // byteSize is a size in bytes, written like 8MiB.
 type byteSize int64
 

@@ -36,6 +36,11 @@ func TestSizesParseAsTheyPrint(t *testing.T) {
 }
 
 func TestSmallParsers(t *testing.T) {
+	for in, want := range map[string]float64{"0": 0, "$12.5": 12.5, "100": 100, "": -1, "-1": -1, "nan": -1, "inf": -1, "1e9": -1, "EUR5": -1} {
+		if got, err := parseDollars(in); err == nil && got != want || (err == nil) == (want < 0) {
+			t.Errorf("%q: %v, %v", in, got, err)
+		}
+	}
 	if d, err := parseDuration("250ms"); err != nil || d != 250*time.Millisecond {
 		t.Errorf("250ms: %v, %v", d, err)
 	}
