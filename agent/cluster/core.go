@@ -40,15 +40,16 @@ const (
 	vacantFor      = 3 * time.Second  // slot 0 has no leader for so long: anybody is controller
 	trustAfter     = 10 * time.Minute // a name that was fenced alive is not fenced on a refused redial before
 	turnTime       = 500 * time.Millisecond
-	lookEvery      = time.Minute      // is there a slot to take out of a session's pins
-	hurryEvery     = 5 * time.Second  // the same while from[] of one is long, at first; then twice as long, each time
-	manyFrom       = 8                // entries of from[]: it is long
-	balanceEvery   = time.Minute      // the controller looks whether each agent leads its share
-	balanceAgain   = 3 * time.Second  // at least, until it looks again: see even
-	waitFor        = time.Second      // so long a write holds up what is better done after it
-	settleFor      = time.Second      // the agents have to be the same for so long before slots are moved
-	handTime       = 10 * time.Second // a hand-over that got no further is given up
-	wantTime       = 30 * time.Second // a wish that its leader does not follow is taken back
+	doubtFor       = 300 * time.Millisecond // who lost its link may be gone: until a redial has told
+	lookEvery      = time.Minute            // is there a slot to take out of a session's pins
+	hurryEvery     = 5 * time.Second        // the same while from[] of one is long, at first; then twice as long, each time
+	manyFrom       = 8                      // entries of from[]: it is long
+	balanceEvery   = time.Minute            // the controller looks whether each agent leads its share
+	balanceAgain   = 3 * time.Second        // at least, until it looks again: see even
+	waitFor        = time.Second            // so long a write holds up what is better done after it
+	settleFor      = time.Second            // the agents have to be the same for so long before slots are moved
+	handTime       = 10 * time.Second       // a hand-over that got no further is given up
+	wantTime       = 30 * time.Second       // a wish that its leader does not follow is taken back
 	tellEvery      = 3 * time.Second
 	tellYoung      = 500 * time.Millisecond // of a session younger than youngFor: it is given its share once it was heard
 	youngFor       = 5 * time.Second
@@ -156,6 +157,10 @@ func (c *Core) Step(now time.Time, e Event) []Effect {
 		c.toldBy(e)
 	case Gone:
 		c.gone(e)
+	case Cut:
+		if w := c.sessions[e.Session]; w != nil && e.Session != c.cfg.Session {
+			w.cut = c.now
+		}
 	case Rates:
 		c.rates(e.Loads)
 	case Recount:

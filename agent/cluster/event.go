@@ -30,6 +30,9 @@ type Told struct {
 // was refused.
 type Gone struct{ Session, Other uuid.UUID }
 
+// Cut: the link with a session is gone. Nothing follows from that but doubt.
+type Cut struct{ Session uuid.UUID }
+
 // Rates is what leading its slots costs this agent: appended bytes a second and partitions.
 type Rates struct{ Loads []peer.Load }
 
@@ -92,6 +95,7 @@ func (e Gone) String() string {
 	return fmt.Sprintf("redial to %s answered by %s", short(e.Session), short(e.Other))
 }
 
+func (e Cut) String() string   { return "no link with " + short(e.Session) }
 func (e Rates) String() string { return fmt.Sprintf("loads of %d slots", len(e.Loads)) }
 func (Recount) String() string { return "versions changed here" }
 func (e Learned) String() string {

@@ -67,7 +67,7 @@ func (c *Core) heardOf(version, topics int64) {
 
 func (c *Core) toldBy(e Told) {
 	if w := c.sessions[e.From]; w != nil {
-		w.alive, w.closing = c.now, w.closing || e.Notice.Closing
+		w.alive, w.closing, w.cut = c.now, w.closing || e.Notice.Closing, time.Time{}
 	}
 	for _, l := range e.Notice.Loads {
 		c.loads[l.Slot] = l

@@ -152,6 +152,9 @@ func (m *Member) Metrics() *Metrics { return m.shell.metrics }
 // Notice takes in what a peer told. It never blocks.
 func (m *Member) Notice(from peer.Identity, n peer.Notice) { m.shell.post(Told{from.Session, n}, true) }
 
+// Lost takes in that the link with a peer is gone. It never blocks.
+func (m *Member) Lost(p peer.Peer) { m.shell.post(Cut{p.Session}, true) }
+
 // Gone takes in that the process of a peer is gone. It never blocks.
 func (m *Member) Gone(p peer.Peer, _ peer.Why, other uuid.UUID) {
 	m.shell.post(Gone{p.Session, other}, true)

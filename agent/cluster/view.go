@@ -24,8 +24,8 @@ type View struct {
 	Nodes      []Node // in order of their ids; those with a live session whose process was not seen to be gone
 	Slots      []Leader
 	Controller int32 // node id of the leader of slot 0, or of this agent while slot 0 has none
-	// Lost are the slots that somebody else is about to lead: nobody of Nodes leads them, or their leader says that it ends itself.
-	// When this session first saw it so. Nil: there are none.
+	// Lost are the slots that somebody else is about to lead, or perhaps is: nobody of Nodes leads them, or their leader says that it ends
+	// itself, or the link with it was lost a moment ago. When this session first saw it so. Nil: there are none.
 	Lost map[uint16]time.Time
 }
 
@@ -124,7 +124,7 @@ func (v *View) same(w *View) bool {
 // to be sent to a process that is not there costs a client seconds.
 func (c *Core) sight(nodes []Node) *View {
 	v := &View{ClusterID: c.cfg.ClusterID, Slots: make([]Leader, len(c.slots)), Controller: c.cfg.Node}
-	ids := map[uuid.UUID]int32{}
+	ids, leaves := map[uuid.UUID]int32{}, map[uuid.UUID]bool{}
 	staying := 0
 	for _, n := range nodes {
 		if w := c.sessions[n.Session]; w == nil || !w.gone {
@@ -133,6 +133,7 @@ func (c *Core) sight(nodes []Node) *View {
 			if w == nil || !w.closing {
 				staying++
 			}
+			leaves[n.Session] = w != nil && (w.closing || !w.cut.IsZero() && !c.due(w.cut.Add(doubtFor)))
 		}
 	}
 	for i := range c.slots {
@@ -146,7 +147,7 @@ func (c *Core) sight(nodes []Node) *View {
 		if ok {
 			v.Slots[i].Node = id
 		}
-		if w := c.sessions[s.item.Leader]; staying > 0 && (!ok || w != nil && w.closing) {
+		if staying > 0 && (!ok || leaves[s.item.Leader]) {
 			c.lost(v, uint16(i))
 		}
 	}

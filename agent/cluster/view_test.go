@@ -113,3 +113,28 @@ func TestFoundLost(t *testing.T) {
 		c.Step(begun.Add(time.Duration(n)*time.Second), Tick{})
 	}
 }
+
+// While nobody knows what became of a link, the slots of the other side count as lost; not for long, and not once it was heard again.
+func TestCutIsDoubted(t *testing.T) {
+	p, a, b, _ := three(t)
+	cut := func() {
+		p.step(a, Cut{b.id})
+		p.step(a, Cut{a.id})            // it is no link
+		p.step(a, Cut{sessionID("x1")}) // nor that of a session
+		a.shown(t, "the link is lost", b, true, 2, 2)
+	}
+	cut()
+	p.step(a, Told{b.id, peer.Notice{}})
+	a.shown(t, "it was heard", b, true, 2, 0)
+	cut()
+	p.pass(doubtFor)
+	a.shown(t, "nothing came of it", b, true, 2, 0)
+	cut()
+	since := maps.Clone(a.core.view.Lost)
+	b.dead, a.cut = true, true
+	p.gone(a, b)
+	a.shown(t, "it is gone", b, false, 0, 2)
+	if !maps.Equal(a.core.view.Lost, since) {
+		t.Errorf("lost since %v, want %v", a.core.view.Lost, since)
+	}
+}

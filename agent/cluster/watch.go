@@ -19,6 +19,7 @@ type seen struct {
 	listed  bool            // on the list of live sessions
 	item    records.Session // as last read; State empty: never
 	closing bool            // it says that it ends itself
+	cut     time.Time       // when the link with it was lost; zero: since then it was heard
 	alive   time.Time       // last sign of life: its heartbeat moved, or it told something
 
 	// While it is watched.

@@ -264,6 +264,7 @@ type channels struct {
 }
 
 func (c channels) Notice(_ Identity, n Notice)       { c.notices <- n }
+func (channels) Lost(Peer)                           {}
 func (c channels) Gone(_ Peer, why Why, _ uuid.UUID) { c.gone <- why }
 
 // FuzzConnection lets a stranger send anything, first or after a good hello.

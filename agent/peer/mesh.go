@@ -210,18 +210,27 @@ func (m *Mesh) place(l *link, by *keeper) (old *link, spare bool) {
 	return old, false
 }
 
-// forget takes l out, and tells its keeper that there is no link, unless another one took its place.
+// forget takes l out, and tells its keeper, and whom it may concern, that there is no link, unless another one took its place.
 func (m *Mesh) forget(l *link) {
+	if k := m.takeOut(l); k != nil {
+		m.events.Lost(k.peer)
+		k.wake()
+	}
+}
+
+// takeOut returns the keeper of a link that was in its place, nil if nobody wants one there.
+func (m *Mesh) takeOut(l *link) *keeper {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.mu.links[l.who.Session] != l {
-		return
+		return nil
 	}
 	delete(m.mu.links, l.who.Session)
 	m.m.links.Dec()
-	if k := m.mu.keepers[l.who.Session]; k != nil {
-		k.wake()
+	if m.mu.closed {
+		return nil
 	}
+	return m.mu.keepers[l.who.Session]
 }
 
 func (m *Mesh) linked(session uuid.UUID) bool {

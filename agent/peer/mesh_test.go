@@ -73,6 +73,29 @@ func TestDeathIsNoticed(t *testing.T) {
 	})
 }
 
+// Who loses a link is told at once; not of one that it does not want any more.
+func TestLostLinkIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		a, b, c := n.agent(t, "a", 1), n.agent(t, "b", 2), n.agent(t, "c", 3)
+		wire(a, b, c)
+		time.Sleep(settled)
+		a.losses() // of connections that were one too many
+		b.kill()
+		synctest.Wait()
+		if lost := a.losses(); !slices.Equal(lost, []string{"b"}) {
+			t.Errorf("a lost the links with %v", lost)
+		}
+		a.Set(nil)
+		synctest.Wait()
+		a.kill()
+		if lost := a.losses(); len(lost) > 0 {
+			t.Errorf("a lost the links with %v, which it did not want", lost)
+		}
+		c.kill()
+	})
+}
+
 // A dying process may still accept and hang up; that is no evidence, and costs less than the 100 ms.
 func TestDeathWithABacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -166,6 +166,7 @@ type agent struct {
 
 	mu     sync.Mutex
 	heard  []string
+	lost   []string
 	latest map[uuid.UUID]Notice
 	lines  strings.Builder
 }
@@ -204,6 +205,21 @@ func (a *agent) Notice(from Identity, n Notice) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.latest[from.Session] = n
+}
+
+func (a *agent) Lost(p Peer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lost = append(a.lost, p.Agent)
+}
+
+// losses returns whose links were lost since the last call.
+func (a *agent) losses() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	lost := a.lost
+	a.lost = nil
+	return lost
 }
 
 func (a *agent) Gone(p Peer, why Why, other uuid.UUID) {

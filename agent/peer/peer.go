@@ -72,6 +72,9 @@ func (w Why) String() string {
 type Events interface {
 	// Notice came from an agent of the same cluster. Its session need not be one that Set named.
 	Notice(from Identity, n Notice)
+	// Lost says that the link with p's session ended, for whatever reason: the process may be gone, or only the connection. A redial follows,
+	// and then Gone or, from a link that comes up again, a Notice.
+	Lost(p Peer)
 	// Gone says that a redial found the process of p's session gone. other is the session that answers instead (Replaced),
 	// else zero. It is told again after each redial that finds the same, at most once in 20 ms and soon once in 2 s.
 	Gone(p Peer, why Why, other uuid.UUID)
