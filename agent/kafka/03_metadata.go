@@ -46,10 +46,10 @@ func metadataWaits(s *Server, req *kmsg.MetadataRequest) bool {
 func admitMetadata(c *conn, sl *slot, r kmsg.Request) {
 	req, s := r.(*kmsg.MetadataRequest), c.s
 	v := s.deps.Cluster.View()
-	if asked := s.metadataSlots(v, req); s.leaders.patience(v, time.Now(), asked) > 0 {
+	if asked := s.metadataSlots(v, req); patience(v, time.Now(), asked, s.leaders.longest) > 0 {
 		c.spawn(func() {
 			defer sl.guard()
-			s.awaitLeaders(c.intake, asked)
+			s.awaitLeaders(c.intake, asked, s.leaders.longest)
 			if !c.answerMetadata(sl, req) {
 				run(c, sl, req, (*Server).metadata)
 			}

@@ -35,13 +35,13 @@ func (s *Server) findCoordinator(_ context.Context, req *kmsg.FindCoordinatorReq
 func admitFindCoordinator(c *conn, sl *slot, r kmsg.Request) {
 	req, v := r.(*kmsg.FindCoordinatorRequest), c.s.deps.Cluster.View()
 	asked := c.s.coordinatorSlots(v, req)
-	if c.s.leaders.patience(v, time.Now(), asked) <= 0 {
+	if patience(v, time.Now(), asked, c.s.leaders.find) <= 0 {
 		run(c, sl, req, (*Server).findCoordinator)
 		return
 	}
 	c.spawn(func() {
 		defer sl.guard()
-		c.s.awaitLeaders(c.intake, asked)
+		c.s.awaitLeaders(c.intake, asked, c.s.leaders.find)
 		run(c, sl, req, (*Server).findCoordinator)
 	})
 }

@@ -20,6 +20,7 @@ import (
 // The bounds of such waits.
 const (
 	leaderTime     = time.Second          // after a slot was lost, for the next leader; of one request too, whatever is lost meanwhile
+	findTheNext    = 3 * time.Second      // the same of FindCoordinator: kgo gives a member up if whom it asks next is the dead agent
 	leaderLook     = 5 * time.Millisecond // how often the view is looked at
 	maxLeaderWaits = 10_000               // requests that wait; others are answered at once
 )
@@ -27,6 +28,7 @@ const (
 // leaderWaits are the requests that wait for a view. One goroutine looks for all of them, and ends when there are none.
 type leaderWaits struct {
 	longest time.Duration // leaderTime, but for tests
+	find    time.Duration // findTheNext, but for tests
 	mu      sync.Mutex
 	n       int
 	changed chan struct{} // closed when the view has changed since it was made; nil: nobody looks
@@ -35,21 +37,22 @@ type leaderWaits struct {
 // askedSlots are slots, as a set.
 type askedSlots map[uint16]struct{}
 
-// patience is how long it is worth waiting, from now, for the next leaders of slots; 0: those that can be told are known.
-func (w *leaderWaits) patience(v *cluster.View, now time.Time, asked askedSlots) time.Duration {
+// patience is how long it is worth waiting, from now, for the next leaders of slots that are waited for so long after the loss; 0: those
+// that can be told are known.
+func patience(v *cluster.View, now time.Time, asked askedSlots, longest time.Duration) time.Duration {
 	most := time.Duration(0)
 	for slot := range asked {
 		if since, lost := v.Lost[slot]; lost {
-			most = max(most, w.longest-now.Sub(since))
+			most = max(most, longest-now.Sub(since))
 		}
 	}
 	return most
 }
 
 // losing reports whether any slot has been lost so lately that somebody may want to wait for it.
-func (w *leaderWaits) losing(v *cluster.View, now time.Time) bool {
+func losing(v *cluster.View, now time.Time, longest time.Duration) bool {
 	for _, since := range v.Lost {
-		if now.Sub(since) < w.longest {
+		if now.Sub(since) < longest {
 			return true
 		}
 	}
@@ -57,8 +60,8 @@ func (w *leaderWaits) losing(v *cluster.View, now time.Time) bool {
 }
 
 // awaitLeaders waits while slots are lost, until ctx ends at the latest.
-func (s *Server) awaitLeaders(ctx context.Context, asked askedSlots) {
-	ctx, cancel := context.WithTimeout(ctx, s.leaders.longest)
+func (s *Server) awaitLeaders(ctx context.Context, asked askedSlots, longest time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	if !s.joinLeaderWait() {
 		return
@@ -66,7 +69,7 @@ func (s *Server) awaitLeaders(ctx context.Context, asked askedSlots) {
 	defer s.leaveLeaderWait()
 	for {
 		changed := s.nextView() // before the view is looked at: no change is missed
-		left := s.leaders.patience(s.deps.Cluster.View(), time.Now(), asked)
+		left := patience(s.deps.Cluster.View(), time.Now(), asked, longest)
 		if left <= 0 {
 			return
 		}
@@ -137,7 +140,7 @@ func (s *Server) lookAtViews(last *cluster.View) {
 // metadataSlots are the slots of the topics that a request is about, as far as they are known here. With nothing lost they do not matter:
 // nil.
 func (s *Server) metadataSlots(v *cluster.View, req *kmsg.MetadataRequest) askedSlots {
-	if !s.leaders.losing(v, time.Now()) {
+	if !losing(v, time.Now(), s.leaders.longest) {
 		return nil
 	}
 	asked := askedSlots{}
@@ -166,7 +169,7 @@ func (s *Server) metadataSlots(v *cluster.View, req *kmsg.MetadataRequest) asked
 
 // coordinatorSlots are the slots of the groups that a request asks for.
 func (s *Server) coordinatorSlots(v *cluster.View, req *kmsg.FindCoordinatorRequest) askedSlots {
-	if len(v.Slots) == 0 || req.CoordinatorType != coordinatesGroup || !s.leaders.losing(v, time.Now()) {
+	if len(v.Slots) == 0 || req.CoordinatorType != coordinatesGroup || !losing(v, time.Now(), s.leaders.find) {
 		return nil
 	}
 	asked := askedSlots{}

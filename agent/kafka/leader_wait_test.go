@@ -54,7 +54,9 @@ func (w *world) waitingForLeaders(n int) {
 }
 
 // waitLong has leaders and slots waited for as long as a slow machine may take for a test.
-func waitLong(s *Server) { s.leaders.longest, s.waits.longest = time.Minute, time.Minute }
+func waitLong(s *Server) {
+	s.leaders.longest, s.leaders.find, s.waits.longest = time.Minute, time.Minute, time.Minute
+}
 
 // Metadata and FindCoordinator of clients that ask while slots have no leader are answered with the next one. Others of the connection
 // are admitted meanwhile.
@@ -106,7 +108,6 @@ func TestPatience(t *testing.T) {
 	v := &cluster.View{Slots: make([]cluster.Leader, 8), Lost: map[uint16]time.Time{
 		1: now, 2: now.Add(-300 * time.Millisecond), 3: now.Add(-leaderTime), 4: now.Add(-time.Hour), 5: {},
 	}}
-	w := leaderWaits{longest: leaderTime}
 	for _, c := range []struct {
 		asked []uint16
 		want  time.Duration
@@ -118,16 +119,16 @@ func TestPatience(t *testing.T) {
 		for _, slot := range c.asked {
 			asked[slot] = struct{}{}
 		}
-		if got := w.patience(v, now, asked); got != c.want {
+		if got := patience(v, now, asked, leaderTime); got != c.want {
 			t.Errorf("slots %v: %v, want %v", c.asked, got, c.want)
 		}
 	}
 	for _, lost := range []map[uint16]time.Time{nil, {3: now.Add(-leaderTime), 5: {}}} {
-		if w.losing(&cluster.View{Lost: lost}, now) {
+		if losing(&cluster.View{Lost: lost}, now, leaderTime) {
 			t.Errorf("losing %v", lost)
 		}
 	}
-	if !w.losing(v, now) {
+	if !losing(v, now, leaderTime) {
 		t.Error("nothing is being lost")
 	}
 }
@@ -183,7 +184,7 @@ func waitFor(t *testing.T, s *Server, ctx context.Context, meanwhile func()) tim
 	t.Helper()
 	begun, took := time.Now(), make(chan time.Duration)
 	go func() {
-		s.awaitLeaders(ctx, askedSlots{0: {}, 1: {}})
+		s.awaitLeaders(ctx, askedSlots{0: {}, 1: {}}, s.leaders.longest)
 		took <- time.Since(begun)
 	}()
 	synctest.Wait()

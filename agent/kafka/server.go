@@ -157,7 +157,8 @@ type Server struct {
 func New(cfg Config, deps Deps) *Server {
 	s := &Server{cfg: cfg.withDefaults(), deps: deps, log: deps.Log, apis: dispatch(), known: newMetadataCache(maxMetadataCache)}
 	s.ids.turn = make(chan struct{}, 1)
-	s.waits.slots, s.waits.longest, s.leaders.longest = map[seat]*slotWait{}, slotTime, leaderTime
+	s.waits.slots, s.waits.longest = map[seat]*slotWait{}, slotTime
+	s.leaders.longest, s.leaders.find = leaderTime, findTheNext
 	s.turns, s.long = make(chan struct{}, runtime.GOMAXPROCS(0)), make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.reserve = memory.NewBudget(s.cfg.ReserveBytes)
 	for i := range s.apis {
