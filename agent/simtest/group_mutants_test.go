@@ -98,6 +98,11 @@ var groupMutants = []mutant{
 		"TestConsumerRandom",
 	},
 	{
+		"a list of partitions from before a member was told proves that it gave them up", "group/consumer_reconcile.go",
+		"		if m.untold || e.Owned == nil ||", "		if e.Owned == nil ||",
+		"TestConsumerPlays",
+	},
+	{
 		"groups at rest keep offsets of deleted topics", "group/expire.go",
 		"			c.forgetTopics()\n", "",
 		"TestDroppedTopicOfGroupAtRest",
