@@ -73,18 +73,18 @@ func (j *javaLoad) finish(t *testing.T) (acked int) {
 	return acked
 }
 
-// TestClusterRolls: for VARVE_ROLL_SECONDS, agents are stopped and started again in turn, and every 20 s one is killed, while
-// franz-go and Java produce and read. No client sees an error; nothing is lost, doubled or out of order.
+// TestClusterRolls: for VARVE_ROLL_SECONDS, agents are stopped and started again in turn, and every 20 s one is killed, while franz-go and
+// Java (VARVE_ROLL_MIB a second) produce and read. No client sees an error; nothing is lost, doubled or out of order.
 func TestClusterRolls(t *testing.T) {
 	length := time.Duration(setting(t, "VARVE_ROLL_SECONDS", 25)) * time.Second
 	f := newFleet(t, 3)
 	createTopic(t, f.agents[0].addr, "roll", 12)
 	createTopic(t, f.agents[0].addr, "roll-java", 12)
-	l := startLoad(t, f.agents[0].addr, "roll", 12, kgo.SeedBrokers(f.seeds()...))
+	l := startLoadEvery(t, 4*time.Millisecond, f.agents[0].addr, "roll", 12, kgo.SeedBrokers(f.seeds()...))
 	r := startReader(t, f.seeds(), "roll", 12)
-	j := startJavaLoad(t, f.seeds(), "roll-java", 12, 3<<20, 1024)
+	j := startJavaLoad(t, f.seeds(), "roll-java", 12, int(setting(t, "VARVE_ROLL_MIB", 3))<<20, 1024)
 	kill := time.Now().Add(20 * time.Second)
-	killed, rolled := 0, 0
+	killed, rolled, largest := 0, 0, 0
 	for deadline, turn := time.Now().Add(length), 0; time.Now().Before(deadline); turn++ {
 		a := f.agents[turn%len(f.agents)]
 		if time.Now().After(kill) {
@@ -97,8 +97,12 @@ func TestClusterRolls(t *testing.T) {
 		}
 		a.start(t)
 		time.Sleep(5 * time.Second)
+		largest = max(largest, f.largestSlot(t))
 	}
 	t.Logf("%d stops and %d kills; every partition acked again after %v", rolled, killed, l.outage(t, time.Minute).Round(time.Millisecond))
+	if t.Logf("the largest slot item had %d bytes", largest); largest > 1024 {
+		t.Errorf("a slot item of %d bytes: more than one write unit", largest)
+	}
 	l.finish(t)
 	l.check(t, f.agents[0].addr, "roll")
 	r.finish(t, l)

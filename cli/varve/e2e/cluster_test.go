@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/varvelog/varve/localstack/servers"
@@ -18,13 +21,14 @@ import (
 // fleet is the agents of a cluster on one bucket and one table.
 type fleet struct {
 	agents []*agent
+	facts  servers.Endpoint
 }
 
 // newFleet starts n agents on MinIO and DynamoDB Local, one after the other.
 func newFleet(t *testing.T, n int, args ...string) *fleet {
 	t.Helper()
 	objects, facts := servers.MinIO(t), servers.DynamoDB(t)
-	f := &fleet{}
+	f := &fleet{facts: facts}
 	for i := range n {
 		a := newAgent(t, objects.Env(), append([]string{
 			"agent", "--name", fmt.Sprintf("a%d", i+1), "--store", objects.StoreURL, "--meta", facts.MetaURL, "--slots", "32",
@@ -33,6 +37,37 @@ func newFleet(t *testing.T, n int, args ...string) *fleet {
 		f.agents = append(f.agents, a)
 	}
 	return f
+}
+
+// largestSlot returns the bytes of the largest slot item, as DynamoDB counts them.
+func (f *fleet) largestSlot(t *testing.T) (most int) {
+	t.Helper()
+	slots := dynamodb.NewQueryPaginator(tableClient(f.facts), &dynamodb.QueryInput{
+		TableName: &f.facts.Name, ConsistentRead: aws.Bool(true), KeyConditionExpression: aws.String("pk = :pk"),
+		ExpressionAttributeValues: map[string]ddb.AttributeValue{":pk": &ddb.AttributeValueMemberS{Value: "varve/M"}},
+	})
+	for slots.HasMorePages() {
+		page, err := slots.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range page.Items {
+			size := 0
+			for name, v := range item {
+				size += len(name)
+				switch v := v.(type) {
+				case *ddb.AttributeValueMemberS:
+					size += len(v.Value)
+				case *ddb.AttributeValueMemberB:
+					size += len(v.Value)
+				case *ddb.AttributeValueMemberN:
+					size += (len(v.Value)+1)/2 + 1
+				}
+			}
+			most = max(most, size)
+		}
+	}
+	return most
 }
 
 // seeds are the addresses of all agents.
