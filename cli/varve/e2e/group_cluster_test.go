@@ -70,6 +70,15 @@ func startReading(t *testing.T, seen *seenOffsets, seeds []string, group, topic 
 	return r
 }
 
+// tell prints the member's story of a kill after which commits stayed away for long, or it was given other partitions.
+func (r *reading) tell(t *testing.T, begun time.Time, took time.Duration, given int64) {
+	t.Helper()
+	if r.assigned.Load() != given || took > slowResume {
+		t.Log("what a member said:")
+		r.log.story(t, begun, 10*time.Second)
+	}
+}
+
 // leave ends the member, which says so.
 func (r *reading) leave() {
 	r.stop()
@@ -160,10 +169,7 @@ func survivesItsCoordinator(t *testing.T, opts []kgo.Opt) {
 		t.Logf("both members committed again %v after the kill of %s; since the first kill they were given other partitions %d and %d times",
 			took[len(took)-1].Round(time.Millisecond), a.name(), members[0].assigned.Load()-before[0], members[1].assigned.Load()-before[1])
 		for i, m := range members {
-			if m.assigned.Load() != given[i] || took[len(took)-1] > slowResume {
-				t.Logf("what member %d said:", i)
-				m.log.story(t, begun, 10*time.Second)
-			}
+			m.tell(t, begun, took[len(took)-1], given[i])
 		}
 	}
 	t.Logf("%d kills, commits resumed: p50 %v, p99 %v, worst %v", len(took), percentile(took, 0.5), percentile(took, 0.99), percentile(took, 1))
