@@ -30,7 +30,7 @@ const (
 	budgetShare  = 4  // a quarter: produce requests and bundles until they are committed
 	cacheShare   = 4  // a quarter: committed bundles and blocks
 	loadsShare   = 8  // an eighth: blocks on their way from the store
-	rewriteShare = 8  // an eighth: packs and segments being written
+	rewriteShare = 7  // a seventh: packs and segments being written
 	indexShare   = 64 // where the records in segments lie
 )
 

@@ -25,6 +25,6 @@
 //
 // # Goroutines
 //
-// Room.Run: one, which plans and does everything in order; under it at most 3 GETs or 2 PUTs. Collector.Run: one, for all shards of
+// Room.Run: one, which plans and does everything in order; under it at most 2 GETs or 2 PUTs. Collector.Run: one, for all shards of
 // the garbage queue; 8 under it while it clears a deleted topic. Sweeper.Run: one, with one request at a time. Retainer and Index have their own. No locks over I/O.
 package segment

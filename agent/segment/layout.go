@@ -44,8 +44,11 @@ type draft struct {
 	maxTS  int64
 }
 
-// slack is room for the footer, which is only known when the batches are: enough for batches of 1 KiB.
-func slack(body int64) int64 { return body/16 + 64<<10 }
+// runFooter is what a run takes in a footer, in bytes: its own entry, that of its first batch, and a part of its topic's.
+const runFooter = 192
+
+// footerRoom is room for the footer, which is only known when the batches are: enough for batches of 1 KiB.
+func footerRoom(body, runs int64) int64 { return body/18 + runs*runFooter + 1<<10 }
 
 // newDraft lays out parts, which are in order, in body, a buffer of draftSize bytes or more. wants says which bytes are missing.
 func newDraft(kind bundle.Kind, id uuid.UUID, header bundle.Header, parts []part, body []byte) (d *draft, wants []want) {
@@ -65,11 +68,11 @@ func newDraft(kind bundle.Kind, id uuid.UUID, header bundle.Header, parts []part
 
 // draftSize is how many bytes newDraft wants.
 func draftSize(parts []part) int64 {
-	n := int64(bundle.HeaderLen)
+	var n, runs int64
 	for i := range parts {
-		n += parts[i].bytes()
+		n, runs = n+parts[i].bytes(), runs+int64(len(parts[i].runs))
 	}
-	return n + slack(n)
+	return bundle.HeaderLen + n + footerRoom(n, runs)
 }
 
 // finish checks every batch, drops what lies below a part's first offset, and appends the footer. An error that is a *damage names

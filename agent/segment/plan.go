@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
@@ -25,7 +26,7 @@ const (
 	leastRewrite = 32 << 20 // bytes
 	mostGet      = 16 << 20 // bytes that one GET reads
 	leastGet     = 2 << 20
-	getsAtOnce   = 3
+	getsAtOnce   = 2
 	putsAtOnce   = 2
 	readsAtOnce  = 16 // of the table
 )
@@ -34,7 +35,7 @@ const (
 type rules struct {
 	interval   time.Duration
 	packBytes  int64 // that wait: pack now
-	out        int64 // bytes of a body laid out in memory
+	out        int64 // bytes of bodies laid out in memory together, with runFooter for each run
 	runs       int   // runs of one plan
 	segment    int64 // bytes: enough for a segment
 	segmentMax int64
@@ -42,15 +43,19 @@ type rules struct {
 	get        int // bytes of one GET
 }
 
-// newRules shares out the memory: three quarters to objects being laid out, and a little more, so that a number of full bundles fits
-// with what they have beside records; one to GETs under way. The list of their runs comes on top, an eighth at most.
+// newRules shares out the memory: to the GETs under way, each of which takes a full bundle and a little more, and the rest to objects being laid
+// out, with room for their footers, in the buffers that there are. The list of their runs comes on top, an eighth at most.
 func newRules(c Config) rules {
-	memory := max(c.RewriteBytes, leastRewrite)
-	out := memory/4*3 + memory/64
+	share := max(c.RewriteBytes, leastRewrite)
+	get := min(max(share/17, leastGet), mostGet)
+	body := share - getsAtOnce*get
+	out := (body - footerRoom(0, 0) - bundle.HeaderLen) / 19 * 18
+	for int64(memory.Capacity(int(bundle.HeaderLen+out+footerRoom(out, 0)))) > body {
+		out -= 64 << 10
+	}
 	return rules{
-		interval: c.PackInterval, packBytes: min(c.PackBytes, out), out: out, runs: int(memory / 8 / runCost),
-		segment: min(c.SegmentBytes, out*3/4), segmentMax: min(c.SegmentMax, out), roll: c.Roll,
-		get: int(min(max(memory/4/getsAtOnce, leastGet), mostGet)),
+		interval: c.PackInterval, packBytes: min(c.PackBytes, out), out: out, runs: int(share / 8 / runCost),
+		segment: min(c.SegmentBytes, out*3/4), segmentMax: min(c.SegmentMax, out), roll: c.Roll, get: int(get),
 	}
 }
 
@@ -156,7 +161,7 @@ func (t *tally) choose(r rules) map[source]bool {
 	var sum stock
 	for _, s := range order {
 		sum.runs += t.bundles[s].runs
-		sum.bytes += t.bundles[s].bytes
+		sum.bytes += t.bundles[s].bytes + int64(t.bundles[s].runs)*runFooter
 		if len(chosen) > 0 && (sum.bytes > r.packBytes || sum.runs > r.runs) {
 			break
 		}
@@ -242,7 +247,8 @@ func share(parts []part, limit int64, count int) [][]part {
 	var bytes int64
 	var runs int
 	for i := range parts {
-		b, n := parts[i].bytes(), len(parts[i].runs)
+		n := len(parts[i].runs)
+		b := parts[i].bytes() + int64(n)*runFooter
 		if len(groups) == 0 || bytes+b > limit || runs+n > count {
 			groups, bytes, runs = append(groups, nil), 0, 0
 		}

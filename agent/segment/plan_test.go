@@ -18,9 +18,9 @@ func TestRules(t *testing.T) {
 		memory, out, segment int64
 		get                  int
 	}{
-		{0, 24<<20 + 512<<10, (24<<20 + 512<<10) * 3 / 4, 2796202},
-		{128 << 20, 98 << 20, 64 << 20, 11184810},
-		{1 << 30, 784 << 20, 64 << 20, 16 << 20},
+		{0, 23_816_120, 17_862_090, 2 << 20},
+		{1 << 30 / 7, 127_106_998, 64 << 20, 9_023_040},
+		{1 << 30, 985_439_646, 64 << 20, 16 << 20},
 	} {
 		cfg := Config{RewriteBytes: c.memory}
 		if c.memory == 0 {
@@ -31,7 +31,7 @@ func TestRules(t *testing.T) {
 		if r.out != c.out || r.segment != c.segment || r.get != c.get || r.packBytes > r.out || r.segmentMax > r.out {
 			t.Errorf("%d bytes: %+v", c.memory, r)
 		}
-		if held := r.out + int64(getsAtOnce*r.get); held > max(c.memory, leastRewrite)+c.memory/64+1<<20 {
+		if held := bundle.HeaderLen + r.out + footerRoom(r.out, 0) + int64(getsAtOnce*r.get); held > max(c.memory, leastRewrite) {
 			t.Errorf("%d bytes: holds %d", c.memory, held)
 		}
 	}
@@ -100,7 +100,7 @@ func packed(id byte) bundle.Object { return bundle.Object{Kind: bundle.PACK, Ses
 
 // Ended sessions first, then the oldest of the own; as much as fits, at least one.
 func TestChoose(t *testing.T) {
-	r := rules{packBytes: 100, runs: 5}
+	r := rules{packBytes: 100 + 4*runFooter, runs: 5}
 	count := newTally(uuid.UUID{1})
 	for _, run := range []bundle.Location{
 		{Object: wal(1, 2), Len: 40}, {Object: wal(1, 1), Len: 40}, {Object: wal(7, 9), Len: 30}, {Object: wal(1, 1), Len: 10}, {Object: wal(7, 3), Len: 10},
@@ -186,9 +186,9 @@ func TestPickMerge(t *testing.T) {
 
 func TestShare(t *testing.T) {
 	of := func(n int, size uint32) part { return part{runs: line(packs(n), size)} }
-	parts := []part{of(1, 50), of(2, 20), of(1, 20), of(1, 500), of(9, 1), of(2, 1)}
+	parts := []part{of(1, 50_000), of(2, 20_000), of(1, 20_000), of(1, 500_000), of(9, 1000), of(2, 1000)}
 	var sizes []int
-	for _, g := range share(parts, 100, 10) {
+	for _, g := range share(parts, 100_000, 10) {
 		sizes = append(sizes, len(g))
 	}
 	if !slices.Equal(sizes, []int{2, 1, 1, 1, 1}) {

@@ -73,7 +73,7 @@ func TestRequestsPerGiB(t *testing.T) {
 		partitions, flushes, scale int
 		cfg                        Config
 	}{
-		{16, 128, 4, Config{RewriteBytes: 128 << 20 / 4, PackBytes: 1 << 30 / 4, SegmentBytes: 64 << 20 / 4, SegmentMax: 256 << 20 / 4}},
+		{16, 128, 4, Config{RewriteBytes: 1 << 30 / 7 / 4, PackBytes: 1 << 30 / 4, SegmentBytes: 64 << 20 / 4, SegmentMax: 256 << 20 / 4}},
 		{1, 16, 1, Config{}},
 	} {
 		bundle, size := 8<<20/c.scale, 128<<10/c.scale

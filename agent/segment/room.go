@@ -26,7 +26,7 @@ const (
 type Config struct {
 	PackInterval time.Duration // longest time that committed records stay in WAL bundles alone; 0: 60 s
 	PackBytes    int64         // pack when so many bytes wait; 0: 1 GiB. Never more than fits into RewriteBytes
-	RewriteBytes int64         // memory for objects being laid out and for what they are made of; 0: 128 MiB
+	RewriteBytes int64         // memory for objects being laid out and for what they are made of; 0: 146 MiB
 	SegmentBytes int64         // a partition with so much is cut; 0: 64 MiB. A topic's segment.bytes may be lower
 	SegmentMax   int64         // largest segment; 0: 256 MiB
 	Roll         time.Duration // longest time until a record lies in a segment; 0: 6 h. A topic's segment.ms may be lower
@@ -51,7 +51,7 @@ func (c *Config) defaults() {
 	set(&c.Roll, 6*time.Hour)
 	set(&c.Grace, defaultGrace)
 	size(&c.PackBytes, 1<<30)
-	size(&c.RewriteBytes, 128<<20)
+	size(&c.RewriteBytes, 146<<20)
 	size(&c.SegmentBytes, 64<<20)
 	size(&c.SegmentMax, 256<<20)
 }
