@@ -151,8 +151,7 @@ func survivesItsCoordinator(t *testing.T, opts []kgo.Opt) {
 	var took []time.Duration
 	for range int(setting(t, "VARVE_GROUP_KILLS", 3)) {
 		a := f.agents[coordinatorOf(t, f, group)]
-		had := []int64{members[0].commits.Load(), members[1].commits.Load()}
-		given := []int64{members[0].assigned.Load(), members[1].assigned.Load()}
+		had, given := []int64{members[0].commits.Load(), members[1].commits.Load()}, []int64{members[0].assigned.Load(), members[1].assigned.Load()}
 		a.kill(t)
 		begun := time.Now()
 		for i, m := range members {
