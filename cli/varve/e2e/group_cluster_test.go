@@ -223,6 +223,7 @@ func coordinatorOf(t *testing.T, f *fleet, group string) int {
 
 // TestGroupKcat: kcat reads in a group, commits, and reads on where it was, also after the agent was killed.
 func TestGroupKcat(t *testing.T) {
+	t.Parallel()
 	kcat := needKcat(t)
 	onStores(t, func(t *testing.T, a *agent) {
 		createTopic(t, a.addr, "k", 3)
