@@ -22,7 +22,7 @@ func TestConfigsTellWhatTheyDo(t *testing.T) {
 	if strings.Contains(r.err, "max.message.bytes") {
 		t.Errorf("a warning of what acts: %s", r.err)
 	}
-	if r = s.run("", "topic", "alter", "c", "-c", "segment.bytes=2000000"); r.code != exitOK || !strings.HasPrefix(r.err, "warning: segment.bytes has no effect: ") {
+	if r = s.run("", "topic", "alter", "c", "-c", "preallocate=true"); r.code != exitOK || !strings.HasPrefix(r.err, "warning: preallocate has no effect: ") {
 		t.Errorf("alter, exit %d: %s", r.code, r.err)
 	}
 	got := s.ok("", "topic", "describe", "c")
