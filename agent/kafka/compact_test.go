@@ -3,6 +3,7 @@ package kafka
 import (
 	"encoding/json"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,20 +15,37 @@ import (
 
 // fakeRewriter notes what is asked of it.
 type fakeRewriter struct {
+	mu    sync.Mutex
 	asked []uuid.UUID
 	err   error
 }
 
 func (f *fakeRewriter) Rewrite(topic uuid.UUID) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.asked = append(f.asked, topic)
 	return f.err
 }
 
 func (f *fakeRewriter) Rewritings() (all []segment.Rewriting) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, id := range f.asked {
 		all = append(all, segment.Rewriting{Topic: id, Asked: time.UnixMilli(7), Left: 2, Some: []int32{0, 1}, Segments: 3, Bytes: 4})
 	}
 	return all
+}
+
+func (f *fakeRewriter) wishes() []uuid.UUID {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.asked)
+}
+
+func (f *fakeRewriter) set(asked []uuid.UUID, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked, f.err = asked, err
 }
 
 // Segments of a topic are asked for of the agent that shall cut them, and it tells how far that is; of topics that are gone it does not.
@@ -52,17 +70,17 @@ func TestCompactIsAskedForAndTold(t *testing.T) {
 		code, msg := c.alterAgent(e.name, "varve.compact", e.op, e.value, false)
 		says(t, e.name, code, e.code, msg, e.text)
 	}
-	if _, _ = c.alterAgent("1", "varve.compact", set, ptr("orders"), true); len(f.asked) > 0 {
+	if _, _ = c.alterAgent("1", "varve.compact", set, ptr("orders"), true); len(f.wishes()) > 0 {
 		t.Fatal("only looked at, and done")
 	}
 	for _, name := range []string{"1", ""} {
 		code, msg := c.alterAgent(name, "varve.compact", set, ptr("orders"), false)
 		says(t, "agent "+name, code, 0, msg, "")
 	}
-	if !slices.Equal(f.asked, []uuid.UUID{orders.ID, orders.ID}) {
-		t.Fatal(f.asked)
+	if asked := f.wishes(); !slices.Equal(asked, []uuid.UUID{orders.ID, orders.ID}) {
+		t.Fatal(asked)
 	}
-	f.asked[0] = uuid.New()
+	f.set([]uuid.UUID{uuid.New(), orders.ID}, nil)
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	req.Version = 4
 	req.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: "1", ConfigNames: []string{"varve.compact"}}}
@@ -74,7 +92,7 @@ func TestCompactIsAskedForAndTold(t *testing.T) {
 	if len(all) != 1 || all[0].ID != orders.ID || all[0].Partitions != 3 || all[0].Left != 2 || all[0].Segments != 3 || all[0].AskedMS != 7 {
 		t.Fatal(*told.Value)
 	}
-	f.err = segment.ErrManyWishes
+	f.set(nil, segment.ErrManyWishes)
 	code, msg := c.alterAgent("1", "varve.compact", set, ptr("orders"), false)
 	says(t, "many", code, codeInvalidRequest, msg, "many topics are being rewritten")
 }

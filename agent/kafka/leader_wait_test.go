@@ -226,12 +226,19 @@ func TestLeadersAreAwaitedWithinBounds(t *testing.T) {
 		if took := waitFor(t, s, ctx, func() { pass(7 * time.Millisecond); cancel() }); took != 7*time.Millisecond {
 			t.Errorf("the client goes after 7 ms: waited for %v", took)
 		}
-		s.leaders.n = maxLeaderWaits
+		waits := func(n int) {
+			s.leaders.mu.Lock()
+			defer s.leaders.mu.Unlock()
+			s.leaders.n = n
+		}
+		waits(maxLeaderWaits)
 		if took := waitFor(t, s, t.Context(), func() {}); took != 0 {
 			t.Errorf("too many wait: waited for %v", took)
 		}
-		s.leaders.n = 0
+		waits(0)
 		pass(leaderLook)
+		s.leaders.mu.Lock()
+		defer s.leaders.mu.Unlock()
 		if s.leaders.changed != nil {
 			t.Error("somebody looks for nobody")
 		}

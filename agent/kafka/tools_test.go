@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -83,11 +84,11 @@ func TestCG16LogDirs(t *testing.T) {
 
 // TestCG16LogDirsOfSegments: what went into segments counts as before; if the table does not answer, no size is told.
 func TestCG16LogDirsOfSegments(t *testing.T) {
-	refuse := false
+	var refuse atomic.Bool
 	w, c := loaded(t, option{before: func(s *Server) {
 		size := s.deps.ExtentBytes
 		s.deps.ExtentBytes = func(ctx context.Context, topic uuid.UUID, index int32, start, tiered int64) (int64, error) {
-			if refuse {
+			if refuse.Load() {
 				return 0, metastore.ErrThrottled
 			}
 			return size(ctx, topic, index, start, tiered)
@@ -102,7 +103,7 @@ func TestCG16LogDirsOfSegments(t *testing.T) {
 	if got := sizes(call[*kmsg.DescribeLogDirsResponse](c, req)); !reflect.DeepEqual(got, want) || got["t"][2] == 0 {
 		t.Errorf("%v, want %v", got, want)
 	}
-	refuse = true
+	refuse.Store(true)
 	if d := call[*kmsg.DescribeLogDirsResponse](c, req).Dirs[0]; d.ErrorCode != codeStorage || len(d.Topics) != 0 {
 		t.Errorf("a table that refuses: %+v", d)
 	}
