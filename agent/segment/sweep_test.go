@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -296,8 +297,9 @@ func testSweepOfOne(t *testing.T) {
 	r := newRig(t)
 	r.store(r.keys.WAL(r.state(uuid.New(), records.Drained, 1, 1), 1))
 	s := r.sweeper(time.Minute)
-	mine := true
-	s.d.Mine, s.cfg.Interval = func() bool { return mine }, 10*time.Minute
+	var mine atomic.Bool
+	mine.Store(true)
+	s.d.Mine, s.cfg.Interval = mine.Load, 10*time.Minute
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { s.Run(ctx); close(done) }()
@@ -305,7 +307,7 @@ func testSweepOfOne(t *testing.T) {
 	if synctest.Wait(); len(s.suspects) != 1 {
 		t.Fatal(len(s.suspects))
 	}
-	mine = false
+	mine.Store(false)
 	asked := 0
 	other := r.sweeper(time.Minute)
 	other.d.Mine = func() bool { asked++; return asked < 3 }
@@ -316,7 +318,7 @@ func testSweepOfOne(t *testing.T) {
 	if synctest.Wait(); len(s.suspects) != 0 || len(r.queuedKeys()) != 0 {
 		t.Fatal(len(s.suspects), r.queuedKeys())
 	}
-	mine = true
+	mine.Store(true)
 	time.Sleep(11 * time.Minute)
 	if synctest.Wait(); len(r.queuedKeys()) != 0 {
 		t.Fatal("one look was enough")
