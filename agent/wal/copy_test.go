@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,14 +27,14 @@ func TestOneCopy(t *testing.T) {
 			}
 		}
 		slow := make(chan struct{}, 1)
-		took := time.Second
+		var took atomic.Int64 // ns; snapshots are PUT beside bundles
+		took.Store(int64(time.Second))
 		r.objects.put = func(context.Context, string) error {
 			select {
 			case <-slow:
 				time.Sleep(5 * time.Second) // which a hedge overtakes
 			default:
-				took -= time.Millisecond // ever faster, so that none is hedged by chance
-				time.Sleep(took)
+				time.Sleep(time.Duration(took.Add(int64(-time.Millisecond)))) // ever faster, so that none is hedged by chance
 			}
 			return nil
 		}
