@@ -22,7 +22,10 @@ type slots struct{ s *session }
 
 // Open replays the logs of slots that this session leads from now on, and serves them once their slot-open records are committed.
 func (p slots) Open(ctx context.Context, taken []cluster.Taken) (uint64, error) {
-	s, begun := p.s, time.Now()
+	s, begun, led := p.s, time.Now(), map[uint16]int32{}
+	for _, t := range taken {
+		led[t.Slot] = t.Epoch
+	}
 	taken = s.unopened(taken)
 	fold, stats, err := s.replay(ctx, taken)
 	if err != nil {
@@ -51,7 +54,7 @@ func (p slots) Open(ctx context.Context, taken []cluster.Taken) (uint64, error) 
 	if err := s.declareOpen(ctx, epochs); err != nil {
 		return 0, fmt.Errorf("open slots: %w", err)
 	}
-	s.groups.Lead(epochs)
+	s.groups.Lead(led) // what an earlier try opened, too: nobody else does that
 	s.log.Info("opened slots", "slots", len(taken), "sessions", stats.Sessions, "snapshots", stats.Snapshots,
 		"footers", stats.Footers, "in", time.Since(begun).Round(time.Millisecond))
 	return s.wal.Committed(), nil

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/varvelog/varve/agent/group"
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore"
@@ -108,5 +109,47 @@ func TestLeadersThatDoNotLast(t *testing.T) {
 			s.violation("from[] has %d entries", longest)
 		}
 		s.t.Logf("from[] has at most %d entries", longest)
+	})
+}
+
+// A slot-open lands after its opening was given up, while the next try reads the log. Then that try, and one more, have nothing left to
+// open; groups are coordinated all the same.
+func TestSlotOpenOfAnEarlierTry(t *testing.T) {
+	script(t, func(s *clusterSim) {
+		var noBundles, noReads atomic.Bool
+		noBundles.Store(true)
+		s.onObjects(func(_ string, op objfault.Op, key string) objfault.Action {
+			if noBundles.Load() && isWAL(op, key) || noReads.Load() && op == objfault.Get {
+				return objfault.Action{Do: objfault.Fail, Err: objstore.ErrThrottled}
+			}
+			return objfault.Action{}
+		}, "b", "c")
+		s.kill("a", false)
+		time.Sleep(25 * time.Second) // the slots were replayed
+		noReads.Store(true)
+		time.Sleep(20 * time.Second) // the opening was given up, and the next try cannot read
+		noBundles.Store(false)
+		time.Sleep(15 * time.Second)
+		noReads.Store(false)
+		time.Sleep(15 * time.Second)
+		adm, offsets := kadm.NewClient(s.client("groups")), kadm.Offsets{}
+		offsets.AddOffset("t", 0, 1, -1)
+		for slot := range uint16(8) {
+			name := "g"
+			for group.Slot(name, 8) != slot {
+				name += "g"
+			}
+			ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
+			told, err := adm.CommitOffsets(ctx, name, offsets)
+			cancel()
+			if err == nil {
+				err = told.Error()
+			}
+			if err != nil {
+				s.violation("V16: nobody coordinates the groups of slot %d: %v", slot, err)
+			}
+		}
+		s.revive("a")
+		s.allReady(time.Minute)
 	})
 }
