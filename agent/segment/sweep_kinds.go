@@ -93,6 +93,7 @@ func (l *look) partition(ctx context.Context, own []found) error {
 	}
 	for _, o := range own {
 		if linked[o.ID] {
+			delete(l.suspects, o.Info.Key) // also if the rest of this look fails
 			continue
 		}
 		if err := l.unlinked(ctx, o, o.Base < tiered); err != nil {

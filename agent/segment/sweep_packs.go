@@ -111,30 +111,99 @@ func (l *look) idle(ctx context.Context, all map[uuid.UUID]idle) error {
 	return nil
 }
 
-// strike takes out of all the packs with a run that some snapshot names and that is not linked. One that went while the snapshots were
-// listed was replaced, and the one of the opening still says what it said of packs of others.
+// maxSnapshots bounds how many snapshots a look at packs goes through.
+const maxSnapshots = 50_000
+
+// strike takes out of all the packs with a run that some snapshot names and that is not linked. What is there is listed before anything is
+// read, which may take hours: whoever knew of such a run at that time had said so in a snapshot, of packs of others in the one of its opening,
+// which stays until its session is DRAINED.
 func (l *look) strike(ctx context.Context, all map[uuid.UUID]idle) error {
-	return l.walk(ctx, objstore.KindSnapshot, func(ctx context.Context, o found) (string, error) {
-		if len(all) == 0 {
-			return behind(l.d.Keys.Root() + objstore.KindSnapshot + "/"), nil
+	var listed []found
+	err := l.walk(ctx, objstore.KindSnapshot, func(_ context.Context, o found) (string, error) {
+		if len(listed) == maxSnapshots {
+			return "", fmt.Errorf("more than %d snapshots: packs are not looked at", maxSnapshots)
 		}
-		var got objstore.Object
-		err := l.ask(ctx, func(ctx context.Context) (err error) {
-			got, err = l.d.Objects.Get(ctx, o.Info.Key, objstore.Range{})
-			return err
-		})
-		if errors.Is(err, objstore.ErrNotFound) {
-			return "", nil
-		}
-		if err != nil {
-			return "", fmt.Errorf("read snapshot: %w", err)
-		}
-		f, kind, err := bundle.ParseTail(got.Body, got.Size)
-		if err != nil || kind != bundle.SNAP || len(f.Refs) != len(f.Runs) {
-			return "", fmt.Errorf("snapshot %s is damaged, and may name packs: %w", o.Info.Key, errors.Join(bundle.ErrCorrupt, err))
-		}
-		return "", l.strikeRuns(ctx, f, all)
+		listed = append(listed, o)
+		return "", nil
 	})
+	for i := 0; i < len(listed) && err == nil && len(all) > 0; i++ {
+		err = l.strikeBy(ctx, listed[i], all)
+	}
+	return err
+}
+
+// maxReplaced is how often a look runs after the snapshots of a session that replaces them.
+const maxReplaced = 8
+
+// strikeBy strikes what a snapshot names, or those that have replaced it, if it went since it was listed. If none has, its session may have been
+// needed when it was listed, and what others know from it now, nobody has told this look: then no pack is idle.
+func (l *look) strikeBy(ctx context.Context, o found, all map[uuid.UUID]idle) error {
+	keys := []string{o.Info.Key}
+	for range maxReplaced {
+		gone := ""
+		for _, key := range keys {
+			there, err := l.strikeOne(ctx, key, all)
+			if err != nil {
+				return err
+			}
+			if !there {
+				gone = key
+			}
+		}
+		if gone == "" {
+			return nil
+		}
+		var err error
+		if keys, err = l.newer(ctx, o.Session, gone); err != nil {
+			return err
+		}
+		if len(keys) == 0 && l.sessions[o.Session].State == records.Drained { // read before the listing
+			return nil
+		}
+		if len(keys) == 0 || len(keys) == objstore.MaxList {
+			break
+		}
+	}
+	clear(all)
+	return nil
+}
+
+// newer lists the snapshots of a session after one that is gone.
+func (l *look) newer(ctx context.Context, session uuid.UUID, gone string) ([]string, error) {
+	var infos []objstore.Info
+	err := l.ask(ctx, func(ctx context.Context) (err error) {
+		infos, err = l.d.Objects.List(ctx, l.d.Keys.SnapshotPrefix(session), gone, objstore.MaxList)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	l.fresh = false
+	keys := make([]string, len(infos))
+	for i := range infos {
+		keys[i] = infos[i].Key
+	}
+	return keys, nil
+}
+
+// strikeOne strikes what one snapshot names, and reports whether it is there.
+func (l *look) strikeOne(ctx context.Context, key string, all map[uuid.UUID]idle) (there bool, err error) {
+	var got objstore.Object
+	err = l.ask(ctx, func(ctx context.Context) (err error) {
+		got, err = l.d.Objects.Get(ctx, key, objstore.Range{})
+		return err
+	})
+	if errors.Is(err, objstore.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read snapshot: %w", err)
+	}
+	f, kind, err := bundle.ParseTail(got.Body, got.Size)
+	if err != nil || kind != bundle.SNAP || len(f.Refs) != len(f.Runs) {
+		return false, fmt.Errorf("snapshot %s is damaged, and may name packs: %w", key, errors.Join(bundle.ErrCorrupt, err))
+	}
+	return true, l.strikeRuns(ctx, f, all)
 }
 
 func (l *look) strikeRuns(ctx context.Context, f *bundle.Footer, all map[uuid.UUID]idle) error {
