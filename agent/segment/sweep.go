@@ -27,7 +27,8 @@ import (
 //   - it is a bundle that its session, which has ended, did not commit or does not need, or anything of a DRAINED session.
 //
 // And it has to be one at two looks, the grace or more apart: then whoever found it while it had a name has had that time, as with
-// all that goes through the queue. What the table does not know of at all is left alone, and so is all of a session that may live.
+// all that goes through the queue. What the table does not know of at all is left alone, and so is all of a session that may live, or that a
+// rebuild of the table made up.
 //
 // Run it at every agent: each looks after its own packs, and who serves slot 0 after the bucket. Two of those at a time do no harm.
 type Sweeper struct {

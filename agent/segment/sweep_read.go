@@ -82,7 +82,8 @@ func (l *look) item(ctx context.Context, key metastore.Key) (it metastore.Item, 
 	return it, nil
 }
 
-// session returns a session as it was at some time of this look; false if the table knows none, or what it knows does not decode.
+// session returns a session as it was at some time of this look; false if the table knows none, what it knows does not decode, or a rebuild
+// of the table made it up: whether bundles after its last snapshot were committed, and what else was lost, nobody knows then but people.
 func (l *look) session(ctx context.Context, id uuid.UUID) (records.Session, bool, error) {
 	if s, ok := l.sessions[id]; ok {
 		return s, true, nil
@@ -92,7 +93,7 @@ func (l *look) session(ctx context.Context, id uuid.UUID) (records.Session, bool
 		return records.Session{}, false, err
 	}
 	s, err := records.DecodeSession(it)
-	if err != nil {
+	if err != nil || s.NodeID == 0 {
 		return records.Session{}, false, nil
 	}
 	s.Pending = nil

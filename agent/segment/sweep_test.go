@@ -30,7 +30,7 @@ func (r *rig) sweeper(grace time.Duration) *Sweeper {
 // state writes a session's item.
 func (r *rig) state(id uuid.UUID, state records.State, trim, committed int64) uuid.UUID {
 	r.t.Helper()
-	s := records.Session{Agent: "a", State: state, Trim: trim, Committed: committed}
+	s := records.Session{Agent: "a", NodeID: 1, State: state, Trim: trim, Committed: committed}
 	if hasEnd(state) {
 		s.End = committed + 1
 	}

@@ -117,6 +117,33 @@ func testSweepPassedOn(t *testing.T) {
 	}
 }
 
+// Sessions that a rebuild of the table made up end at their last snapshot: what they wrote after it may have been acked, and the
+// topics of their segments may be lost. Somebody may want them yet.
+func TestSweepLeavesWhatARebuildDoesNotKnow(t *testing.T) { synctest.Test(t, testSweepRebuilt) }
+
+func testSweepRebuilt(t *testing.T) {
+	r := newRig(t)
+	name := r.topic("a", 1)[0]
+	for _, state := range []records.State{records.Sealed, records.Drained} {
+		id := uuid.New()
+		r.put(r.cluster.SessionKey(id), records.Session{Agent: "rebuilt", State: state, HB: 1, Committed: 5, End: 6, Trim: 2, Snap: 5}.Item())
+		for seq := uint64(2); seq < 9; seq++ {
+			r.store(r.keys.WAL(id, seq))
+		}
+		r.written(r.keys.Segment(name.Topic, 0, 0, uuid.New()), bundle.SEG, uuid.UUID{9}, id)
+		r.written(r.keys.Segment(uuid.New(), 0, 0, uuid.New()), bundle.SEG, uuid.UUID{9}, id)
+		r.written(r.keys.Pack(uuid.New()), bundle.PACK, uuid.UUID{9}, id)
+	}
+	s := r.sweeper(time.Minute)
+	for range 3 {
+		r.look(s)
+		time.Sleep(time.Hour)
+	}
+	if got := r.queuedKeys(); len(got) != 0 {
+		t.Fatal("queued:", got)
+	}
+}
+
 // A look that fails has seen which segments have a name since: their grace begins anew when they lose it.
 func TestSweepThatFailsForgetsWhoGotAName(t *testing.T) { synctest.Test(t, testSweepFailsAndForgets) }
 

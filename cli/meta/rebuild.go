@@ -150,7 +150,7 @@ func (b *rebuild) puts(ctx context.Context, all ...put) error {
 func (b *rebuild) writeSessions(ctx context.Context) error {
 	var all []put
 	for id, w := range b.writers {
-		s := records.Session{
+		s := records.Session{ // without a node id: so agents delete nothing of it that the table does not name
 			Agent: w.agent, State: records.Sealed, HB: 1, Committed: w.committed, Trim: w.trim, Snap: w.snap, SnapID: w.snapID, End: w.committed + 1, Pending: w.pending,
 		}
 		if len(w.pending) == 0 && !w.unknown {

@@ -47,7 +47,7 @@ func TestRebuildFromTheBucketAlone(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	s := decoded(r, r.cluster.SessionKey(r.a), records.DecodeSession)
-	if s.State != records.Sealed || s.Committed != 5 || s.End != 6 || s.Snap != 5 || s.SnapID != r.snap || s.Trim != 2 || len(s.Pending) != 4 || s.Pending[1] != 3 {
+	if s.NodeID != 0 || s.State != records.Sealed || s.Committed != 5 || s.End != 6 || s.Snap != 5 || s.SnapID != r.snap || s.Trim != 2 || len(s.Pending) != 4 || s.Pending[1] != 3 {
 		t.Errorf("session %+v", s)
 	}
 	p := decoded(r, r.cluster.PartitionKey(r.topic.ID, 0), records.DecodePartition)

@@ -23,7 +23,8 @@ func metaRebuildCommand() *command {
 		short: "make a table from what lies in the bucket, into one that is empty",
 		long: `For the day that the table is lost: stop all agents first. Names of topics, numbers of partitions, extents, log ends, epochs and the state of
 producers come back as the newest snapshots have them; every session is ended. What an agent wrote after its newest snapshot (one a
-minute, and one at a graceful stop) is listed: only the lost table knew whether it was committed. With --include-uncommitted it is kept.`,
+minute, and one at a graceful stop) is listed: only the lost table knew whether it was committed. With --include-uncommitted it is kept;
+without, it stays in the bucket, outside of the log, until you call varve segment gc.`,
 		options: append(r.options(),
 			opt(&r.slots, parseInt, "slots", "N", "the cluster's number of slots; 0: as many as snapshots show"),
 			optSwitch(&r.uncommitted, "include-uncommitted", "keep what was written after the newest snapshots"),

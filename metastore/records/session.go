@@ -27,7 +27,7 @@ const (
 // Sequences start at 1, so 0 means none.
 type Session struct {
 	Agent     string
-	NodeID    int32
+	NodeID    int32 // from 1 on; 0: no agent wrote the session, a rebuild of the table made it up
 	State     State
 	HB        int64            // rises with every commit and heartbeat
 	Committed int64            // highest sequence of the committed log
