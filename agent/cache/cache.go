@@ -27,14 +27,16 @@ type Cache[K comparable] struct {
 		bytes   int64
 		entries map[K]*list.Element // of *entry[K]
 		recent  *list.List          // front: used last
+		done    *list.List          // front: demoted last; these go before the others
 		loads   map[K]*load
 		stats   Stats
 	}
 }
 
 type entry[K comparable] struct {
-	key K
-	buf *memory.Buf
+	key  K
+	buf  *memory.Buf
+	done bool // it is in the list of that name
 }
 
 // load is a load under way. buf and err are set before done is closed; the load holds one reference to buf until the
@@ -65,7 +67,7 @@ func New[K comparable](limit int64) *Cache[K] {
 	c.mu.limit = limit
 	c.mu.entries = map[K]*list.Element{}
 	c.mu.loads = map[K]*load{}
-	c.mu.recent = list.New()
+	c.mu.recent, c.mu.done = list.New(), list.New()
 	return c
 }
 
@@ -90,11 +92,16 @@ func (c *Cache[K]) peek(key K) *memory.Buf {
 	if !ok {
 		return nil
 	}
-	c.mu.recent.MoveToFront(e)
 	c.mu.stats.Hits++
-	buf := e.Value.(*entry[K]).buf
-	buf.Retain()
-	return buf
+	en := e.Value.(*entry[K])
+	if en.done {
+		c.mu.done.Remove(e)
+		en.done, c.mu.entries[key] = false, c.mu.recent.PushFront(en)
+	} else {
+		c.mu.recent.MoveToFront(e)
+	}
+	en.buf.Retain()
+	return en.buf
 }
 
 // Has reports whether the block of key is there or being loaded, without counting as a use.
@@ -106,13 +113,17 @@ func (c *Cache[K]) Has(key K) bool {
 	return there || loading
 }
 
-// Demote makes the block of key, if it is there, the one that goes next: whoever read it is done with it.
+// Demote lets the block of key, if it is there, go before all that are not demoted: whoever read it is done with it. The first that
+// was demoted goes first, since others may be about to read what one has just read; who reads a block takes it back.
 func (c *Cache[K]) Demote(key K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e, ok := c.mu.entries[key]; ok {
-		c.mu.recent.MoveToBack(e)
+	e, ok := c.mu.entries[key]
+	if !ok || e.Value.(*entry[K]).done {
+		return
 	}
+	en := c.mu.recent.Remove(e).(*entry[K])
+	en.done, c.mu.entries[key] = true, c.mu.done.PushFront(en)
 }
 
 // Prefetch starts to load the block of key, unless it is there or being loaded, and does not wait; it reports whether fetch is
@@ -155,7 +166,7 @@ func (c *Cache[K]) put(key K, buf *memory.Buf) (evicted []*memory.Buf) {
 		return nil
 	}
 	buf.Retain()
-	c.mu.entries[key] = c.mu.recent.PushFront(&entry[K]{key, buf})
+	c.mu.entries[key] = c.mu.recent.PushFront(&entry[K]{key: key, buf: buf})
 	c.mu.bytes += cost(buf)
 	return c.shrink()
 }
@@ -174,7 +185,11 @@ func (c *Cache[K]) Resize(limit int64) {
 // shrink takes out what is beyond the limit.
 func (c *Cache[K]) shrink() (evicted []*memory.Buf) {
 	for c.mu.bytes > c.mu.limit {
-		old := c.mu.recent.Remove(c.mu.recent.Back()).(*entry[K])
+		from := c.mu.done
+		if from.Len() == 0 {
+			from = c.mu.recent
+		}
+		old := from.Remove(from.Back()).(*entry[K])
 		delete(c.mu.entries, old.key)
 		c.mu.bytes -= cost(old.buf)
 		c.mu.stats.Evicted++
@@ -249,6 +264,7 @@ func (c *Cache[K]) Close() {
 	}
 	clear(c.mu.entries)
 	c.mu.recent.Init()
+	c.mu.done.Init()
 	c.mu.bytes = 0
 	c.mu.Unlock()
 	for _, b := range held {

@@ -48,6 +48,27 @@ func TestDemoted(t *testing.T) {
 	}
 }
 
+// Of what is demoted the first goes first, and what is read again does not.
+func TestDemotedInOrder(t *testing.T) {
+	c := New[int](4 * (40 + overhead))
+	for i := range 4 {
+		c.Put(i, block(40))
+	}
+	for _, i := range []int{2, 1, 3, 3} {
+		c.Demote(i)
+	}
+	c.Peek(2).Release()
+	for i, gone := range []int{1, 3, 0, 2} {
+		c.Put(10+i, block(40))
+		if c.Has(gone) {
+			t.Fatalf("%d is still there", gone)
+		}
+	}
+	if s := c.Stats(); s.Evicted != 4 || s.Bytes != 4*(40+overhead) {
+		t.Fatalf("%+v", s)
+	}
+}
+
 func TestResize(t *testing.T) {
 	var pool memory.Pool
 	c := New[int](1 << 20)

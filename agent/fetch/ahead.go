@@ -128,19 +128,29 @@ func (r *Reader) keepStream(ctx context.Context, t *trip, err error) {
 
 // widen gives history more of the cache while streams read there.
 func (r *Reader) widen() {
+	if !r.wide.Load() {
+		r.streams.last.Store(time.Now().UnixNano()) // else narrow takes it back at once from the first stream there is
+	}
 	if r.wide.CompareAndSwap(false, true) {
-		r.resize(r.cfg.CacheBytes * wideShare / shares)
+		r.resize()
 	}
 }
 
 // narrow gives what widen took back to what is committed here, once no stream has read for a while.
 func (r *Reader) narrow() {
 	if r.wide.Load() && time.Since(time.Unix(0, r.streams.last.Load())) > idleStream && r.wide.CompareAndSwap(true, false) {
-		r.resize(r.cfg.CacheBytes * historyShare / shares)
+		r.resize()
 	}
 }
 
-func (r *Reader) resize(history int64) {
+// resize is called after each change of wide. Of two at once the later one has the last word for both caches.
+func (r *Reader) resize() {
+	r.sizing.Lock()
+	defer r.sizing.Unlock()
+	history := r.cfg.CacheBytes * historyShare / shares
+	if r.wide.Load() {
+		history = r.cfg.CacheBytes * wideShare / shares
+	}
 	r.tail.Resize(r.cfg.CacheBytes - history)
 	r.history.Resize(history)
 }
@@ -198,6 +208,7 @@ func (r *Reader) readAhead(ctx context.Context, t *trip) {
 				if blocks--; blocks < 0 || bytes < n {
 					return
 				}
+				r.widen() // before the block comes: else it pushes out the one that is to be read
 				if bytes -= n; !r.prefetch(ctx, &t.q, loc.Object, i) {
 					return
 				}
@@ -236,10 +247,11 @@ func (r *Reader) prefetch(ctx context.Context, q *Request, o bundle.Object, i in
 func (r *Reader) Warm(ctx context.Context, q Request) {
 	q.Mode = Load
 	t := &trip{r: r, q: q, next: q.From, warm: true}
-	if t.stream = r.streams.take(streamKey{q.Topic, q.Index, q.From}); t.stream != nil {
+	if _, err := r.locate(ctx, &t.q, t.space[:0], t.next, true); err != nil {
+		return
+	}
+	if t.stream = r.streams.take(streamKey{q.Topic, q.Index, q.From}); t.stream != nil { // for a moment: the Read may come already
 		defer r.streams.put(t.stream)
 	}
-	if _, err := r.locate(ctx, &t.q, t.space[:0], t.next, true); err == nil {
-		r.readAhead(ctx, t)
-	}
+	r.readAhead(ctx, t)
 }

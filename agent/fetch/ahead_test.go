@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,6 +74,33 @@ func TestStreamOutlivesAMiss(t *testing.T) {
 	w.settled(r, 2+8)
 }
 
+// To warm a stream is to load what it reads next, and more; the stream is there for its next read, also while the index is looked up.
+func TestWarm(t *testing.T) {
+	w := newWorld(t)
+	for range 40 {
+		w.object(0, 1000)
+		w.as(bundle.SEG, uuid.Nil, 0)
+	}
+	x := &extents{index: w.index}
+	r := w.reader(Config{CacheBytes: 1 << 30, Loads: 256, Extents: x})
+	defer r.Close()
+	q := Request{Log: &tail{}, MaxBytes: 1, AtLeastOne: true, Mode: Load}
+	got, err := w.read(r, q)
+	w.want(got, err, 0, 1)
+	w.settled(r, 1+4)
+	looked := false
+	x.cold, x.loads = true, func() { looked = r.streams.n.Load() == 1 }
+	q.From, q.Before = 2, w.next
+	r.Warm(t.Context(), q)
+	w.settled(r, 1+9)
+	if n := r.streams.n.Load(); n != 1 || !looked {
+		t.Fatalf("%d streams; while the index was looked up there was one: %v", n, looked)
+	}
+	q.MaxBytes, q.Mode = 9*len(w.batches[0]), Cached
+	got, err = w.read(r, q)
+	w.want(got, err, 1, 10)
+}
+
 // Who jumps is nobody to load ahead for beyond the first few blocks; who reads the tail from memory causes no load.
 func TestReadAheadIsForStreams(t *testing.T) {
 	w := newWorld(t)
@@ -110,6 +138,86 @@ func TestStreamInsideOfARun(t *testing.T) {
 	}
 	if n := w.store.gets.Load(); n > 4 {
 		t.Fatalf("%d GETs for 4 blocks read once", n)
+	}
+}
+
+// So it does when it stopped for want of a block, and not at its limit.
+func TestStreamInsideOfARunAfterAMiss(t *testing.T) {
+	w := newWorld(t)
+	sizes := make([]int, 40)
+	for i := range sizes {
+		sizes[i] = 400 << 10
+	}
+	w.object(0, sizes...)
+	r := w.reader(Config{CacheBytes: 8 << 20}) // history has room for one block, and none is loaded ahead
+	defer r.Close()
+	for from, misses := 0, 0; from < 40; misses++ {
+		got, err := w.read(r, Request{From: int64(2 * from), MaxBytes: 1 << 30, Mode: Await})
+		if n := len(got) / len(w.batches[0]); n == 0 || err != nil && !errors.Is(err, ErrMiss) || misses > 8 {
+			t.Fatalf("%d batches from %d on: %v", n, from, err)
+		} else {
+			w.want(got, nil, from, from+n)
+			from += n
+		}
+	}
+	if n := w.store.gets.Load(); n > 6 { // the first block finds no room at first
+		t.Fatalf("%d GETs for 4 blocks", n)
+	}
+}
+
+// Partitions that lie in the same objects are read side by side for the GETs of one, also when the cache is full of what was read.
+func TestStreamsShareBlocks(t *testing.T) {
+	const objects, streams = 60, 8
+	w := newWorld(t)
+	for range objects {
+		w.object(0, 400<<10)
+	}
+	r := w.reader(Config{CacheBytes: 16 << 20}) // history has room for 20 objects, and none is loaded ahead
+	defer r.Close()
+	var at [streams]int
+	for slices.Min(at[:]) < objects {
+		for i := range at {
+			if at[i] == objects {
+				continue
+			}
+			got, err := w.read(r, Request{Index: int32(i), From: int64(2 * at[i]), MaxBytes: 1 << 30, Mode: Await})
+			n := len(got) / len(w.batches[0])
+			if n == 0 || err != nil && !errors.Is(err, ErrMiss) {
+				t.Fatalf("stream %d, object %d: %v", i, at[i], err)
+			}
+			at[i] += n
+		}
+	}
+	if n := w.store.gets.Load(); n != objects {
+		t.Fatalf("%d GETs for %d objects that %d partitions share", n, objects, streams)
+	}
+}
+
+// When history gets more of the cache and gives it back at once, the halves are together what there is.
+func TestSharesAddUp(t *testing.T) {
+	const all = 16 << 20
+	r := newWorld(t).reader(Config{CacheBytes: all})
+	defer r.Close()
+	block, n := wrapped(make([]byte, all/64)), uint64(0)
+	for range 1000 {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for range 8 {
+				r.narrow()
+			}
+		})
+		for range 8 {
+			r.widen()
+		}
+		wg.Wait()
+		for range 64 {
+			r.tail.Put(blockKey{seq: n}, block)
+			r.history.Put(blockKey{seq: n}, block)
+			n++
+		}
+		if got := r.Stats().Bytes; got > all || got < all/16*15 {
+			t.Fatalf("%d bytes, of %d", got, all)
+		}
 	}
 }
 

@@ -11,7 +11,7 @@
 //
 // A reader who goes on where it stopped is a stream: its next blocks are loaded ahead of it, twice as many each time, up to a
 // bound, and it needs not look for its place in a large run again. Loads of WAL bundles (the near past), of packs and segments, and ahead
-// of readers draw on three pools, and the last one never queues, so that catch-up does not slow down who is nearly there.
+// of readers draw on three pools, and what waits for the last one is bounded, so that catch-up does not slow down who is nearly there.
 //
 // Goroutines: loads, one per block under way, at most Config.Loads at the store; Close ends them. Locks: that of the streams,
 // held over nothing.

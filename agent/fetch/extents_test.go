@@ -32,7 +32,8 @@ func (x *tail) Tiered(next int64) {
 // extents is what lies in segments: a list of pieces.
 type extents struct {
 	index
-	cold   bool // not in memory
+	cold   bool   // not in memory
+	loads  func() // while it is read
 	item   records.Partition
 	forgot func(x *extents)
 	looked func() // after LocateTime and LocateMaxTime
@@ -42,6 +43,9 @@ type extents struct {
 func (x *extents) Locate(_ context.Context, dst []bundle.Location, _ uuid.UUID, _ int32, offset int64, n int, load bool) ([]bundle.Location, bool, error) {
 	if x.cold && !load {
 		return dst, false, nil
+	}
+	if x.cold && x.loads != nil {
+		x.loads()
 	}
 	x.cold = false
 	if len(x.index) == 0 || offset < x.index[0].Base {

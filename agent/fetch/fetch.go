@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -100,6 +101,7 @@ type Reader struct {
 	history *cache.Cache[blockKey] // what was loaded
 	streams *streams
 	wide    atomic.Bool // history has wideShare of the cache
+	sizing  sync.Mutex  // held over a change of both limits
 
 	near, far, ahead chan struct{} // hold one token per load under way: of WAL; of packs and segments; ahead of a reader
 	queue            chan struct{} // one per load ahead of a reader, under way or waiting

@@ -44,6 +44,7 @@ func (t *trip) walk(ctx context.Context, loc bundle.Location, get blockFunc) (mo
 	defer w.release()
 	at := t.begin(loc)
 	for at.pos < end {
+		t.spot = at // whatever ends the walk: who goes on from the run's beginning loads all of it again
 		h, err := w.header(ctx, at.pos, end)
 		if err != nil {
 			return false, err
@@ -55,7 +56,6 @@ func (t *trip) walk(ctx context.Context, loc bundle.Location, get blockFunc) (mo
 		if next > t.next {
 			free := t.n == 0 && t.q.AtLeastOne
 			if h.BaseOffset() >= t.q.Before || !free && size > uint64(max(t.q.MaxBytes-t.n, 0)) {
-				t.spot = at
 				return false, nil
 			}
 			if err := w.take(ctx, at, int(size)); err != nil {
