@@ -32,7 +32,7 @@ const (
 // Bounds of a search.
 const (
 	maxTrials  = 14
-	maxWhole   = 4    // runs of the whole time
+	maxWhole   = 5    // runs of the whole time
 	searchUp   = 1.6  // between two rates, until one is not stable,
 	searchDown = 2    // and until one is: a rate that is far too high takes long to be answered
 	searchFrom = 1000 // records a second, if a closed loop had none
@@ -55,7 +55,8 @@ func Search(ctx context.Context, load Load, live *Live, run func(context.Context
 		}
 		s.hunt.tell(s.last())
 	}
-	for n := 0; n < maxWhole && s.hunt.low > 0; n++ { // a longer run may show what a short one did not
+	// A longer run may show what a short one did not, by little or by much.
+	for n, gap := 0, searchGap; n < maxWhole && s.hunt.low > 0; n, gap = n+1, gap*gap*gap {
 		if r, err = s.try(ctx, s.hunt.low, 1); err != nil {
 			return nil, err
 		}
@@ -65,7 +66,7 @@ func Search(ctx context.Context, load Load, live *Live, run func(context.Context
 			r.maybe(measureRefuse, s.hunt.high, s.hunt.high > 0)
 			return r, nil
 		}
-		s.hunt.high, s.hunt.low = s.hunt.low, math.Floor(s.hunt.low/searchGap)
+		s.hunt.high, s.hunt.low = s.hunt.low, math.Floor(s.hunt.low/gap)
 	}
 	return nil, fmt.Errorf("no rate was stable, down to %.0f records a second; %s", s.last().Rate, Criterion)
 }

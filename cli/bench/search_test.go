@@ -82,6 +82,26 @@ func TestSearchOfAServerThatLosesRecords(t *testing.T) {
 	}
 }
 
+// TestSearchOfAServerThatTires: what keeps up with a third of a rate for the whole time has one that is stable.
+func TestSearchOfAServerThatTires(t *testing.T) {
+	l := DefaultLoad()
+	var rates []float64
+	fresh, tired := server(3000, &rates), server(1000, &rates)
+	r, err := Search(t.Context(), l, &Live{}, func(ctx context.Context, now Load) (*Report, error) {
+		if now.Duration == l.Duration {
+			return tired(ctx, now)
+		}
+		return fresh(ctx, now)
+	})
+	if err != nil {
+		t.Fatal(err, rates)
+	}
+	rate, _ := r.Get(measureStable)
+	if refused, _ := r.Get(measureRefuse); rate > 1000 || rate < 300 || refused <= rate {
+		t.Errorf("%v is stable, %v is not: %v", rate, refused, rates)
+	}
+}
+
 // TestSearchInVain: when nothing is stable there is no report, and other errors end it.
 func TestSearchInVain(t *testing.T) {
 	var rates []float64

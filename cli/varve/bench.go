@@ -171,6 +171,8 @@ func (b *benchFlags) settle() error {
 		l.Rate = 0
 	case b.hunts() && b.owns() && b.store == "mem":
 		return usagef("--rate 0: a search writes more than memory holds; there are --store null, sim, disk, and --rate max")
+	case b.hunts() && b.limit != 0:
+		return usagef("--rate 0: a search needs all of its time, which --limit cuts short")
 	case l.Rate == 0 && !b.searches && !b.idles:
 		return usagef("--rate 0: only produce searches a rate; as fast as records are answered is --rate max")
 	}

@@ -272,6 +272,7 @@ func TestBenchRefuses(t *testing.T) {
 		{exitUsage, "record size: 35", "--record-size 35"},
 		{exitUsage, "is not a rate", "--rate -1"},
 		{exitUsage, "more than memory holds", "--rate 0 --store mem"},
+		{exitUsage, "needs all of its time", "--rate 0 --limit 1GiB"},
 		{exitUsage, "duration: 0s", "--duration 0s"},
 		{exitFailed, "no server answers", "--peer 127.0.0.1:1"},
 		{exitFailed, "no such file", "--program ./none"},
