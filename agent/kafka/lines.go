@@ -19,7 +19,8 @@ type lines struct {
 // may reports whether a line may be written now, and how many were held back before it.
 func (l *lines) may() (held int64, ok bool) {
 	now, next := time.Now(), l.next.Load()
-	if now.UnixNano() < next || !l.next.CompareAndSwap(next, now.Add(lineEvery).UnixNano()) {
+	left := time.Duration(next - now.UnixNano()) // more than lineEvery: the clock was set back
+	if left > 0 && left <= lineEvery || !l.next.CompareAndSwap(next, now.Add(lineEvery).UnixNano()) {
 		l.held.Add(1)
 		return 0, false
 	}

@@ -28,3 +28,16 @@ func TestLinesAreHeldBack(t *testing.T) {
 		}
 	})
 }
+
+// TestLinesWhenTheClockIsSetBack: an hour back is no hour without lines.
+func TestLinesWhenTheClockIsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l lines
+		l.next.Store(time.Now().Add(time.Hour).UnixNano())
+		for _, want := range []bool{true, false} {
+			if _, ok := l.may(); ok != want {
+				t.Errorf("%v, want %v", ok, want)
+			}
+		}
+	})
+}

@@ -16,7 +16,7 @@ const elsewhere = "other"
 // zoneLink counts what crosses between this agent and the clients of one other zone.
 type zoneLink struct{ produced, fetched prometheus.Counter }
 
-// maxClientID is the longest client id that a zone is looked for in, in bytes.
+// maxClientID is the longest client id that a zone is looked for in, and the longest zone that is kept for a connection, in bytes.
 const maxClientID = 512
 
 // heard notes the client id of a request, and the zone that it names. In the reader.
@@ -30,7 +30,7 @@ func (c *conn) heard(client []byte) {
 
 // inZone notes the zone that a client is in; empty: it did not say. In the reader.
 func (c *conn) inZone(zone string) {
-	if zone == "" || zone == c.zone {
+	if zone == "" || zone == c.zone || len(zone) > maxClientID {
 		return
 	}
 	c.zone = strings.Clone(zone)

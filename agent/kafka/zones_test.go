@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -74,7 +75,7 @@ func TestBytesAcrossZonesAreCounted(t *testing.T) {
 	w.topic("t", 1)
 	want := map[[3]string]float64{}
 	for _, c := range []struct{ client, rack, zone string }{
-		{"app", "", ""}, {"app,ws_az=z1", "", "z1"}, {"app", "z1", "z1"},
+		{"app", "", ""}, {"app", strings.Repeat("z", maxClientID+1), ""}, {"app,ws_az=z1", "", "z1"}, {"app", "z1", "z1"},
 		{"app,ws_az=z2", "", "z2"}, {"app,diskless_az=z2", "z2", "z2"}, {"app,zone=z9", "", elsewhere}, {"app,zone=\x00\"}\n", "", elsewhere},
 	} {
 		nc, err := net.Dial("tcp", w.addr)
