@@ -151,7 +151,6 @@ func protocolOf(t *testing.T, addr, group string) string {
 // TestConsumerGroupJava: members of Java's newer consumer join, share, leave, come back as static ones, read what a regular expression
 // names, and go on over a kill of the agent; every record is read.
 func TestConsumerGroupJava(t *testing.T) {
-	t.Parallel()
 	a := newAgent(t, nil, append([]string{"dev", "--data", t.TempDir()}, quick()...)...)
 	a.start(t)
 	createTopic(t, a.addr, "work-1", 6)
@@ -200,7 +199,6 @@ func TestConsumerGroupJava(t *testing.T) {
 // TestMigrationJava: the members of a group are replaced one by one by those of the newer protocol, and back, while it reads. No record is
 // missed and no committed offset goes back.
 func TestMigrationJava(t *testing.T) {
-	t.Parallel()
 	a := newAgent(t, nil, append([]string{"dev", "--data", t.TempDir()}, quick()...)...)
 	a.start(t)
 	createTopic(t, a.addr, "roll", 6)
