@@ -66,8 +66,12 @@ func (s *session) unopened(taken []cluster.Taken) []cluster.Taken {
 	return slices.DeleteFunc(slices.Clone(taken), func(t cluster.Taken) bool { return open[t.Slot] && epochs[t.Slot] == t.Epoch })
 }
 
-// catchUp reads what changed of the topics, all of them the first time.
+// catchUp reads what changed of the topics, all of them the first time, however long the metastore takes until ctx ends.
 func (s *session) catchUp(ctx context.Context) error {
+	return s.patiently(ctx, func() error { return s.readTopics(ctx) })
+}
+
+func (s *session) readTopics(ctx context.Context) error {
 	select {
 	case s.topicsOnce <- struct{}{}:
 	case <-ctx.Done():

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/objstore"
 )
 
@@ -101,17 +102,18 @@ func (s *session) checkBeyond(ctx context.Context, id uuid.UUID, end int64) erro
 	return nil
 }
 
-// patiently repeats a request to the object store while the store is slow or unsure, until ctx ends. It says so when it
-// takes long.
+// patiently repeats what a start asks of a store while that is slow or unsure, until ctx ends. It says so when it takes long.
 func (a *Agent) patiently(ctx context.Context, do func() error) error {
 	pause := 50 * time.Millisecond
 	for try := 1; ; try++ {
 		err := do()
-		if !errors.Is(err, objstore.ErrThrottled) && !errors.Is(err, objstore.ErrUnknown) {
+		again := errors.Is(err, objstore.ErrThrottled) || errors.Is(err, objstore.ErrUnknown) ||
+			errors.Is(err, metastore.ErrThrottled) || errors.Is(err, metastore.ErrUnknown) || errors.Is(err, metastore.ErrConflict)
+		if !again {
 			return err
 		}
 		if try == 4 || try%20 == 0 {
-			a.log.Warn("the object store does not do what it is asked; it is asked again", "try", try, "err", err)
+			a.log.Warn("a store does not do what it is asked; it is asked again", "try", try, "err", err)
 		}
 		select {
 		case <-time.After(pause/2 + time.Duration(rand.Int64N(int64(pause)))):
