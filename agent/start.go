@@ -107,9 +107,7 @@ func (a *Agent) patiently(ctx context.Context, do func() error) error {
 	pause := 50 * time.Millisecond
 	for try := 1; ; try++ {
 		err := do()
-		again := errors.Is(err, objstore.ErrThrottled) || errors.Is(err, objstore.ErrUnknown) ||
-			errors.Is(err, metastore.ErrThrottled) || errors.Is(err, metastore.ErrUnknown) || errors.Is(err, metastore.ErrConflict)
-		if !again {
+		if !objstore.Transient(err) && !metastore.Transient(err) {
 			return err
 		}
 		if try == 4 || try%20 == 0 {

@@ -77,6 +77,10 @@ var (
 	ErrUnknown = errors.New("outcome unknown")
 )
 
+// Transient reports whether err says that the same request may go through later: slow, or unsure. All writes may be repeated. Whoever puts
+// also repeats on ErrCorrupt.
+func Transient(err error) bool { return errors.Is(err, ErrThrottled) || errors.Is(err, ErrUnknown) }
+
 // DeleteError says which keys of a Delete were not confirmed. It matches ErrUnknown, or Reason if that is set.
 type DeleteError struct {
 	Keys   []string // not confirmed; the others are gone

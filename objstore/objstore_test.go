@@ -3,6 +3,7 @@ package objstore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -71,6 +72,20 @@ func TestDeleteError(t *testing.T) {
 	err = &objstore.DeleteError{Keys: []string{"a"}, Reason: objstore.ErrThrottled}
 	if !errors.Is(err, objstore.ErrThrottled) || errors.Is(err, objstore.ErrUnknown) {
 		t.Error(err)
+	}
+}
+
+func TestTransient(t *testing.T) {
+	for err, want := range map[error]bool{
+		objstore.ErrThrottled: true, objstore.ErrUnknown: true, &objstore.DeleteError{Keys: []string{"a"}}: true,
+		objstore.ErrNotFound: false, objstore.ErrRange: false, objstore.ErrRefused: false, objstore.ErrCorrupt: false,
+	} {
+		if got := objstore.Transient(fmt.Errorf("bucket: %w", err)); got != want {
+			t.Errorf("%v: %v, want %v", err, got, want)
+		}
+	}
+	if objstore.Transient(nil) {
+		t.Error("success is final")
 	}
 }
 

@@ -167,12 +167,8 @@ func refused(err error) bool {
 
 // retryable reports whether err says nothing about the store's honesty.
 func retryable(err error) bool {
-	for _, target := range []error{objstore.ErrThrottled, objstore.ErrUnknown, objstore.ErrCorrupt, metastore.ErrThrottled, metastore.ErrUnknown, metastore.ErrConflict} {
-		if errors.Is(err, target) && !errors.Is(err, ErrLies) {
-			return true
-		}
-	}
-	return false
+	again := objstore.Transient(err) || errors.Is(err, objstore.ErrCorrupt) || metastore.Transient(err)
+	return again && !errors.Is(err, ErrLies)
 }
 
 // try is one run of one check.

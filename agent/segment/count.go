@@ -21,14 +21,11 @@ func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 func (r *Room) readPack(ctx context.Context, id uuid.UUID) (records.Pack, bool, error) {
 	var it metastore.Item
 	err := patiently(ctx, func(ctx context.Context) (err error) {
-		it, err = r.d.Facts.Get(ctx, r.d.Cluster.PackKey(id), metastore.Consistent)
+		it, err = metastore.Find(ctx, r.d.Facts, r.d.Cluster.PackKey(id))
 		return err
 	})
-	if errors.Is(err, metastore.ErrNotFound) {
-		return records.Pack{}, false, nil
-	}
-	if err != nil {
-		return records.Pack{}, false, fmt.Errorf("read pack item: %w", err)
+	if err != nil || it == nil {
+		return records.Pack{}, false, err
 	}
 	p, err := records.DecodePack(it)
 	return p, err == nil, err
@@ -111,12 +108,9 @@ func (r *Room) bury(ctx context.Context, gone []Name, now time.Time) error {
 
 // leads reports whether the table says that a partition is led under the epoch that the ledger has it under.
 func (r *Room) leads(ctx context.Context, e *entry) (bool, error) {
-	it, err := r.d.Facts.Get(ctx, r.d.Cluster.SlotKey(e.slot), metastore.Consistent)
-	if errors.Is(err, metastore.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read slot item: %w", err)
+	it, err := metastore.Find(ctx, r.d.Facts, r.d.Cluster.SlotKey(e.slot))
+	if err != nil || it == nil {
+		return false, err
 	}
 	s, err := records.DecodeSlot(it)
 	return err == nil && s.Epoch == e.epoch, err

@@ -2,7 +2,6 @@ package segment
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -18,19 +17,16 @@ import (
 func (x *Index) Partition(ctx context.Context, topic uuid.UUID, index int32) (p records.Partition, ok bool, err error) {
 	var it metastore.Item
 	err = patiently(ctx, func(ctx context.Context) (err error) {
-		it, err = x.facts.Get(ctx, x.cfg.Cluster.PartitionKey(topic, index), metastore.Consistent)
+		it, err = metastore.Find(ctx, x.facts, x.cfg.Cluster.PartitionKey(topic, index))
 		return err
 	})
-	if errors.Is(err, metastore.ErrNotFound) {
-		return p, false, nil
-	}
-	if err == nil {
+	if err == nil && it != nil {
 		p, err = records.DecodePartition(it)
 	}
 	if err != nil {
 		return p, false, fmt.Errorf("read partition %s-%d: %w", topic, index, err)
 	}
-	return p, true, nil
+	return p, it != nil, nil
 }
 
 // Size returns how many bytes of batches the extents of a partition have, whose log begins at start, and whose tail at tiered. It asks the

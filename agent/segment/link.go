@@ -130,11 +130,8 @@ func (r *Room) own(ctx context.Context, s *step, nonce uuid.UUID) (bool, error) 
 		return false, nil
 	}
 	// Somebody went on from there: from our extent?
-	it, err := r.d.Facts.Get(ctx, r.d.Cluster.ExtentKey(s.Topic, s.Index, s.extent.Base), metastore.Consistent)
-	if errors.Is(err, metastore.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
+	it, err := metastore.Find(ctx, r.d.Facts, r.d.Cluster.ExtentKey(s.Topic, s.Index, s.extent.Base))
+	if err != nil || it == nil {
 		return false, err
 	}
 	e, err := records.DecodeExtent(it)
@@ -143,12 +140,9 @@ func (r *Room) own(ctx context.Context, s *step, nonce uuid.UUID) (bool, error) 
 
 // readPartition reads a partition's item; false if there is none.
 func (r *Room) readPartition(ctx context.Context, n Name) (records.Partition, bool, error) {
-	it, err := r.d.Facts.Get(ctx, r.d.Cluster.PartitionKey(n.Topic, n.Index), metastore.Consistent)
-	if errors.Is(err, metastore.ErrNotFound) {
-		return records.Partition{}, false, nil
-	}
-	if err != nil {
-		return records.Partition{}, false, fmt.Errorf("read partition item: %w", err)
+	it, err := metastore.Find(ctx, r.d.Facts, r.d.Cluster.PartitionKey(n.Topic, n.Index))
+	if err != nil || it == nil {
+		return records.Partition{}, false, err
 	}
 	p, err := records.DecodePartition(it)
 	return p, err == nil, err

@@ -301,12 +301,7 @@ func withPatience(ctx context.Context, bytes int, do func(context.Context) error
 
 // again reports whether a request that failed so may be repeated.
 func again(err error) bool {
-	for _, e := range []error{objstore.ErrThrottled, objstore.ErrUnknown, objstore.ErrCorrupt, metastore.ErrThrottled, metastore.ErrConflict, metastore.ErrUnknown} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return objstore.Transient(err) || errors.Is(err, objstore.ErrCorrupt) || metastore.Transient(err)
 }
 
 // sleep waits, and reports whether ctx is still there.

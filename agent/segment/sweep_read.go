@@ -70,16 +70,10 @@ func behind(prefix string) string { return prefix + "\U0010ffff" }
 // item reads an item as it is now; nil if there is none.
 func (l *look) item(ctx context.Context, key metastore.Key) (it metastore.Item, err error) {
 	err = l.ask(ctx, func(ctx context.Context) (err error) {
-		it, err = l.d.Facts.Get(ctx, key, metastore.Consistent)
+		it, err = metastore.Find(ctx, l.d.Facts, key)
 		return err
 	})
-	if errors.Is(err, metastore.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", key, err)
-	}
-	return it, nil
+	return it, err
 }
 
 // session returns a session as it was at some time of this look; false if the table knows none, what it knows does not decode, or a rebuild

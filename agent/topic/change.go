@@ -157,11 +157,8 @@ func (tx *transaction) ops() []metastore.Op {
 
 // mine reports whether the log entry that this transaction would write is there and is its own.
 func (tx *transaction) mine(ctx context.Context) (bool, error) {
-	it, err := tx.c.store.Get(ctx, tx.c.o.Cluster.TopicLogKey(tx.base+1), metastore.Consistent)
-	if errors.Is(err, metastore.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
+	it, err := metastore.Find(ctx, tx.c.store, tx.c.o.Cluster.TopicLogKey(tx.base+1))
+	if err != nil || it == nil {
 		return false, err
 	}
 	nonce, _ := it[records.AttrNonce].Bytes()

@@ -2,7 +2,6 @@ package topic
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"time"
 
@@ -75,11 +74,7 @@ func (c *Catalog) read(ctx context.Context, name string) (*records.Topic, error)
 	}
 	ctx = metastore.WithPurpose(ctx, metastore.PurposeTopic)
 	it, err := retry(ctx, func() (metastore.Item, error) {
-		it, err := c.store.Get(ctx, c.o.Cluster.TopicKey(name), metastore.Consistent)
-		if errors.Is(err, metastore.ErrNotFound) {
-			return nil, nil
-		}
-		return it, err
+		return metastore.Find(ctx, c.store, c.o.Cluster.TopicKey(name))
 	})
 	if err != nil || it == nil {
 		return nil, err
@@ -96,11 +91,10 @@ func (c *Catalog) read(ctx context.Context, name string) (*records.Topic, error)
 func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	for try := 1; ; try++ {
 		v, err := f()
-		again := errors.Is(err, metastore.ErrUnknown) || errors.Is(err, metastore.ErrThrottled) || errors.Is(err, metastore.ErrConflict)
 		if err == nil {
 			return v, nil
 		}
-		if !again || try == maxReads || pause(ctx, try) != nil {
+		if !metastore.Transient(err) || try == maxReads || pause(ctx, try) != nil {
 			return v, storeError(err)
 		}
 	}

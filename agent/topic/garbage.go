@@ -2,7 +2,6 @@ package topic
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -30,11 +29,7 @@ func (c *Catalog) queueData(ctx context.Context, topics map[string]uuid.UUID) er
 // queueTopic does it for one, unless its item is gone: then somebody has.
 func (c *Catalog) queueTopic(ctx context.Context, name string, id uuid.UUID) error {
 	it, err := retry(ctx, func() (metastore.Item, error) {
-		it, err := c.store.Get(ctx, c.o.Cluster.TopicKey(name), metastore.Consistent)
-		if errors.Is(err, metastore.ErrNotFound) {
-			return nil, nil
-		}
-		return it, err
+		return metastore.Find(ctx, c.store, c.o.Cluster.TopicKey(name))
 	})
 	if err != nil || it == nil {
 		return err

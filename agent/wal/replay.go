@@ -363,9 +363,7 @@ func (r *Replayer) patiently(ctx context.Context, limit time.Duration, read func
 		rctx, cancel := context.WithTimeout(ctx, limit)
 		err := read(rctx)
 		cancel()
-		again := errors.Is(err, objstore.ErrThrottled) || errors.Is(err, objstore.ErrUnknown) ||
-			errors.Is(err, metastore.ErrThrottled) || errors.Is(err, metastore.ErrUnknown)
-		if !again {
+		if !objstore.Transient(err) && !metastore.Transient(err) {
 			return err
 		}
 		if try == 4 || try%20 == 0 {

@@ -108,7 +108,7 @@ func (t *Tool) ask(ctx context.Context, do func(context.Context) error) error {
 		tctx, cancel := context.WithTimeout(ctx, oneTry)
 		err := do(tctx)
 		cancel()
-		if err == nil || try == tries || !transient(err) || ctx.Err() != nil {
+		if err == nil || try == tries || !objstore.Transient(err) && !metastore.Transient(err) || ctx.Err() != nil {
 			return err
 		}
 		if err := sleep(ctx, pause/2+time.Duration(rand.Int64N(int64(pause)))); err != nil {
@@ -118,28 +118,13 @@ func (t *Tool) ask(ctx context.Context, do func(context.Context) error) error {
 	}
 }
 
-func transient(err error) bool {
-	for _, is := range []error{objstore.ErrThrottled, objstore.ErrUnknown, metastore.ErrThrottled, metastore.ErrUnknown, metastore.ErrConflict} {
-		if errors.Is(err, is) {
-			return true
-		}
-	}
-	return false
-}
-
 // item reads an item consistently; nil if there is none.
 func (t *Tool) item(ctx context.Context, key metastore.Key) (it metastore.Item, err error) {
 	err = t.ask(ctx, func(ctx context.Context) (err error) {
-		it, err = t.cfg.Facts.Get(ctx, key, metastore.Consistent)
+		it, err = metastore.Find(ctx, t.cfg.Facts, key)
 		return err
 	})
-	if errors.Is(err, metastore.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", key, err)
-	}
-	return it, nil
+	return it, err
 }
 
 // query calls each for the items under a partition key whose sort keys start with prefix, in their order.
