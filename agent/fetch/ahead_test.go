@@ -29,6 +29,23 @@ func (w *world) settled(r *Reader, n int32) {
 	}
 }
 
+// history returns the reader of a stream that has read the first of 40 segments and has 4 blocks loaded ahead of it, its index, and what
+// it asked for.
+func (w *world) history() (*Reader, *extents, Request) {
+	w.t.Helper()
+	for range 40 {
+		w.object(0, 1000)
+		w.as(bundle.SEG, uuid.Nil, 0)
+	}
+	x := &extents{index: w.index}
+	r := w.reader(Config{CacheBytes: 1 << 30, Loads: 256, Extents: x})
+	q := Request{Log: &tail{}, MaxBytes: 1, AtLeastOne: true, Mode: Load}
+	got, err := w.read(r, q)
+	w.want(got, err, 0, 1)
+	w.settled(r, 1+4)
+	return r, x, q
+}
+
 // Who goes through history finds the next blocks loaded, twice as many each time.
 func TestReadAheadDoubles(t *testing.T) {
 	w := newWorld(t)
@@ -52,24 +69,15 @@ func TestReadAheadDoubles(t *testing.T) {
 // A stream outlives a look that finds nothing in memory, whether it is blocks that are missing or the index.
 func TestStreamOutlivesAMiss(t *testing.T) {
 	w := newWorld(t)
-	for range 40 {
-		w.object(0, 1000)
-		w.as(bundle.SEG, uuid.Nil, 0)
-	}
-	x := &extents{index: w.index}
-	r := w.reader(Config{CacheBytes: 1 << 30, Loads: 256, Extents: x})
+	r, x, q := w.history()
 	defer r.Close()
-	q := Request{Log: &tail{}, MaxBytes: 1, AtLeastOne: true, Mode: Load}
-	got, err := w.read(r, q)
-	w.want(got, err, 0, 1)
-	w.settled(r, 1+4)
 	x.cold = true
 	q.From, q.Mode = 2, Cached
 	if _, err := w.read(r, q); !errors.Is(err, ErrMiss) {
 		t.Fatal(err)
 	}
 	q.Mode = Load
-	got, err = w.read(r, q)
+	got, err := w.read(r, q)
 	w.want(got, err, 1, 2)
 	w.settled(r, 2+8)
 }
@@ -77,17 +85,8 @@ func TestStreamOutlivesAMiss(t *testing.T) {
 // To warm a stream is to load what it reads next, and more; the stream is there for its next read, also while the index is looked up.
 func TestWarm(t *testing.T) {
 	w := newWorld(t)
-	for range 40 {
-		w.object(0, 1000)
-		w.as(bundle.SEG, uuid.Nil, 0)
-	}
-	x := &extents{index: w.index}
-	r := w.reader(Config{CacheBytes: 1 << 30, Loads: 256, Extents: x})
+	r, x, q := w.history()
 	defer r.Close()
-	q := Request{Log: &tail{}, MaxBytes: 1, AtLeastOne: true, Mode: Load}
-	got, err := w.read(r, q)
-	w.want(got, err, 0, 1)
-	w.settled(r, 1+4)
 	looked := false
 	x.cold, x.loads = true, func() { looked = r.streams.n.Load() == 1 }
 	q.From, q.Before = 2, w.next
@@ -97,7 +96,7 @@ func TestWarm(t *testing.T) {
 		t.Fatalf("%d streams; while the index was looked up there was one: %v", n, looked)
 	}
 	q.MaxBytes, q.Mode = 9*len(w.batches[0]), Cached
-	got, err = w.read(r, q)
+	got, err := w.read(r, q)
 	w.want(got, err, 1, 10)
 }
 
