@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -189,35 +188,12 @@ func TestLongestNames(t *testing.T) {
 
 // longestNames sends a request all of whose names are the same and checks what is answered, if it is.
 func (w *world) longestNames(a *api, version int16, name string, r *rand.Rand) (answered int) {
-	t := w.t.(*testing.T)
-	req := kmsg.RequestForKey(a.key)
-	plausible(r, reflect.ValueOf(req).Elem(), [][16]byte{{1}})
-	rename(reflect.ValueOf(req).Elem(), name)
-	req.SetVersion(version)
-	switch q := req.(type) {
-	case *kmsg.FetchRequest:
-		q.MaxWaitMillis = 0
-	case *kmsg.ProduceRequest:
-		q.Acks = 1
-	case *kmsg.JoinGroupRequest:
+	req := named(a, version, name, r)
+	if q, ok := req.(*kmsg.JoinGroupRequest); ok {
 		q.Group, q.SessionTimeoutMillis, q.RebalanceTimeoutMillis, q.MemberID = uuid.NewString(), 10_000, 1, ""
 		q.ProtocolType, q.Protocols = "connect", []kmsg.JoinGroupRequestProtocol{{Name: "p", Metadata: []byte("m")}}
 	}
-	near, far := socketpair(t)
-	w.s.accept(t.Context(), near)
-	defer func() { _ = far.Close() }()
-	go func() {
-		_, _ = far.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID(name)).AppendRequest(nil, req, 7))
-	}()
-	b, err := (&client{t: t, nc: far}).frame()
-	if err != nil {
-		if ne, ok := err.(net.Error); ok && ne.Timeout() {
-			t.Errorf("%s v%d, %.10q: neither answered nor closed", a.name, version, name)
-		}
-		return 0
-	}
-	checkAnswer(t, awaited{req: req, key: a.key}, b[4:])
-	return 1
+	return w.sendNamed(a, req, name)
 }
 
 // TestStringsBeyondTheProtocol: lengths of flexible versions could be larger than those of others, in which what was said would be told

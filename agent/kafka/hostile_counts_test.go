@@ -230,28 +230,7 @@ func TestNamesThatAreNoText(t *testing.T) {
 	each(func(a *api, version int16) {
 		for n, name := range noNames {
 			r := rand.New(rand.NewPCG(uint64(a.key), uint64(n)))
-			req := kmsg.RequestForKey(a.key)
-			plausible(r, reflect.ValueOf(req).Elem(), [][16]byte{{1}})
-			rename(reflect.ValueOf(req).Elem(), name)
-			req.SetVersion(version)
-			switch q := req.(type) {
-			case *kmsg.FetchRequest:
-				q.MaxWaitMillis = 0
-			case *kmsg.ProduceRequest:
-				q.Acks = 1
-			}
-			frame := kmsg.NewRequestFormatter(kmsg.FormatterClientID(name)).AppendRequest(nil, req, 7)
-			near, far := socketpair(t)
-			w.s.accept(t.Context(), near)
-			go func() { _, _ = far.Write(frame) }()
-			b, err := (&client{t: t, nc: far}).frame()
-			if err == nil {
-				answered++
-				checkAnswer(t, awaited{req: req, key: a.key}, b[4:])
-			} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
-				t.Errorf("%s v%d, %.10q: neither answered nor closed", a.name, version, name)
-			}
-			_ = far.Close()
+			answered += w.sendNamed(a, named(a, version, name, r), name)
 		}
 	})
 	t.Logf("%d answered", answered)
@@ -274,6 +253,41 @@ func TestNamesThatAreNoText(t *testing.T) {
 			t.Errorf("topic %q was made", top.Name)
 		}
 	}
+}
+
+// named is a request all of whose names are the same, which is answered at once.
+func named(a *api, version int16, name string, r *rand.Rand) kmsg.Request {
+	req := kmsg.RequestForKey(a.key)
+	plausible(r, reflect.ValueOf(req).Elem(), [][16]byte{{1}})
+	rename(reflect.ValueOf(req).Elem(), name)
+	req.SetVersion(version)
+	switch q := req.(type) {
+	case *kmsg.FetchRequest:
+		q.MaxWaitMillis = 0
+	case *kmsg.ProduceRequest:
+		q.Acks = 1
+	}
+	return req
+}
+
+// sendNamed sends a request of a client of that name, too, and returns 1 if it is answered, well, and 0 if the connection is closed.
+func (w *world) sendNamed(a *api, req kmsg.Request, name string) (answered int) {
+	t := w.t.(*testing.T)
+	near, far := socketpair(t)
+	w.s.accept(t.Context(), near)
+	defer func() { _ = far.Close() }()
+	go func() {
+		_, _ = far.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID(name)).AppendRequest(nil, req, 7))
+	}()
+	b, err := (&client{t: t, nc: far}).frame()
+	if err != nil {
+		if ne, ok := err.(net.Error); ok && ne.Timeout() {
+			t.Errorf("%s v%d, %.10q: neither answered nor closed", a.name, req.GetVersion(), name)
+		}
+		return 0
+	}
+	checkAnswer(t, awaited{req: req, key: a.key}, b[4:])
+	return 1
 }
 
 // rename makes all texts of a request the same.
