@@ -177,7 +177,7 @@ func (s *session) build() {
 		ResponseBytes: s.cfg.MemoryLimit / 8, ReserveBytes: s.cfg.MemoryLimit / 16,
 		Idle: s.settings.Millis("connections.max.idle.ms"), MaxConnections: int(min(10_000, s.settings.Int("max.connections"))),
 	}, kafka.Deps{
-		Topics: s.topics, Partitions: s.parts, Reader: s.reader, Cluster: s.member,
+		Topics: s.topics, Partitions: s.parts, Reader: s.reader, Cluster: s.member, Peers: peers{s},
 		Producers: txn.NewIDs(s.stores.Facts, s.cluster), Groups: s.groups, Budget: s.budget, Pool: &s.pool, Log: s.log, Registry: metrics,
 		MoveLogStart: s.moveLogStart, Rewriter: s.segments, ExtentBytes: s.index.Size,
 	})
@@ -286,6 +286,15 @@ func (s *session) drainAll() {
 type appender struct{ s *session }
 
 func (a appender) Append(e partition.Entry) { a.s.wal.Append(wal.Entry(e)) }
+
+// peers are the other agents as the Kafka server sees them. The links come after it.
+type peers struct{ s *session }
+
+func (p peers) Ask(ctx context.Context) {
+	if p.s.mesh != nil {
+		p.s.mesh.Ask(ctx)
+	}
+}
 
 // sink is the rest of the agent as the WAL sees it.
 type sink struct{ s *session }

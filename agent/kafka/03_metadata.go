@@ -41,15 +41,18 @@ func metadataWaits(s *Server, req *kmsg.MetadataRequest) bool {
 	return false
 }
 
-// admitMetadata answers from the cache, or fills it. What has to wait does so beside the reader: for the next leaders of slots, see
-// awaitLeaders; for the store, and that answer is not kept.
+// admitMetadata answers from the cache, or fills it. What has to wait does so beside the reader: for the other agents' word, and for the
+// next leaders of slots, see awaitLeaders; for the store, and that answer is not kept.
 func admitMetadata(c *conn, sl *slot, r kmsg.Request) {
 	req, s := r.(*kmsg.MetadataRequest), c.s
 	v := s.deps.Cluster.View()
-	if asked := s.metadataSlots(v, req); patience(v, time.Now(), asked, s.leaders.longest) > 0 {
+	if alone := s.alone(v); !alone || patience(v, time.Now(), s.metadataSlots(v, req), s.leaders.longest) > 0 {
 		c.spawn(func() {
 			defer sl.guard()
-			s.awaitLeaders(c.intake, asked, s.leaders.longest)
+			if !alone {
+				s.askPeers(c.intake)
+			}
+			s.awaitLeaders(c.intake, s.metadataSlots(s.deps.Cluster.View(), req), s.leaders.longest)
 			if !c.answerMetadata(sl, req) {
 				run(c, sl, req, (*Server).metadata)
 			}

@@ -34,14 +34,17 @@ func (s *Server) findCoordinator(_ context.Context, req *kmsg.FindCoordinatorReq
 
 func admitFindCoordinator(c *conn, sl *slot, r kmsg.Request) {
 	req, v := r.(*kmsg.FindCoordinatorRequest), c.s.deps.Cluster.View()
-	asked := c.s.coordinatorSlots(v, req)
-	if patience(v, time.Now(), asked, c.s.leaders.find) <= 0 {
+	alone := c.s.alone(v)
+	if alone && patience(v, time.Now(), c.s.coordinatorSlots(v, req), c.s.leaders.find) <= 0 {
 		run(c, sl, req, (*Server).findCoordinator)
 		return
 	}
 	c.spawn(func() {
 		defer sl.guard()
-		c.s.awaitLeaders(c.intake, asked, c.s.leaders.find)
+		if !alone {
+			c.s.askPeers(c.intake)
+		}
+		c.s.awaitLeaders(c.intake, c.s.coordinatorSlots(c.s.deps.Cluster.View(), req), c.s.leaders.find)
 		run(c, sl, req, (*Server).findCoordinator)
 	})
 }

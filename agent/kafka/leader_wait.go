@@ -16,11 +16,15 @@ import (
 // so, or to be sent to an agent that is on its way out, costs a client seconds: kgo asks for metadata once in 5 s. So Metadata and
 // FindCoordinator wait a little for slots that have just lost their leader, and answer when the next one is known. What has been lost
 // for longer is not waited for: a cluster in trouble answers at once, with what is.
+//
+// A client may ask sooner than anybody here knows of the death: it sees its own connection break at the same moment. So those two first ask
+// the other agents whether they are there, which takes a round trip between agents while all is well.
 
 // The bounds of such waits.
 const (
 	leaderTime     = time.Second          // after a slot was lost, for the next leader; of one request too, whatever is lost meanwhile
 	findTheNext    = 3 * time.Second      // the same of FindCoordinator: kgo gives a member up if whom it asks next is the dead agent
+	newsTime       = 50 * time.Millisecond // for the other agents' word; longer than it takes to notice that a link broke
 	leaderLook     = 5 * time.Millisecond // how often the view is looked at
 	maxLeaderWaits = 10_000               // requests that wait; others are answered at once
 )
@@ -29,6 +33,7 @@ const (
 type leaderWaits struct {
 	longest time.Duration // leaderTime, but for tests
 	find    time.Duration // findTheNext, but for tests
+	news    time.Duration // newsTime, but for tests
 	mu      sync.Mutex
 	n       int
 	changed chan struct{} // closed when the view has changed since it was made; nil: nobody looks
@@ -59,11 +64,25 @@ func losing(v *cluster.View, now time.Time, longest time.Duration) bool {
 	return false
 }
 
+// askPeers waits for the other agents' word that they are there, or for what is told of one that is not.
+func (s *Server) askPeers(ctx context.Context) {
+	if !s.joinLeaderWait() {
+		return
+	}
+	defer s.leaveLeaderWait()
+	ctx, cancel := context.WithTimeout(ctx, s.leaders.news)
+	defer cancel()
+	s.deps.Peers.Ask(ctx)
+}
+
+// alone reports whether there is no other agent to ask.
+func (s *Server) alone(v *cluster.View) bool { return len(v.Nodes) < 2 || s.deps.Peers == nil }
+
 // awaitLeaders waits while slots are lost, until ctx ends at the latest.
 func (s *Server) awaitLeaders(ctx context.Context, asked askedSlots, longest time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
-	if !s.joinLeaderWait() {
+	if len(asked) == 0 || !s.joinLeaderWait() {
 		return
 	}
 	defer s.leaveLeaderWait()

@@ -86,6 +86,12 @@ type Cluster interface {
 	Confirm(ctx context.Context) error
 }
 
+// Peers are the other agents, as far as there are links with them.
+type Peers interface {
+	// Ask returns once each of them has answered a question put after the call, or when ctx ends.
+	Ask(ctx context.Context)
+}
+
 // ProducerIDs gives out producer ids that nobody else gives out.
 type ProducerIDs interface {
 	Next(ctx context.Context) (int64, error)
@@ -99,12 +105,13 @@ type Rewriter interface {
 	Rewritings() []segment.Rewriting
 }
 
-// Deps is what the server works with. All but Registry must be there.
+// Deps is what the server works with. All but Registry and Peers must be there.
 type Deps struct {
 	Topics     *topic.Catalog
 	Partitions *partition.Set
 	Reader     *fetch.Reader
 	Cluster    Cluster
+	Peers      Peers // nil: there can be no other agent
 	Producers  ProducerIDs
 	Groups     Groups
 	Budget     *memory.Budget // bytes of Produce requests, until their batches are in a bundle
@@ -158,7 +165,7 @@ func New(cfg Config, deps Deps) *Server {
 	s := &Server{cfg: cfg.withDefaults(), deps: deps, log: deps.Log, apis: dispatch(), known: newMetadataCache(maxMetadataCache)}
 	s.ids.turn = make(chan struct{}, 1)
 	s.waits.slots, s.waits.longest = map[seat]*slotWait{}, slotTime
-	s.leaders.longest, s.leaders.find = leaderTime, findTheNext
+	s.leaders.longest, s.leaders.find, s.leaders.news = leaderTime, findTheNext, newsTime
 	s.turns, s.long = make(chan struct{}, runtime.GOMAXPROCS(0)), make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.reserve = memory.NewBudget(s.cfg.ReserveBytes)
 	for i := range s.apis {

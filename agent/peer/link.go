@@ -34,8 +34,11 @@ type link struct {
 		pong   *uint64
 		ping   bool // ask now, not at the next tick
 		busy   bool // a notice is being written
+		// Those who ask whether the other side is there: by the next ping, and by the one that is under way. Nil: nobody.
+		asking, asked chan struct{}
 	}
-	sent atomic.Uint64 // of the last ping; a pong of an earlier one is not measured
+	sent  atomic.Uint64 // of the last ping; a pong of an earlier one is not measured
+	pings atomic.Uint64 // how many there were
 }
 
 func newLink(m *Mesh, conn net.Conn, who Identity, ours bool) *link {
@@ -106,6 +109,35 @@ func (l *link) poke() {
 	l.signal()
 }
 
+// ask returns what is closed once the other side has answered a ping that was sent after the call. Who asks together shares one, and one
+// is under way at a time.
+func (l *link) ask() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.asking == nil {
+		l.mu.asking = make(chan struct{})
+		if l.mu.asked == nil {
+			l.mu.ping = true
+			l.signal()
+		}
+	}
+	return l.mu.asking
+}
+
+// ponged takes in that the last ping was answered.
+func (l *link) ponged() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.asked != nil {
+		close(l.mu.asked)
+		l.mu.asked = nil
+	}
+	if l.mu.asking != nil {
+		l.mu.ping = true
+		l.signal()
+	}
+}
+
 func (l *link) signal() {
 	select {
 	case l.wake <- struct{}{}:
@@ -158,6 +190,9 @@ func (l *link) next(buf []byte, ping bool) []byte {
 	notice, pong := l.mu.notice, l.mu.pong
 	ping = ping || l.mu.ping
 	l.mu.notice, l.mu.pong, l.mu.ping, l.mu.busy = nil, nil, false, notice != nil
+	if ping && l.mu.asked == nil {
+		l.mu.asked, l.mu.asking = l.mu.asking, nil
+	}
 	l.mu.Unlock()
 	if pong != nil {
 		buf = appendFrame(buf, kindPong, binary.LittleEndian.AppendUint64(nil, *pong))
@@ -165,6 +200,7 @@ func (l *link) next(buf []byte, ping bool) []byte {
 	if ping {
 		now := uint64(time.Since(l.begun))
 		l.sent.Store(now)
+		l.pings.Add(1)
 		buf = appendFrame(buf, kindPing, binary.LittleEndian.AppendUint64(nil, now))
 	}
 	if notice != nil {
@@ -208,6 +244,7 @@ func (l *link) handle(k kind, payload []byte) error {
 		if k == kindPong {
 			if v == l.sent.Load() {
 				l.mesh.m.ping.Observe((time.Since(l.begun) - time.Duration(v)).Seconds())
+				l.ponged()
 			}
 			return nil
 		}

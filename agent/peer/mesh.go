@@ -120,6 +120,25 @@ func (m *Mesh) Send(session uuid.UUID, n Notice) bool {
 	return true
 }
 
+// Ask returns once the other side of each link has answered a question that was put after the call, or when ctx ends: so it does where
+// somebody does not answer, or a link is lost meanwhile. With no links it returns at once.
+func (m *Mesh) Ask(ctx context.Context) {
+	m.mu.Lock()
+	links := slices.Collect(maps.Values(m.mu.links))
+	m.mu.Unlock()
+	answers := make([]<-chan struct{}, len(links))
+	for i, l := range links {
+		answers[i] = l.ask()
+	}
+	for _, a := range answers {
+		select {
+		case <-a:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Linked returns the sessions that there is a link to, in order.
 func (m *Mesh) Linked() []uuid.UUID {
 	m.mu.Lock()
