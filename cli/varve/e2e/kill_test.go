@@ -26,7 +26,9 @@ type ack struct {
 type load struct {
 	cl         *kgo.Client
 	partitions int
-	pause      time.Duration
+	pause      time.Duration // between the records of a partition
+	rate       int           // bytes a second to keep to instead; 0: none
+	width      int           // of a record's last number, with zeros before it: about the bytes of a record
 	stop       context.CancelFunc
 	done       chan struct{}
 	produced   atomic.Int64 // the highest number that was begun
@@ -46,28 +48,46 @@ func startLoad(t *testing.T, addr, topic string, partitions int, opts ...kgo.Opt
 // startLoadEvery pauses between the records of a partition.
 func startLoadEvery(t *testing.T, pause time.Duration, addr, topic string, partitions int, opts ...kgo.Opt) *load {
 	t.Helper()
+	l := &load{partitions: partitions, pause: pause, width: 100}
+	l.start(t, addr, topic, opts...)
+	return l
+}
+
+// start begins to produce, at the pace and with the sizes that are set.
+func (l *load) start(t *testing.T, addr, topic string, opts ...kgo.Opt) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	l := &load{partitions: partitions, pause: pause, stop: stop, done: make(chan struct{}), acked: make([][]ack, partitions), last: make([]int64, partitions)}
+	l.stop, l.done, l.acked, l.last = stop, make(chan struct{}), make([][]ack, l.partitions), make([]int64, l.partitions)
 	l.cl = dial(t, addr, append(opts, kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(2*time.Millisecond), kgo.MaxBufferedRecords(5000),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(50*time.Millisecond))...)
 	go l.run(ctx)
-	return l
+}
+
+// loadValue is the value of a record.
+func loadValue(partition int, number int64, width int) string {
+	return fmt.Sprintf("%d %d %0*d", partition, number, width, number)
 }
 
 func (l *load) run(ctx context.Context) {
 	defer close(l.done)
+	begun, sent := time.Now(), 0
 	for number := int64(0); ; number++ {
 		l.produced.Store(number)
 		for p := range l.partitions {
-			r := &kgo.Record{Partition: int32(p), Value: fmt.Appendf(nil, "%d %d %0100d", p, number, number)}
+			r := &kgo.Record{Partition: int32(p), Value: []byte(loadValue(p, number, l.width))}
+			sent += len(r.Value)
 			// The record's own context never ends: what was begun is finished by flush.
 			l.cl.Produce(context.Background(), r, func(r *kgo.Record, err error) { l.note(p, ack{number, r.Offset}, err) })
+		}
+		pause := l.pause
+		if l.rate > 0 {
+			pause = time.Duration(float64(sent)/float64(l.rate)*float64(time.Second)) - time.Since(begun)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(l.pause):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -121,12 +141,12 @@ func (l *load) check(t *testing.T, addr, topic string) {
 		at := make(map[int64]string, len(records))
 		for i, r := range records {
 			at[r.offset] = string(r.value)
-			if want := fmt.Sprintf("%d %d %0100d", p, i, i); string(r.value) != want {
+			if want := loadValue(p, int64(i), l.width); string(r.value) != want {
 				t.Fatalf("partition %d: record %d is %.20q at offset %d, want %.20q: lost, twice or out of order", p, i, r.value, r.offset, want)
 			}
 		}
 		for _, a := range acks {
-			if want := fmt.Sprintf("%d %d %0100d", p, a.number, a.number); at[a.offset] != want {
+			if want := loadValue(p, a.number, l.width); at[a.offset] != want {
 				t.Fatalf("partition %d: record %d was acknowledged at offset %d, where %.20q is", p, a.number, a.offset, at[a.offset])
 			}
 		}

@@ -23,9 +23,10 @@ type proxy struct {
 
 // mode is what a proxy does to connections, also to those that it has.
 type mode struct {
-	up, down bool          // that way nothing passes any more; connections stay open
-	reset    bool          // connections are reset, new ones too
-	delay    time.Duration // of each piece, both ways
+	up, down bool // that way nothing passes any more; connections stay open
+	reset    bool // connections are reset, new ones too
+	// How long each piece takes that way.
+	delayUp, delayDown time.Duration
 }
 
 // newProxy listens on address and forwards to target.
@@ -102,8 +103,8 @@ func (p *proxy) serve(in net.Conn) {
 	p.conns[in], p.conns[out] = struct{}{}, struct{}{}
 	p.mu.Unlock()
 	var wg sync.WaitGroup
-	wg.Go(func() { p.copy(out, in, func(m mode) bool { return m.up }) })
-	wg.Go(func() { p.copy(in, out, func(m mode) bool { return m.down }) })
+	wg.Go(func() { p.copy(out, in, func(m mode) (bool, time.Duration) { return m.up, m.delayUp }) })
+	wg.Go(func() { p.copy(in, out, func(m mode) (bool, time.Duration) { return m.down, m.delayDown }) })
 	wg.Wait()
 	p.mu.Lock()
 	delete(p.conns, in)
@@ -112,7 +113,7 @@ func (p *proxy) serve(in net.Conn) {
 }
 
 // copy forwards one way; when that way ends, so does the connection.
-func (p *proxy) copy(to, from net.Conn, blocked func(mode) bool) {
+func (p *proxy) copy(to, from net.Conn, way func(mode) (blocked bool, delay time.Duration)) {
 	defer func() { reset(to); reset(from) }()
 	buf := make([]byte, 64<<10)
 	for {
@@ -122,8 +123,8 @@ func (p *proxy) copy(to, from net.Conn, blocked func(mode) bool) {
 			if m.reset {
 				return
 			}
-			if !blocked(m) {
-				time.Sleep(m.delay)
+			if blocked, delay := way(m); !blocked {
+				time.Sleep(delay)
 				break
 			}
 			<-heal
