@@ -119,14 +119,17 @@ func (s *clusterSim) faultKillAtWrite() func() {
 		}
 		return factfault.Action{Do: factfault.CrashFirst}
 	}})
-	go func() {
-		select {
-		case <-p.facts.Crashed():
-			s.kill(name, true)
-		case <-p.done:
-		}
-	}()
+	go s.killCrashed(name, p)
 	return func() { s.revive(name) }
+}
+
+// killCrashed waits until a process of an agent is over, and kills the rest of it when its table has crashed.
+func (s *clusterSim) killCrashed(name string, p *process) {
+	select {
+	case <-p.facts.Crashed():
+		s.kill(name, true)
+	case <-p.done:
+	}
 }
 
 func (s *clusterSim) faultKillAll() func() {

@@ -10,8 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/varvelog/varve/agent/group"
-	"github.com/varvelog/varve/metastore"
-	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore"
 	objfault "github.com/varvelog/varve/objstore/fault"
 )
@@ -62,22 +60,15 @@ func (s *clusterSim) partitionsOf(topic, name string) (parts []int32) {
 	s.t.Helper()
 	s.topic(topic, 8)
 	s.writeTo(topic, "first", true)
-	item, err := s.facts.Get(s.t.Context(), s.facts.cluster.TopicKey(topic), metastore.Consistent)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	r, err := records.DecodeTopic(item)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	of := s.slotsOf(topic)
 	_, _, slots := s.facts.snapshot()
-	for part, slot := range r.Slots {
+	for part, slot := range of {
 		if slots[slot].Agent == name {
 			parts = append(parts, int32(part))
 		}
 	}
 	if len(parts) == 0 {
-		s.t.Fatalf("%s leads no partition of %s: %v", name, topic, r.Slots)
+		s.t.Fatalf("%s leads no partition of %s: %v", name, topic, of)
 	}
 	return parts
 }

@@ -29,8 +29,8 @@ func script(t *testing.T, f func(s *clusterSim)) {
 	})
 }
 
-// emptySlot returns a slot that has no partition of the topic.
-func (s *clusterSim) emptySlot(topic string) uint16 {
+// slotsOf returns the slot of each partition of a topic.
+func (s *clusterSim) slotsOf(topic string) []uint16 {
 	s.t.Helper()
 	item, err := s.facts.Get(s.t.Context(), s.facts.cluster.TopicKey(topic), metastore.Consistent)
 	if err != nil {
@@ -40,8 +40,15 @@ func (s *clusterSim) emptySlot(topic string) uint16 {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return r.Slots
+}
+
+// emptySlot returns a slot that has no partition of the topic.
+func (s *clusterSim) emptySlot(topic string) uint16 {
+	s.t.Helper()
+	of := s.slotsOf(topic)
 	for slot := uint16(0); ; slot++ {
-		if !slices.Contains(r.Slots, slot) {
+		if !slices.Contains(of, slot) {
 			return slot
 		}
 	}

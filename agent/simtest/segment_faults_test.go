@@ -53,13 +53,7 @@ func (s *clusterSim) faultKillAtRewrite() func() {
 		}
 		return objfault.Action{}
 	}})
-	go func() {
-		select {
-		case <-p.facts.Crashed():
-			s.kill(name, true)
-		case <-p.done:
-		}
-	}()
+	go s.killCrashed(name, p)
 	return func() { s.revive(name) }
 }
 
