@@ -93,7 +93,7 @@ func (m *classicBeater) next() kmsg.Request {
 	case !m.joined:
 		req := kmsg.NewPtrJoinGroupRequest()
 		req.Version, req.Group, req.MemberID, req.ProtocolType = 3, m.group, m.id, "consumer"
-		req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = 45_000, 60_000
+		req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = 900_000, 60_000 // none may be over before the last member has joined
 		req.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: make([]byte, 30)}}
 		m.last = req
 	case !m.synced:
