@@ -3,9 +3,6 @@
 package records
 
 import (
-	"maps"
-	"slices"
-
 	"github.com/google/uuid"
 	"github.com/varvelog/varve/metastore"
 )
@@ -90,28 +87,3 @@ func DecodeSession(it metastore.Item) (Session, error) {
 
 // Value is s as an attribute.
 func (s State) Value() metastore.Value { return metastore.S(string(s)) }
-
-// PendingValue is the packed form of pending, sorted by slot.
-func PendingValue(pending map[uint16]int32) metastore.Value {
-	p := newPacker(6 * len(pending))
-	for _, slot := range slices.Sorted(maps.Keys(pending)) {
-		p.u16(slot)
-		p.i32(pending[slot])
-	}
-	return metastore.B(p.b)
-}
-
-func parsePending(b []byte) (map[uint16]int32, error) {
-	u, pending, last := unpack(b), make(map[uint16]int32, len(b)/6), -1
-	for !u.done() {
-		slot, epoch := u.u16(), u.i32()
-		if int(slot) <= last {
-			u.fail(errOrder)
-		}
-		if epoch < 0 {
-			u.fail(errRange)
-		}
-		pending[slot], last = epoch, int(slot)
-	}
-	return pending, u.err
-}
