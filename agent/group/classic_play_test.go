@@ -1,6 +1,7 @@
 package group
 
 import (
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"os"
@@ -31,9 +32,9 @@ func testBounds() Bounds {
 
 // TestClassicPlays: each line of a play that begins with "> " is what members do; the lines below it are all that comes of it.
 //
-//	NAME joins [new|id=ID] [instance=I] [range=META] [rr=META] [type=T] [session=D] [rebalance=D] [told]   told: KIP-394
+//	NAME joins [new|id=ID] [instance=I] [range=META] [rr=META] [topics=T,U] [type=T] [session=D] [rebalance=D] [told]   told: KIP-394
 //	NAME syncs GENERATION [MEMBER=ASSIGNMENT]...     NAME beats GENERATION     NAME leaves     NAME commits GENERATION
-//	instance I leaves     wait D     delay D     restart
+//	instance I leaves     wait D     delay D     restart     unread TOPIC...   those whose offsets may expire
 func TestClassicPlays(t *testing.T) {
 	files, err := filepath.Glob("testdata/classic/*.txt")
 	if err != nil || len(files) < 8 {
@@ -89,6 +90,8 @@ func (s *classicStage) act(words []string) {
 		r, members := s.g.Record()
 		s.show(s.g.Abort(ErrNotCoordinator))
 		s.g = Restore(s.g.bounds, r, members, s.now)
+	case words[0] == "unread":
+		s.out = append(s.out, "    "+unreadOf(s.g, words[1:]))
 	case words[0] == "instance":
 		s.show(s.g.Step(Leave{To: "an administrator", Leavers: []Leaver{{Instance: &words[1]}}}, s.now))
 	default:
@@ -150,6 +153,8 @@ func (s *classicStage) member(name, verb string, args []string) {
 		for _, a := range args {
 			if k, v, _ := strings.Cut(a, "="); k == "range" || k == "rr" {
 				j.Protocols = append(j.Protocols, Protocol{k, []byte(v)})
+			} else if k == "topics" {
+				j.Protocols = append(j.Protocols, Protocol{"range", subscriptionTo(strings.FieldsFunc(v, func(r rune) bool { return r == ',' })...)})
 			}
 		}
 		if _, ok := rest["none"]; !ok && len(j.Protocols) == 0 {
@@ -241,7 +246,39 @@ func joinedText(m Joined) string {
 		text += ", does not assign"
 	}
 	for _, o := range m.Members {
-		text += fmt.Sprintf(" [%s %s]", o.ID, o.Metadata)
+		said := string(o.Metadata)
+		if topics, ok := parseSubscription(o.Metadata); ok {
+			said = fmt.Sprintf("reads %v", topics)
+		}
+		text += fmt.Sprintf(" [%s %s]", o.ID, said)
 	}
 	return text
+}
+
+// subscriptionTo is what a consumer says of itself that reads topics: version 0, no user data.
+func subscriptionTo(topics ...string) []byte {
+	b := binary.BigEndian.AppendUint32([]byte{0, 0}, uint32(len(topics)))
+	for _, t := range topics {
+		b = append(binary.BigEndian.AppendUint16(b, uint16(len(t))), t...)
+	}
+	return binary.BigEndian.AppendUint32(b, 0xffffffff)
+}
+
+// unreadOf says which of topics may lose offsets while the group has members.
+func unreadOf(g core, topics []string) string {
+	var all []TopicInfo
+	for i, t := range topics {
+		all = append(all, TopicInfo{t, topicID(i + 1), 1})
+	}
+	unread := g.unread(NewCatalogue(1, all))
+	if unread == nil {
+		return "nothing may expire"
+	}
+	var old []string
+	for _, t := range all {
+		if unread(t.ID) {
+			old = append(old, t.Name)
+		}
+	}
+	return fmt.Sprintf("offsets of %v may expire", old)
 }

@@ -65,6 +65,23 @@ func (g *Consumer) Reads(topic uuid.UUID) bool {
 	return false
 }
 
+// unread does not count topics that are newer than what the members' subscriptions were resolved against.
+func (g *Consumer) unread(*Catalogue) func(uuid.UUID) bool {
+	if g.seen != g.cat.version {
+		return nil
+	}
+	read := map[uuid.UUID]bool{}
+	for _, w := range g.interests {
+		for _, id := range w.topics {
+			read[id] = true
+		}
+	}
+	return func(id uuid.UUID) bool {
+		_, known := g.cat.ids[id]
+		return known && !read[id]
+	}
+}
+
 // ConsumerDescription is a group as administrators are told of it.
 type ConsumerDescription struct {
 	State       string

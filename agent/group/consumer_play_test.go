@@ -98,6 +98,8 @@ func (p *play) act(line string) []string {
 		return p.switches(w[0])
 	case w[0] == "crash":
 		return p.crash()
+	case w[0] == "unread":
+		return p.unread()
 	case w[0] == "describe":
 		return p.describe()
 	case w[0] == "bounds":
@@ -306,6 +308,22 @@ func (p *play) commits(who string, args map[string]string) []string {
 		}
 	}
 	return []string{verdict(err)}
+}
+
+// unread tells of which topics offsets may expire, of all that there ever were.
+func (p *play) unread() []string {
+	unread := p.g.unread(nil)
+	if unread == nil {
+		return []string{"nothing may expire"}
+	}
+	var old []string
+	for name, id := range p.ids {
+		if unread(id) {
+			old = append(old, name)
+		}
+	}
+	slices.Sort(old)
+	return []string{fmt.Sprintf("offsets of %v may expire", old)}
 }
 
 func (p *play) describe() []string {

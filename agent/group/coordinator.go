@@ -26,8 +26,8 @@ type Config struct {
 	// Topics returns the topics as this agent knows them, or, unless now, as it knew them a moment ago. The same topics are the same
 	// catalogue. It does not block.
 	Topics func(now bool) *Catalogue
-	// Retention is how long the offsets of a group without members are kept (offsets.retention.minutes); Check is the pause between
-	// searches for those that expired.
+	// Retention is how long the offsets of a group without members are kept, and those of topics that no member reads
+	// (offsets.retention.minutes); Check is the pause between searches for those that expired.
 	Retention time.Duration
 	Check     time.Duration
 }

@@ -3,6 +3,8 @@ package group
 import (
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/varvelog/varve/metastore/records"
 )
 
@@ -21,6 +23,8 @@ type core interface {
 	shown() string
 	// vacant reports that the group has no members, and since when: zero if nobody ever joined.
 	vacant() (bool, time.Time)
+	// unread tells, of a group with members, of which topics no member needs offsets, as far as the topics are known; nil: of none.
+	unread(topics *Catalogue) func(topic uuid.UUID) bool
 }
 
 func (g *Classic) shown() string { return g.state.String() }

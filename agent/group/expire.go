@@ -3,6 +3,8 @@ package group
 import (
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/varvelog/varve/metastore/records"
 )
 
@@ -25,8 +27,9 @@ func (c *Coordinator) expireOffsets() {
 	}
 }
 
-// sweep has the groups of those led slots that are due expire their offsets, if they have been without members for long enough.
-// Those that nobody ever joined are read each time: only their offsets know how old they are. What somebody began to delete goes, too.
+// sweep has the groups of those led slots that are due expire their offsets, if they have been without members for long enough, or have
+// some: those are in memory. Those that nobody ever joined are read each time: only their offsets know how old they are. What somebody
+// began to delete goes, too.
 func (c *Coordinator) sweep(now time.Time, due func(slot uint16) bool) {
 	c.mu.Lock()
 	slots := make([]uint16, 0, len(c.mu.slots))
@@ -39,8 +42,8 @@ func (c *Coordinator) sweep(now time.Time, due func(slot uint16) bool) {
 	for _, slot := range slots {
 		err := c.scan(c.life, slot, func(name string, g records.Group) {
 			since := time.UnixMilli(g.EmptySince)
-			halfDeleted := g.State == records.GroupRemoved // whoever loads it goes on with that
-			if halfDeleted || g.State == records.GroupEmpty && !now.Before(since.Add(c.cfg.Retention)) {
+			// Of one that is half deleted whoever loads it goes on with that.
+			if g.State != records.GroupEmpty || !now.Before(since.Add(c.cfg.Retention)) {
 				c.send(name, message{serve: (*actor).expire, fail: func(error) {}, gone: func() {}})
 			}
 		})
@@ -50,16 +53,37 @@ func (c *Coordinator) sweep(now time.Time, due func(slot uint16) bool) {
 	}
 }
 
-// expire forgets what is too old of a group without members; when nothing is left, at the next turn, the group goes too.
+// expire forgets what is too old: of a group without members everything, and when nothing is left, at the next turn, the group goes too; of one
+// with members the topics that none of them reads.
 func (a *actor) expire(now time.Time) {
 	vacant, emptied := a.core.vacant()
-	if !vacant || !a.core.Idle() {
+	if vacant && !a.core.Idle() {
 		return
 	}
-	var old []Partition
-	kept := 0
+	unread := func(uuid.UUID) bool { return true }
+	if !vacant {
+		if unread = a.core.unread(a.c.cfg.Topics(false)); unread == nil {
+			return
+		}
+		emptied = time.Time{} // it was before they came
+	}
+	old, kept := a.expired(now, emptied, unread)
+	if len(old) > 0 {
+		a.c.log.Info("offsets expired", "group", a.name, "partitions", len(old))
+		a.unstage(old, func(error) {}) // if it fails the group is read again, and they are found again
+	} else if vacant && kept == 0 {
+		_ = a.delete() // as above
+	}
+}
+
+// expired returns the offsets of unread topics that are too old, and how many of their offsets are not. A page that is to be written, or is
+// being so, counts as one of these: what is stored of it is not what will be acked.
+func (a *actor) expired(now, emptied time.Time, unread func(topic uuid.UUID) bool) (old []Partition, kept int) {
 	for key, p := range a.pages {
-		if p.busy || p.next != nil { // somebody commits: what is stored is not what will be acked
+		if !unread(key.topic) {
+			continue
+		}
+		if p.busy || p.next != nil {
 			kept++
 			continue
 		}
@@ -71,16 +95,11 @@ func (a *actor) expire(now time.Time) {
 			}
 		}
 	}
-	if len(old) > 0 {
-		a.c.log.Info("offsets expired", "group", a.name, "partitions", len(old))
-		a.unstage(old, func(error) {}) // if it fails the group is read again, and they are found again
-	} else if kept == 0 {
-		_ = a.delete() // as above
-	}
+	return old, kept
 }
 
-// expiry is when an offset of a group without members is too old: so long after the last member left, or after the commit if that came
-// later, or nobody ever joined; or when the commit asked for.
+// expiry is when an offset that nobody needs is too old: so long after the last member left, or after the commit if that came later, or nobody
+// ever joined, or there are members that read other topics; or when the commit asked for.
 func expiry(o records.GroupOffset, emptied time.Time, retention time.Duration) time.Time {
 	if o.Expires != 0 {
 		return time.Unix(o.Expires, 0)

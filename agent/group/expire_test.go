@@ -82,3 +82,72 @@ func TestDroppedTopicOfGroupAtRest(t *testing.T) {
 		l.mustFetch(Partition{other, 64}, 7)
 	})
 }
+
+// TestOffsetsOfUnreadTopicsExpire: those of topics that no member reads expire while the group lives, so long after they were committed;
+// those of topics that are read, or that this agent does not know, stay. In both protocols.
+func TestOffsetsOfUnreadTopicsExpire(t *testing.T) {
+	read, unread, unknown := Partition{topicID(1), 0}, Partition{topicID(2), 70}, Partition{topicID(3), 0}
+	for _, newer := range []bool{false, true} {
+		t.Run(map[bool]string{false: "classic", true: "consumer"}[newer], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := lead(t, mem.New(), 1)
+				defer l.Close()
+				l.cat.Store(NewCatalogue(2, []TopicInfo{{"t", read.Topic, 4}, {"u", unread.Topic, 80}}))
+				commit := func(p Partition) {
+					t.Helper()
+					r := Commit{Generation: -1, Offsets: map[Partition]records.GroupOffset{p: {Offset: 5, At: time.Now().Unix()}}}
+					if err := answer(func(done func(error)) { l.Commit("g", r, done) }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for _, p := range []Partition{read, unread, unknown} {
+					commit(p)
+				}
+				time.Sleep(20 * time.Minute)
+				m := l.join(Join{}) // that there was nobody after it does not count once there is
+				_ = answer(func(done func(Left)) { l.Leave("g", Leave{Leavers: []Leaver{{Member: m.Member}}}, done) })
+				time.Sleep(10 * time.Minute)
+				commit(Partition{unread.Topic, 3})
+				live := l.member(newer, "t")
+				live(25 * time.Minute)
+				l.mustFetch(unread, 5)
+				live(10 * time.Minute)
+				for p, want := range map[Partition]int64{unread: -1, {unread.Topic, 3}: 5, read: 5, unknown: 5} {
+					l.mustFetch(p, want)
+				}
+				live(time.Hour)
+				for p, want := range map[Partition]int64{{unread.Topic, 3}: -1, read: 5, unknown: 5} {
+					l.mustFetch(p, want)
+				}
+			})
+		})
+	}
+}
+
+// member joins, alone, as a reader of one topic, of either protocol. live has it speak for a while.
+func (l *leader) member(newer bool, topic string) (live func(time.Duration)) {
+	l.t.Helper()
+	beat := func() error { return nil }
+	if newer {
+		b := ConsumerBeat{Member: "m", Epoch: joining, Rebalance: time.Minute, Names: []string{topic}, Owned: Parts{}}
+		beat = func() error {
+			told := answer(func(done func(ConsumerTold)) { l.ConsumerHeartbeat("g", b, done) })
+			b = ConsumerBeat{Member: "m", Epoch: told.Epoch, Rebalance: -1}
+			return told.Err
+		}
+	} else {
+		m := l.join(Join{Protocols: []Protocol{{"range", subscriptionTo(topic)}}})
+		if s := l.sync(Sync{Member: m.Member, Generation: m.Generation}); s.Err != nil {
+			l.t.Fatal(s.Err)
+		}
+		beat = func() error { return l.beat(m.Member, m.Generation) }
+	}
+	return func(d time.Duration) {
+		l.t.Helper()
+		for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(5 * time.Second) {
+			if err := beat(); err != nil {
+				l.t.Fatal(err)
+			}
+		}
+	}
+}

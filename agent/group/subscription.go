@@ -2,7 +2,11 @@
 
 package group
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/google/uuid"
+)
 
 // subscriptions returns the topics that members read, which is known of groups of type "consumer" alone. ErrNotEmpty: the group has
 // members of another type, or that say something else.
@@ -24,6 +28,22 @@ func (g *Classic) subscriptions() (map[string]bool, error) {
 		}
 	}
 	return read, nil
+}
+
+// unread is of groups of type "consumer" alone, and not while they rebalance: members may be about to say that they read more. As in
+// Kafka (KIP-211).
+func (g *Classic) unread(topics *Catalogue) func(uuid.UUID) bool {
+	if g.state != Stable {
+		return nil
+	}
+	read, err := g.subscriptions()
+	if err != nil {
+		return nil
+	}
+	return func(id uuid.UUID) bool {
+		t, known := topics.ids[id]
+		return known && !read[t.Name]
+	}
 }
 
 // parseSubscription reads the beginning of what a consumer says of itself (ConsumerProtocolSubscription): version int16, then an array

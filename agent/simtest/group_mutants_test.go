@@ -58,8 +58,18 @@ var groupMutants = []mutant{
 	},
 	{
 		"offsets of a group with members expire", "group/expire.go",
-		"	if !vacant || !a.core.Idle() {\n", "	if vacant && !a.core.Idle() {\n",
+		"	if !vacant {\n", "	if false {\n",
 		"TestOffsetsOfMembersStay",
+	},
+	{
+		"offsets expire of topics that members read, and not of others", "group/subscription.go",
+		"return known && !read[t.Name]\n", "return known && read[t.Name]\n",
+		"TestOffsetsOfUnreadTopicsExpire",
+	},
+	{
+		"offsets of topics that nobody reads stay as long as the group has members", "group/expire.go",
+		"			if g.State != records.GroupEmpty || ", "			if g.State == records.GroupRemoved || g.State == records.GroupEmpty && ",
+		"TestOffsetsOfUnreadTopicsExpire",
 	},
 	{
 		"a group that is being deleted is not marked", "group/remove.go",
