@@ -17,8 +17,9 @@ import (
 //	type. v8: reasons (KIP-800), which are logged. v9: a leader that shall not assign (KIP-814).
 //
 // Differs from Kafka: a member that parks twice gets UNKNOWN_MEMBER_ID for the first; a new member of a full group is told so also
-// while it still has no id; what members say of themselves is bounded by 32 MiB a group; a group's name that has more than 300 bytes gets
-// INVALID_GROUP_ID, for it is a sort key of the table.
+// while it still has no id; what members say of themselves is bounded by 32 MiB a group, and the id it gets
+// begins with 255 bytes at most of its client or instance id; a group's name that has more than 300 bytes gets INVALID_GROUP_ID, for it is a
+// sort key of the table.
 func joinGroup(c *conn, req *kmsg.JoinGroupRequest, done func(*kmsg.JoinGroupResponse)) {
 	client := c.clientText()
 	j := group.Join{

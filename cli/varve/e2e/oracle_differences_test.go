@@ -18,6 +18,8 @@ var oracleDifferences = []explained{
 	{"bounds.name xxxxx 301", "ErrorCode", "79", "24", nameWhy},
 	{"bounds.name xxxxx 4000", "ErrorCode", "79", "24", nameWhy},
 	{"bounds.name xxxxx *", "MemberID", "*", "", nameWhy},
+	{"static.long instance", "*", "*", "*", prefixWhy},
+	{"fetch.v*.the same twice", "*Partitions{0 again 2}*", "*", "-", againWhy},
 	{"list.*", "Groups{xxxxx... 301}*", "*", "-", nameWhy},
 	{"list.*", "Groups{xxxxx... 4000}*", "*", "-", nameWhy},
 	{"consumer.bad.v*.empty topics", "MemberEpoch", "1", "2", bumpWhy},
@@ -39,5 +41,7 @@ const (
 	evenWhy   = "both are even; which member gets one more is nobody's promise"
 	goesOnWhy = "when an empty group changes its protocol its epoch goes on"
 	emptyWhy  = "a member that its leader forgot gets an assignment of no partitions: some clients cannot read no bytes"
+	prefixWhy = "the id of a member begins with 255 bytes of its instance id at most: all members are told of it"
+	againWhy  = "metadata of some KiB for each four bytes of a request: a partition is told of once"
 	nameWhy   = "the name of a group is a sort key of the table: 300 bytes at most"
 )
