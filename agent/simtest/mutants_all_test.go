@@ -34,6 +34,10 @@ var scriptedMutants = []mutant{
 		" || !w.since.Equal(w.still)) {", ") {", "TestALookThatOvertakesASuspicion",
 	},
 	{
+		"the controller does not look every 60 s", "cluster/read.go",
+		"		every = recheckEvery\n", "		every = rereadEvery\n", "TestPlayLooksEachMinute",
+	},
+	{
 		"a hand-over is served on before v was raised", "cluster/hand.go",
 		"			c.giveUp(n, h)\n", "			c.resume(n, h, \"the other is gone\")\n", "TestR26HandOverUnknown",
 	},
