@@ -23,8 +23,13 @@ const (
 	firstBytes  = BlockLen
 	maxBlocks   = 32
 	maxAhead    = 112 << 20
-	idleStream  = time.Minute // a stream that has not read for so long has left
+	idleStream  = time.Minute     // a stream that has not read for so long has left
+	aheadTurn   = 5 * time.Second // so long a load ahead of a reader waits for its turn
 )
+
+// errNoTurn: a load ahead of a reader has waited for aheadTurn, because the store is slow. It did not begin; whoever came to need the block
+// meanwhile loads it in a turn of its own.
+var errNoTurn = errors.New("no turn to load ahead of a reader")
 
 // streamKey is where a stream will read next.
 type streamKey struct {
@@ -235,7 +240,15 @@ func (r *Reader) prefetch(ctx context.Context, q *Request, o bundle.Object, i in
 	topic, index := q.Topic, q.Index
 	if !r.history.Prefetch(ctx, k, func(ctx context.Context) (*memory.Buf, error) {
 		defer func() { <-r.queue }()
-		return r.inTurn(ctx, r.ahead, topic, index, o, i)
+		turn, end := context.WithTimeoutCause(ctx, aheadTurn, errNoTurn)
+		defer end()
+		select {
+		case r.ahead <- struct{}{}:
+		case <-turn.Done():
+			return nil, context.Cause(turn)
+		}
+		defer func() { <-r.ahead }()
+		return r.load(ctx, topic, index, o, i)
 	}) {
 		<-r.queue
 	}

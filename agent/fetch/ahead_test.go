@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -281,4 +282,43 @@ func TestHistoryHasItsOwnPool(t *testing.T) {
 	w.want(got, err, 8, 9)
 	close(store.letGo)
 	wg.Wait()
+}
+
+// A block whose load ahead of a reader has no turn, since the store does not give others, is loaded by who needs it.
+func TestLoadAheadWithoutATurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for range 5 {
+			w.object(0, 100)
+		}
+		r := w.reader(Config{CacheBytes: 64 << 20, Loads: 8})
+		defer r.Close()
+		for range cap(r.ahead) {
+			r.ahead <- struct{}{}
+		}
+		got, err := w.read(r, Request{MaxBytes: 1, AtLeastOne: true, Mode: Load})
+		w.want(got, err, 0, 1)
+		synctest.Wait()
+		if len(r.queue) != 4 {
+			t.Fatalf("%d loads ahead wait", len(r.queue))
+		}
+		begun := time.Now()
+		stuck := time.AfterFunc(time.Minute, func() {
+			for range cap(r.ahead) {
+				<-r.ahead
+			}
+		})
+		got, err = w.read(r, Request{From: 2, MaxBytes: 1 << 20, Mode: Load})
+		w.want(got, err, 1, 5)
+		if took := time.Since(begun); took > aheadTurn {
+			t.Errorf("it waited for %v", took)
+		}
+		if !stuck.Stop() {
+			t.Fatal("it waited until others ended")
+		}
+		synctest.Wait()
+		if len(r.queue) != 0 {
+			t.Errorf("%d loads ahead do not end", len(r.queue))
+		}
+	})
 }

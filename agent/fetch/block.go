@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -61,7 +62,12 @@ func (t *trip) block(ctx context.Context, o bundle.Object, i int) (*memory.Buf, 
 		}
 		return nil, ErrMiss
 	}
-	return t.r.history.Get(ctx, k, func(ctx context.Context) (*memory.Buf, error) { return t.fresh(ctx, o, i) })
+	for {
+		buf, err := t.r.history.Get(ctx, k, func(ctx context.Context) (*memory.Buf, error) { return t.fresh(ctx, o, i) })
+		if !errors.Is(err, errNoTurn) {
+			return buf, err
+		}
+	}
 }
 
 // fresh loads block i past the cache.
