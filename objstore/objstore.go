@@ -28,7 +28,7 @@ type Store interface {
 	// Errors: ErrThrottled, ErrRefused, ErrCorrupt: not stored. ErrUnknown: perhaps stored, perhaps later.
 	Put(ctx context.Context, key string, body []byte) error
 
-	// Get returns the bytes of key that r names. The caller owns Object.Body.
+	// Get returns the bytes of key that r names. The caller owns Object.Body. Range.Into says where to put them instead.
 	// Errors: ErrNotFound, ErrRange, ErrThrottled, ErrRefused, ErrUnknown. A body that is shorter than asked for is never
 	// returned as a success.
 	Get(ctx context.Context, key string, r Range) (Object, error)
@@ -48,8 +48,9 @@ const MaxDelete = 1000
 
 // Object is what Get returns.
 type Object struct {
-	Body []byte
-	Size int64 // of the whole object, in bytes
+	Body  []byte
+	Parts [][]byte // the slices that Range.Into named, if it did; Body is nil then
+	Size  int64    // of the whole object, in bytes
 }
 
 // Info is one line of a listing.
@@ -104,6 +105,7 @@ func (e *DeleteError) Unwrap() error {
 type Range struct {
 	kind   uint8
 	off, n int64
+	into   [][]byte // see Into
 }
 
 const (
@@ -114,16 +116,19 @@ const (
 )
 
 // Exact asks for exactly n > 0 bytes from offset off; ErrRange if the object ends before.
-func Exact(off, n int64) Range { return Range{rangeExact, off, n} }
+func Exact(off, n int64) Range { return Range{kind: rangeExact, off: off, n: n} }
 
 // From asks for all bytes from offset off on; ErrRange if off is not inside the object.
-func From(off int64) Range { return Range{rangeFrom, off, 0} }
+func From(off int64) Range { return Range{kind: rangeFrom, off: off} }
 
 // Suffix asks for the last n > 0 bytes, or for all of a shorter object. An empty object gives an empty body.
-func Suffix(n int64) Range { return Range{rangeSuffix, 0, n} }
+func Suffix(n int64) Range { return Range{kind: rangeSuffix, n: n} }
 
 // Resolve returns the first byte and the count that r means in an object of the given size.
 func (r Range) Resolve(size int64) (off, n int64, err error) {
+	if err := r.checkInto(); err != nil {
+		return 0, 0, err
+	}
 	switch r.kind {
 	case rangeExact:
 		if r.off < 0 || r.n <= 0 || r.off > size || r.n > size-r.off {
@@ -160,6 +165,9 @@ func (r Range) Header() string {
 
 // IsAll reports whether r is the whole object.
 func (r Range) IsAll() bool { return r.kind == rangeAll }
+
+// IsExact reports whether r was made by Exact.
+func (r Range) IsExact() bool { return r.kind == rangeExact }
 
 // IsSuffix reports whether r was made by Suffix.
 func (r Range) IsSuffix() bool { return r.kind == rangeSuffix }

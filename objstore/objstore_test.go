@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/varvelog/varve/objstore"
+	"github.com/varvelog/varve/objstore/mem"
 )
 
 // TestRange checks Resolve and Header against each other: what the header says is what Resolve returns.
@@ -62,6 +63,31 @@ func TestRangeInside(t *testing.T) {
 			}
 		}
 	})
+}
+
+// deaf is a store that takes no notice of Into.
+type deaf struct{ objstore.Store }
+
+func (d deaf) Get(ctx context.Context, key string, r objstore.Range) (objstore.Object, error) {
+	return d.Store.Get(ctx, key, r.Into())
+}
+
+// TestGetInto: bytes that did not come where they were wanted are no success.
+func TestGetInto(t *testing.T) {
+	s := mem.New()
+	if err := s.Put(t.Context(), "k", []byte("0123456789")); err != nil {
+		t.Fatal(err)
+	}
+	a, b := make([]byte, 3), make([]byte, 2)
+	if err := objstore.GetInto(t.Context(), s, "k", 4, a, b); err != nil || string(a)+string(b) != "45678" {
+		t.Errorf("%q, %q, %v", a, b, err)
+	}
+	if err := objstore.GetInto(t.Context(), deaf{s}, "k", 4, a, b); !errors.Is(err, objstore.ErrUnknown) {
+		t.Error(err)
+	}
+	if r := objstore.Exact(0, 3); r.Into(a).IsScattered() || !r.Into(a[:1], a[1:]).IsScattered() || r.Into(a).Into().IsScattered() {
+		t.Error("scattered?")
+	}
 }
 
 func TestDeleteError(t *testing.T) {

@@ -15,6 +15,7 @@
 package disk
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -184,14 +185,15 @@ func read(path string, r objstore.Range) (objstore.Object, error) {
 	if err != nil {
 		return objstore.Object{}, err
 	}
-	body := make([]byte, n)
-	if _, err := f.ReadAt(body, off); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF // somebody cut the file under us
-		}
-		return objstore.Object{}, err
+	var src io.Reader = io.NewSectionReader(f, off, n)
+	if r.IsScattered() {
+		src = bufio.NewReaderSize(src, 64<<10) // a slice may be small, a system call for each would cost more than its bytes
 	}
-	return objstore.Object{Body: body, Size: st.Size()}, nil
+	o, err := r.Read(src, n, st.Size())
+	if err != nil && errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // somebody cut the file under us
+	}
+	return o, err
 }
 
 // Delete implements objstore.Store. Folders that become empty are removed.

@@ -115,11 +115,22 @@ func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (objstore
 	if err = lose(act, "get", key, err); err != nil {
 		return objstore.Object{}, err
 	}
-	if act.Do == Flip && len(o.Body) > 0 {
-		bit := s.intN(8 * len(o.Body))
-		o.Body[bit/8] ^= 1 << (bit % 8) // the copy is ours to change
+	if n := o.Len(); act.Do == Flip && n > 0 {
+		flip(o, s.intN(8*n))
 	}
 	return o, nil
+}
+
+// flip changes a bit of what a Get brought: the copy is ours to change.
+func flip(o objstore.Object, bit int) {
+	at := bit / 8
+	for _, b := range append([][]byte{o.Body}, o.Parts...) {
+		if at < len(b) {
+			b[at] ^= 1 << (bit % 8)
+			return
+		}
+		at -= len(b)
+	}
 }
 
 // List implements objstore.Store.

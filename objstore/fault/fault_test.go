@@ -190,6 +190,16 @@ func TestFlip(t *testing.T) {
 	if flipped != 1 {
 		t.Errorf("%d bits flipped, want 1", flipped)
 	}
+	for range 10 {
+		into := make([]byte, len(body))
+		want(t, "get into", objstore.GetInto(t.Context(), s, "k", 0, into[:3], into[3:]), nil)
+		for i := range body {
+			flipped += bits.OnesCount8(into[i] ^ body[i])
+		}
+	}
+	if flipped != 11 {
+		t.Errorf("%d bits flipped, want 11", flipped)
+	}
 	if !has(inner, "k", string(body)) {
 		t.Error("the object itself was damaged")
 	}

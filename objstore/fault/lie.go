@@ -87,12 +87,11 @@ func (l *liar) Get(ctx context.Context, key string, r objstore.Range) (objstore.
 		return o, err
 	}
 	off, n, _ := r.Resolve(o.Size)
-	exact := r == objstore.Exact(off, n)
 	switch {
-	case l.lie == IgnoredSuffix && r.IsSuffix(), l.lie == IgnoredRange && exact:
+	case l.lie == IgnoredSuffix && r.IsSuffix(), l.lie == IgnoredRange && r.IsExact():
 		return l.Store.Get(ctx, key, objstore.Range{})
-	case l.lie == ShiftedRange && exact && off+1+n <= o.Size:
-		return l.Store.Get(ctx, key, objstore.Exact(off+1, n))
+	case l.lie == ShiftedRange && r.IsExact() && off+1+n <= o.Size:
+		return l.Store.Get(ctx, key, objstore.Exact(off+1, n).Into(o.Parts...))
 	}
 	return o, nil
 }
@@ -120,7 +119,7 @@ func (l *liar) stale(ctx context.Context, key string, r objstore.Range) (objstor
 	if err != nil {
 		return objstore.Object{}, err
 	}
-	return objstore.Object{Body: append([]byte{}, seen.body[off:off+n]...), Size: size}, nil
+	return r.Copy(seen.body[off:off+n], size), nil
 }
 
 // List implements objstore.Store.

@@ -104,7 +104,7 @@ func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (objstore
 	}
 	start := time.Now()
 	o, err := s.inner.Get(ctx, key, r)
-	s.count(ctx, Get, start, len(o.Body), err)
+	s.count(ctx, Get, start, o.Len(), err)
 	return o, err
 }
 

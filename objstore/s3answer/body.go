@@ -44,11 +44,11 @@ func (b Body) Read(c *Call, r objstore.Range) (objstore.Object, error) {
 	if _, err := io.CopyN(io.Discard, b.Bytes, off-first); err != nil {
 		return objstore.Object{}, fmt.Errorf("%w: read body: %w", objstore.ErrUnknown, err)
 	}
-	body := make([]byte, want)
-	if got, err := io.ReadFull(b.Bytes, body); err != nil {
-		return objstore.Object{}, fmt.Errorf("%w: read body: %d bytes of %d: %w", objstore.ErrUnknown, got, want, err)
+	o, err := r.Read(b.Bytes, want, size)
+	if err != nil {
+		return objstore.Object{}, fmt.Errorf("%w: read body: %w", objstore.ErrUnknown, err)
 	}
-	return objstore.Object{Body: body, Size: size}, nil
+	return o, nil
 }
 
 // parseContentRange reads "bytes 0-9/100", the range of an answer of n bytes (RFC 9110 section 14.4).

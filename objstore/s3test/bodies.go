@@ -1,6 +1,7 @@
 package s3test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"testing"
@@ -45,7 +46,16 @@ func shortBodies(t *testing.T, o opener) {
 		if got.Body != nil {
 			t.Errorf("%s: %q beside an error", name, got.Body)
 		}
+		if c.r.IsExact() {
+			_, n, _ := c.r.Resolve(1 << 20)
+			WantOnly(t, name+", into memory", getInto(o.at(t, srv.URL), c.r, make([]byte, n)), c.want)
+		}
 	}
+}
+
+func getInto(s Store, r objstore.Range, dst ...[]byte) error {
+	_, err := s.Get(context.Background(), "k", r.Into(dst...))
+	return err
 }
 
 // rangeIgnored checks that a store without ranges still gives the right bytes.
@@ -54,6 +64,10 @@ func rangeIgnored(t *testing.T, o opener) {
 	got, err := o.at(t, srv.URL).Get(t.Context(), "k", objstore.Exact(3, 4))
 	if err != nil || string(got.Body) != "3456" || got.Size != 10 {
 		t.Errorf("got %q of %d, %v", got.Body, got.Size, err)
+	}
+	into := make([]byte, 4)
+	if err := getInto(o.at(t, srv.URL), objstore.Exact(3, 4), into[:1], into[1:]); err != nil || string(into) != "3456" {
+		t.Errorf("got %q, %v", into, err)
 	}
 }
 

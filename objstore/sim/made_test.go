@@ -28,8 +28,8 @@ func TestMadeConformance(t *testing.T) {
 
 func TestMade(t *testing.T) {
 	s := NewMade(mem.New(), letters)
-	for r, want := range map[objstore.Range]string{
-		objstore.Exact(3, 4): "defg", objstore.From(24): "yz", objstore.Suffix(2): "yz", {}: "abcdefghijklmnopqrstuvwxyz",
+	for want, r := range map[string]objstore.Range{
+		"defg": objstore.Exact(3, 4), "yz": objstore.From(24), "xyz": objstore.Suffix(3), "abcdefghijklmnopqrstuvwxyz": {},
 	} {
 		if o, err := s.Get(t.Context(), "made/x", r); err != nil || string(o.Body) != want || o.Size != 26 {
 			t.Errorf("%s: %q of %d bytes, %v, want %q", r, o.Body, o.Size, err, want)

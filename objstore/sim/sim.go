@@ -63,7 +63,7 @@ func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (objstore
 	if err != nil {
 		return objstore.Object{}, err
 	}
-	if err := move(ctx, perByte, len(o.Body)); err != nil {
+	if err := move(ctx, perByte, o.Len()); err != nil {
 		return objstore.Object{}, err
 	}
 	return o, nil

@@ -242,6 +242,45 @@ func rangesEmpty(s *suite) {
 	}
 }
 
+// rangesInto asks for ranges in pieces of any size, and looks at the bytes beside them too.
+func rangesInto(s *suite) {
+	const n = 300_000
+	body := random(n)
+	s.put("k", body)
+	for _, pieces := range [][]int{{n - 10}, {1, 0, 99, 70_000, 7, 128 << 10, 1, 1, 90_000}, {5, 5}} {
+		size, space := 0, bytes.Repeat([]byte{7}, n+len(pieces))
+		var dst [][]byte
+		for i, piece := range pieces {
+			dst = append(dst, space[size+i:size+i+piece])
+			size += piece
+		}
+		o, err := s.Get(s.Context(), s.prefix+"k", objstore.Exact(10, int64(size)).Into(dst...))
+		if err != nil || o.Body != nil || len(o.Parts) != len(dst) || o.Len() != size || o.Size != n {
+			s.Errorf("into %d: %d bytes in %d parts, %d besides, of %d: %v", pieces, o.Len(), len(o.Parts), len(o.Body), o.Size, err)
+		}
+		if !bytes.Equal(slices.Concat(dst...), body[10:10+size]) {
+			s.Errorf("into %d: other bytes", pieces)
+		}
+		for i := range dst {
+			at := len(slices.Concat(dst[:i+1]...)) + i
+			if space[at] != 7 {
+				s.Errorf("into %d: written behind piece %d", pieces, i)
+			}
+		}
+	}
+	room := make([]byte, 10)
+	for _, r := range []objstore.Range{
+		objstore.Exact(0, 9), objstore.Exact(0, 11), objstore.Exact(n-5, 10), objstore.From(n - 10), objstore.Suffix(10), {},
+	} {
+		_, err := s.Get(s.Context(), s.prefix+"k", r.Into(room))
+		s.wantErr(r.String()+" into 10 bytes", err, objstore.ErrRange)
+	}
+	if err := objstore.GetInto(s.Context(), s.Store, s.prefix+"k", 20, room); err != nil || !bytes.Equal(room, body[20:30]) {
+		s.Errorf("into 10 bytes: %v", err)
+	}
+	s.wantErr("an absent one into 10 bytes", objstore.GetInto(s.Context(), s.Store, s.prefix+"other", 0, room), objstore.ErrNotFound)
+}
+
 func cancelled(s *suite) {
 	s.put("k", []byte("x"))
 	check := func(what string, err error) {

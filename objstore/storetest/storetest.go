@@ -54,6 +54,7 @@ var rules = []struct {
 	{"ranges inside", rangesInside},
 	{"ranges outside", rangesOutside},
 	{"ranges of an empty object", rangesEmpty},
+	{"ranges into memory of the caller's", rangesInto},
 	{"list is in byte order", listOrder},
 	{"list starts after a key", listAfter},
 	{"list is cut at the limit", listLimit},
