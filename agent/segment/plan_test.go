@@ -223,7 +223,14 @@ func TestSpans(t *testing.T) {
 			if i > 0 && sourceOf(all[i-1].object) == sourceOf(s.object) && s.pos < all[i-1].pos {
 				t.Fatal("out of order")
 			}
-			s.deal(objects[sourceOf(s.object)][s.pos:s.end])
+			dst := s.places(make([]byte, s.gap()))
+			if n := len(slices.Concat(dst...)); n != int(s.end-s.pos) || s.gap() > maxGap {
+				t.Fatal(n, "bytes, with gaps of", s.gap(), "want", s.end-s.pos)
+			}
+			body := objects[sourceOf(s.object)][s.pos:s.end]
+			for _, d := range dst {
+				body = body[copy(d, body):]
+			}
 		}
 		for _, w := range wants {
 			if !bytes.Equal(w.dst, objects[sourceOf(w.object)][w.pos:w.pos+uint64(len(w.dst))]) {

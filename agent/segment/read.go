@@ -37,24 +37,23 @@ func (r *Room) fill(ctx context.Context, parts []part, wants []want) error {
 		}
 	}
 	all := spans(missing, r.rules.get)
-	return atOnce(ctx, getsAtOnce, len(all), func(ctx context.Context, i int) error { return r.get(ctx, &all[i]) })
+	return atOnce(ctx, getsAtOnce, len(all), func(ctx context.Context, i int) error { return r.get(ctx, r.key(all[i].object), &all[i]) })
 }
 
-// get reads one span.
-func (r *Room) get(ctx context.Context, s *span) error {
+// get reads one span, of the object with a key.
+func (r *Room) get(ctx context.Context, key string, s *span) error {
 	r.yield(ctx)
-	key, n := r.key(s.object), int64(s.end-s.pos)
-	return withPatience(ctx, int(n), func(ctx context.Context) error {
-		got, err := r.d.Objects.Get(ctx, key, objstore.Exact(int64(s.pos), n))
+	waste := r.d.Pool.Get(s.gap())
+	defer waste.Release()
+	dst := s.places(waste.Bytes())
+	return withPatience(ctx, int(s.end-s.pos), func(ctx context.Context) error {
+		err := objstore.GetInto(ctx, r.d.Objects, key, int64(s.pos), dst...)
 		switch {
 		case errors.Is(err, objstore.ErrNotFound):
 			return &lost{sourceOf(s.object), fmt.Errorf("read %s: %w", key, err)}
 		case err != nil:
 			return fmt.Errorf("read %s: %w", key, err)
-		case int64(len(got.Body)) != n:
-			return fmt.Errorf("read %s: %w: %d bytes instead of %d", key, objstore.ErrUnknown, len(got.Body), n)
 		}
-		s.deal(got.Body)
 		return nil
 	})
 }

@@ -10,12 +10,11 @@ import (
 	"github.com/varvelog/varve/objstore"
 )
 
-// weighed is a store that notes how much memory rewriting holds at once: what its pool has given out, and what GETs under way bring.
+// weighed is a store that notes how much memory rewriting holds at once: what its pool has given out, and what GETs bring besides.
 type weighed struct {
 	objstore.Store
 	pool  *memory.Pool
 	mu    sync.Mutex
-	held  int64 // by GETs
 	most  int64
 	grown int
 }
@@ -24,8 +23,7 @@ func (s *weighed) Get(ctx context.Context, key string, r objstore.Range) (objsto
 	o, err := s.Store.Get(ctx, key, r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.held = max(s.held, int64(len(o.Body)))
-	s.most = max(s.most, s.pool.Outstanding()+getsAtOnce*s.held)
+	s.most = max(s.most, s.pool.Outstanding()+int64(len(o.Body)))
 	return o, err
 }
 

@@ -16,7 +16,7 @@ type want struct {
 	dst    []byte
 }
 
-// span is one GET: bytes [pos, end) of an object, for the wants inside it.
+// span is one GET: bytes [pos, end) of an object, for the wants inside it, which are in order and share nothing.
 type span struct {
 	object   bundle.Object
 	pos, end uint64
@@ -35,8 +35,8 @@ func spans(wants []want, limit int) []span {
 	var all []span
 	for _, w := range wants {
 		end := w.pos + uint64(len(w.dst))
-		if n := len(all) - 1; n >= 0 && sourceOf(all[n].object) == sourceOf(w.object) && w.pos <= all[n].end+maxGap && end-all[n].pos <= uint64(limit) {
-			all[n].end = max(all[n].end, end)
+		if n := len(all) - 1; n >= 0 && sourceOf(all[n].object) == sourceOf(w.object) && w.pos >= all[n].end && w.pos <= all[n].end+maxGap && end-all[n].pos <= uint64(limit) {
+			all[n].end = end
 			all[n].wants = append(all[n].wants, w)
 			continue
 		}
@@ -57,9 +57,29 @@ func splitWants(wants []want, limit int) []want {
 	return out
 }
 
-// deal copies what a GET of s brought to where it is wanted.
-func (s *span) deal(body []byte) {
+// gap is how many bytes the widest gap between two wants has.
+func (s *span) gap() (widest int) {
+	s.walk(func(skip int, _ []byte) { widest = max(widest, skip) })
+	return widest
+}
+
+// places returns where the bytes of s go, in order: those that nobody wants into waste, which has as many as the widest gap.
+func (s *span) places(waste []byte) [][]byte {
+	dst := make([][]byte, 0, 2*len(s.wants))
+	s.walk(func(skip int, wanted []byte) {
+		if skip > 0 {
+			dst = append(dst, waste[:skip])
+		}
+		dst = append(dst, wanted)
+	})
+	return dst
+}
+
+// walk calls yield for each want, with the number of bytes before it that nobody wants.
+func (s *span) walk(yield func(skip int, wanted []byte)) {
+	at := s.pos
 	for _, w := range s.wants {
-		copy(w.dst, body[w.pos-s.pos:])
+		yield(int(w.pos-at), w.dst)
+		at = w.pos + uint64(len(w.dst))
 	}
 }
