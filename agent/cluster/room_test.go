@@ -152,3 +152,59 @@ func TestSlotWaitsForRoom(t *testing.T) {
 		t.Errorf("it does not move: %+v", now)
 	}
 }
+
+// TestLeadersDieWithinSeconds: no leader lasts longer than a second, and nothing that they committed is rewritten meanwhile. Each has to be
+// named, or what it acked is lost: here alone the item outgrows a write unit, with the 32nd of them (with names of 64 bytes the 22nd, see
+// TestSlotItemFits). The slot is taken over all the same, and once a leader lasts the item is small again and the dead are drained.
+func TestLeadersDieWithinSeconds(t *testing.T) {
+	p, _, b, _ := three(t)
+	p.mute = true
+	n := p.mine(b)
+	var dead []*actor
+	for i := range 40 {
+		leader := p.leads(n)
+		p.commits(leader, 9)
+		next := p.enters(leader.name[:1] + string(rune('A'+i)))
+		for _, a := range p.cast {
+			a.stuck = true
+		}
+		p.remember(n)
+		leader.dead = true
+		dead = append(dead, leader)
+		p.gone(next, leader)
+		p.pass(time.Second)
+		p.leads(n)
+		s := p.slot(n)
+		if len(s.From) != i+1 {
+			t.Fatalf("death %d: %+v", i+1, s)
+		}
+		if size := records.Cluster("c").SlotKey(n).Size() + s.Item().Size(); (size > writeUnit) != (i+1 >= 32) {
+			t.Fatalf("death %d: an item of %d bytes", i+1, size)
+		}
+	}
+	for _, a := range p.cast {
+		a.stuck = false
+	}
+	p.pass(5 * time.Minute)
+	if s := p.slot(n); len(s.From) > 0 {
+		t.Errorf("%d bytes, from[] %+v", p.unit(n), s.From)
+	}
+	for _, x := range dead {
+		if s := p.session(x); s.State != records.Drained {
+			t.Errorf("%s is not drained: %+v", x.name, s)
+		}
+	}
+}
+
+// leads returns who leads a slot, and serves it.
+func (p *play) leads(n uint16) *actor {
+	p.t.Helper()
+	s := p.slot(n)
+	for _, a := range p.cast {
+		if epoch, open := a.open[n]; a.id == s.Leader && !a.dead && open && epoch == s.Epoch {
+			return a
+		}
+	}
+	p.t.Fatalf("nobody serves slot %d: %+v", n, s)
+	return nil
+}
