@@ -95,6 +95,17 @@ func (k Keys) Segment(topic uuid.UUID, partition int32, base int64, id uuid.UUID
 	return k.SegmentPrefix(topic, partition) + hex16(uint64(base)) + "-" + id.String()
 }
 
+// MergedID marks the id of a segment that is written to take the place of several that the table names: such a one may be linked below
+// where a partition's extents end, and whoever finds it without a name has to know that. It is a UUID of version 8 (RFC 9562, 5.8) then;
+// all other ids are random, of version 4.
+func MergedID(id uuid.UUID) uuid.UUID {
+	id[6] = id[6]&0x0f | 0x80
+	return id
+}
+
+// Merged reports whether p is a segment whose id MergedID has marked.
+func (p Parsed) Merged() bool { return p.Kind == KindSegment && p.ID.Version() == 8 }
+
 // SegmentPrefix returns what the segment keys of a partition start with, and no other keys.
 func (k Keys) SegmentPrefix(topic uuid.UUID, partition int32) string {
 	var b [20]byte

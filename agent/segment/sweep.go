@@ -19,7 +19,8 @@ import (
 // a write that landed late has left. Age is never the reason. An object is an orphan if
 //
 //   - it is a segment without an extent, and its partition's tiered is above its first offset, or its topic is gone, or its writer's
-//     session is DRAINED: a link demands that tiered is the first offset, that the topic is there, and the slot's epoch of its writer;
+//     session is DRAINED: a link demands that tiered is the first offset, that the topic is there, and the slot's epoch of its writer. One that
+//     was to take the place of others, which its key tells, may be linked wherever tiered is: of those only the topic and the session say so;
 //   - it is a pack of a DRAINED session, and no run of it that a snapshot in the bucket names is still to be linked: what a leader knows
 //     of packs of others, it has from a snapshot, and its own one of the opening stays until it is DRAINED too. Or it is a pack of this agent's
 //     own session, old enough, no snapshot names such a run, one that was taken since it was written among them, and whoever was handed a slot

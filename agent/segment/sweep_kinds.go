@@ -96,7 +96,8 @@ func (l *look) partition(ctx context.Context, own []found) error {
 			delete(l.suspects, o.Info.Key) // also if the rest of this look fails
 			continue
 		}
-		if err := l.unlinked(ctx, o, o.Base < tiered); err != nil {
+		passed := o.Base < tiered && (!alive || !o.Merged()) // a merge is linked below tiered, as long as its writer leads
+		if err := l.unlinked(ctx, o, passed); err != nil {
 			return err
 		}
 	}

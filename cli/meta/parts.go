@@ -18,10 +18,11 @@ import (
 
 // segment is an object of a partition.
 type segment struct {
-	base  int64
-	id    uuid.UUID
-	size  int64
-	named bool // by an extent
+	base   int64
+	id     uuid.UUID
+	size   int64
+	merged bool // written to take the place of others
+	named  bool // by an extent
 }
 
 // checkPartitions compares extents and segments: first of the partitions that have objects, in the order of the listing, then of
@@ -50,7 +51,7 @@ func (l *look) checkPartitions(ctx context.Context) error {
 			}
 			at = p
 		}
-		own = append(own, segment{base: k.Base, id: k.ID, size: o.Size})
+		own = append(own, segment{base: k.Base, id: k.ID, size: o.Size, merged: k.Merged()})
 		return nil
 	})
 	if err = errors.Join(err, flush()); err != nil {
@@ -125,7 +126,8 @@ func (t *Tool) readLayout(ctx context.Context, p part, bad func(metastore.Key, e
 
 // checkPartition compares a partition's items with each other and with its objects, which are in the order of keys. A segment that no
 // extent names is nobody's only below tiered, or if the topic is gone, or its writer's session is DRAINED: a link demands that tiered is the
-// segment's base and that the slot's epoch is its writer's, and not that the session lives. One that stood still for long may link it yet.
+// segment's base and that the slot's epoch is its writer's, and not that the session lives. One that stood still for long may link it yet. What
+// was merged may be linked below tiered too.
 func (l *look) checkPartition(ctx context.Context, p part, objects []segment) error {
 	y, err := l.readLayout(ctx, p, func(key metastore.Key, err error) {
 		l.mu.Lock()
@@ -164,7 +166,7 @@ func (l *look) checkPartition(ctx context.Context, p part, objects []segment) er
 	}
 	for _, o := range objects {
 		if !o.named {
-			if err := l.unnamed(ctx, l.cfg.Keys.Segment(p.topic, p.index, o.base, o.id), alive && o.base >= r.tiered); err != nil {
+			if err := l.unnamed(ctx, l.cfg.Keys.Segment(p.topic, p.index, o.base, o.id), alive && (o.merged || o.base >= r.tiered)); err != nil {
 				return err
 			}
 		}
