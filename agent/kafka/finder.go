@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/varvelog/varve/agent/topic"
+	"github.com/varvelog/varve/metastore/records"
 )
 
 // finder looks up the topics that one request names. What is not known here may have been made by another agent a moment ago: the
@@ -60,14 +61,16 @@ func (f *finder) find(name string) (*topic.Topic, error) {
 	return nil, f.err
 }
 
-// findID is find by id.
+// findID is find by id. An item that does not decode makes no secret of the others: what is not among those is unknown, else whoever names
+// the id of a deleted topic would be told to wait until somebody mends the table. Unlike a name, an id that is unknown is answered as that,
+// never as "nothing was committed".
 func (f *finder) findID(id uuid.UUID) (*topic.Topic, error) {
 	if t := f.s.deps.Topics.LookupID(id); t != nil || id == uuid.Nil {
 		return t, nil
 	}
 	f.begin()
 	f.catchUp()
-	if t := f.s.deps.Topics.LookupID(id); t != nil {
+	if t := f.s.deps.Topics.LookupID(id); t != nil || errors.Is(f.err, records.ErrBadItem) {
 		return t, nil
 	}
 	return nil, f.err

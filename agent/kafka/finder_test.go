@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -177,6 +178,36 @@ func TestAllOffsetsOfATopicOfAnotherAgent(t *testing.T) {
 	items.hangs.Store(true)
 	if got := call[*kmsg.OffsetFetchResponse](w.dial(), all); got.ErrorCode != codeCoordinatorLoadInProgress {
 		t.Errorf("while the store hangs: code %d, %d topics", got.ErrorCode, len(got.Topics))
+	}
+}
+
+// TestUnknownIDBesideADamagedTopic: the item of a topic does not decode. Ids that no topic has are still unknown, and a group's offsets of
+// others are told beside them.
+func TestUnknownIDBesideADamagedTopic(t *testing.T) {
+	w := newWorld(t, option{})
+	top := w.topic("t", 1)
+	_, err := w.facts.Write(t.Context(), metastore.Op{
+		Kind: metastore.OpPut, Key: records.Cluster("c").TopicKey("damaged"), Set: metastore.Item{records.AttrState: metastore.S("no state")},
+	})
+	must(t, err)
+	w.topics.Find(t.Context(), "damaged")
+	if err := w.topics.CatchUp(t.Context()); !errors.Is(err, records.ErrBadItem) {
+		t.Fatalf("catch up: %v", err)
+	}
+	all := idsOf(2)
+	commit, fetch := all[0].(*kmsg.OffsetCommitRequest), all[1].(*kmsg.OffsetFetchRequest)
+	commit.Topics[1].TopicID, fetch.Groups[0].Topics[1].TopicID = top.ID, top.ID
+	for i, want := range []int16{codeUnknownTopicID, codeNone} {
+		if got := call[*kmsg.OffsetCommitResponse](w.dial(), commit).Topics[i].Partitions[0]; got.ErrorCode != want {
+			t.Errorf("commit %d: code %d, want %d", i, got.ErrorCode, want)
+		}
+		got := call[*kmsg.OffsetFetchResponse](w.dial(), fetch).Groups[0]
+		if got.ErrorCode != codeNone {
+			t.Fatalf("offsets: code %d", got.ErrorCode)
+		}
+		if p := got.Topics[i].Partitions[0]; p.ErrorCode != want || want == codeNone && p.Offset != 7 {
+			t.Errorf("offset %d: %+v, want code %d", i, p, want)
+		}
 	}
 }
 
