@@ -39,6 +39,7 @@ type draft struct {
 	end    uint64               // where the body ends
 	size   uint64               // of the whole object
 	placed [][]bundle.Location  // of each part: where its runs lie in this object
+	sound  [][]bool             // of each part: whether a run's batches have been checked already
 	count  int64                // records
 	minTS  int64                // lowest base timestamp
 	maxTS  int64
@@ -52,13 +53,14 @@ func footerRoom(body, runs int64) int64 { return body/18 + runs*runFooter + 1<<1
 
 // newDraft lays out parts, which are in order, in body, a buffer of draftSize bytes or more. wants says which bytes are missing.
 func newDraft(kind bundle.Kind, id uuid.UUID, header bundle.Header, parts []part, body []byte) (d *draft, wants []want) {
-	d = &draft{kind: kind, id: id, parts: parts}
+	d = &draft{kind: kind, id: id, parts: parts, sound: make([][]bool, len(parts))}
 	out := bundle.AppendHeader(body[:0], header)
 	for i := range parts {
-		for _, run := range parts[i].runs {
+		d.sound[i] = make([]bool, len(parts[i].runs))
+		for k, run := range parts[i].runs {
 			at := len(out)
 			out = out[:at+int(run.Len)]
-			wants = append(wants, want{run.Object, run.Pos, out[at:len(out):len(out)]})
+			wants = append(wants, want{run.Object, run.Pos, out[at:len(out):len(out)], &d.sound[i][k]})
 		}
 	}
 	d.body = out
@@ -87,7 +89,7 @@ func (d *draft) finish() error {
 		run, err := d.parts[i].trim(run)
 		if err == nil {
 			write += copy(d.body[write:], run) // nothing to do unless something was dropped before
-			err = d.index(i, d.body[write-len(run):write], uint64(write-len(run)))
+			err = d.index(i, n-len(run), d.body[write-len(run):write], uint64(write-len(run)))
 		}
 		if err != nil {
 			return &damage{i, err}
@@ -146,9 +148,27 @@ func nextBatch(run []byte, offset int64) (b recordbatch.Batch, rest []byte, err 
 	return b, rest, nil
 }
 
-// index checks the batches of part i, which lie at pos, and describes them in the footer: a run for each leader epoch.
-func (d *draft) index(i int, run []byte, pos uint64) error {
+// checks tells which bytes of a part, as its runs brought them, have been checked. It is asked from the front to the end.
+type checks struct {
+	runs  []bundle.Location
+	sound []bool
+	begin int // of the first of runs
+}
+
+// have reports whether the bytes [from, to) lie in one run that has been checked.
+func (c *checks) have(from, to int) bool {
+	for len(c.runs) > 0 && from >= c.begin+int(c.runs[0].Len) {
+		c.begin += int(c.runs[0].Len)
+		c.runs, c.sound = c.runs[1:], c.sound[1:]
+	}
+	return len(c.runs) > 0 && c.sound[0] && to <= c.begin+int(c.runs[0].Len)
+}
+
+// index checks the batches of part i, which lie at pos, and describes them in the footer: a run for each leader epoch. The first skipped
+// bytes of the part are left out.
+func (d *draft) index(i, skipped int, run []byte, pos uint64) error {
 	p := &d.parts[i]
+	done := checks{runs: p.runs, sound: d.sound[i]}
 	next, topic := p.from, d.topic[p.tail.Topic]
 	var placed []bundle.Location
 	var digest bundle.Digest
@@ -160,8 +180,10 @@ func (d *draft) index(i int, run []byte, pos uint64) error {
 		if b.BaseOffset() != next {
 			return fmt.Errorf("%w: batch of offset %d at the place of offset %d", errDamaged, b.BaseOffset(), next)
 		}
-		if err := b.CheckCRC(); err != nil {
-			return fmt.Errorf("%w: batch at offset %d: %w", errDamaged, next, err)
+		if !done.have(skipped, skipped+len(b)) {
+			if err := b.CheckCRC(); err != nil {
+				return fmt.Errorf("%w: batch at offset %d: %w", errDamaged, next, err)
+			}
 		}
 		if n := len(placed); n == 0 || placed[n-1].LeaderEpoch != b.LeaderEpoch() || b.NextOffset()-placed[n-1].Base > math.MaxUint32 {
 			digest = bundle.NewDigest(p.tail.Topic, p.tail.Index, b.LeaderEpoch(), next)
@@ -180,7 +202,7 @@ func (d *draft) index(i int, run []byte, pos uint64) error {
 		digest = digest.Add(b.CRC())
 		loc.Len, loc.Next = loc.Len+uint32(len(b)), b.NextOffset()
 		r.Len, r.Next, r.Batches, r.Digest = loc.Len, loc.Next, r.Batches+1, uint32(digest)
-		next, pos, run = b.NextOffset(), pos+uint64(len(b)), rest
+		next, pos, skipped, run = b.NextOffset(), pos+uint64(len(b)), skipped+len(b), rest
 	}
 	if next != p.next() {
 		return fmt.Errorf("%w: runs from offset %d end at %d instead of %d", errDamaged, p.from, next, p.next())

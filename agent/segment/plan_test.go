@@ -212,7 +212,7 @@ func TestSpans(t *testing.T) {
 		for range rng.IntN(40) {
 			o := wal(byte(rng.IntN(3)), 1)
 			n := 1 + rng.IntN(1<<(4+rng.IntN(17)))
-			wants = append(wants, want{o, uint64(rng.IntN(4<<20 - n)), make([]byte, n)})
+			wants = append(wants, want{object: o, pos: uint64(rng.IntN(4<<20 - n)), dst: make([]byte, n)})
 		}
 		limit := 1 << (16 + rng.IntN(5))
 		all := spans(slices.Clone(wants), limit)
@@ -238,7 +238,11 @@ func TestSpans(t *testing.T) {
 			}
 		}
 	}
-	side := []want{{wal(1, 1), 100, make([]byte, 50)}, {wal(1, 1), 150, make([]byte, 50)}, {wal(1, 1), 300 + maxGap, make([]byte, 50)}, {wal(1, 2), 100, make([]byte, 50)}}
+	var side []want
+	for _, w := range []want{{object: wal(1, 1), pos: 100}, {object: wal(1, 1), pos: 150}, {object: wal(1, 1), pos: 300 + maxGap}, {object: wal(1, 2), pos: 100}} {
+		w.dst = make([]byte, 50)
+		side = append(side, w)
+	}
 	if n := len(spans(side, 1<<20)); n != 3 {
 		t.Error(n, "GETs")
 	}

@@ -29,7 +29,9 @@ func (r *Room) fill(ctx context.Context, parts []part, wants []want) error {
 		k := 0
 		for i := range parts {
 			for _, run := range parts[i].runs {
-				if !r.d.Blocks.Copy(run, wants[k].dst) {
+				if r.d.Blocks.Copy(run, wants[k].dst) {
+					wants[k].check()
+				} else {
 					missing = append(missing, wants[k])
 				}
 				k++
@@ -53,6 +55,9 @@ func (r *Room) get(ctx context.Context, key string, s *span) error {
 			return &lost{sourceOf(s.object), fmt.Errorf("read %s: %w", key, err)}
 		case err != nil:
 			return fmt.Errorf("read %s: %w", key, err)
+		}
+		for i := range s.wants {
+			s.wants[i].check()
 		}
 		return nil
 	})

@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"bytes"
 	"context"
 	"sync/atomic"
 	"testing"
@@ -39,7 +38,11 @@ func (r *rig) again(n Name, size int) {
 		r.last = r.waiting[len(r.waiting)-1].batch
 		return
 	}
-	b := recordbatch.Batch(bytes.Clone(r.last))
+	var space []byte
+	if n := len(r.spare) - 1; n >= 0 && r.brief {
+		space, r.spare = r.spare[n], r.spare[:n]
+	}
+	b := recordbatch.Batch(append(space[:0], r.last...))
 	b.SetBaseOffset(r.logs[n].appended)
 	r.logs[n].appended = b.NextOffset()
 	r.waiting = append(r.waiting, queued{n, b})

@@ -46,6 +46,8 @@ type rig struct {
 	waiting []queued
 	brief   bool                       // what was told is not kept
 	last    []byte                     // a batch to use again
+	spare   [][]byte                   // if brief: memory of batches that were flushed
+	body    []byte                     // of the last bundle, for the next one
 	told    map[Name][]byte            // every batch that was ever flushed, in order
 	flushed map[Name][]bundle.Location // where it was then
 	now     time.Time
@@ -130,7 +132,7 @@ func (r *rig) produce(n Name, size int) {
 func (r *rig) flush() {
 	r.seq++
 	o := bundle.Object{Kind: bundle.WAL, Session: r.session, Seq: r.seq}
-	body := bundle.AppendHeader(nil, bundle.Header{Kind: bundle.WAL, Session: r.session, Seq: r.seq})
+	body := bundle.AppendHeader(r.body[:0], bundle.Header{Kind: bundle.WAL, Session: r.session, Seq: r.seq})
 	slices.SortStableFunc(r.waiting, func(a, b queued) int { return compareNames(0, a.name, 0, b.name) })
 	var locs []bundle.Location
 	var names []Name
@@ -143,7 +145,9 @@ func (r *rig) flush() {
 		loc := &locs[len(locs)-1]
 		loc.Len, loc.Next = loc.Len+uint32(len(b)), b.NextOffset()
 		body = append(body, b...)
-		if !r.brief {
+		if r.brief {
+			r.spare = append(r.spare, q.batch)
+		} else {
 			r.told[q.name] = append(r.told[q.name], b...)
 		}
 	}
@@ -158,7 +162,7 @@ func (r *rig) flush() {
 	if err := r.inner.Put(context.Background(), r.keys.WAL(r.session, r.seq), body); err != nil {
 		r.t.Fatal(err)
 	}
-	r.waiting = nil
+	r.waiting, r.body = r.waiting[:0], body
 }
 
 // write produces and flushes a batch for each partition, some times.

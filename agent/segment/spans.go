@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/varvelog/varve/objstore/bundle"
+	"github.com/varvelog/varve/objstore/recordbatch"
 )
 
 // want is bytes of an object, and where they shall go.
@@ -14,6 +15,26 @@ type want struct {
 	object bundle.Object
 	pos    uint64
 	dst    []byte
+	sound  *bool // of a whole run: told when the bytes are there, and every batch has the CRC that it says. May be nil
+}
+
+// check looks at the bytes that came, while the processor has them at hand. What it finds wrong is found again, and named, later.
+func (w *want) check() {
+	if w.sound != nil {
+		*w.sound = soundRun(w.dst)
+	}
+}
+
+// soundRun reports whether run is whole batches whose CRCs are right.
+func soundRun(run []byte) bool {
+	for len(run) > 0 {
+		b, rest, err := recordbatch.Next(run)
+		if err != nil || b == nil || b.CheckCRC() != nil {
+			return false
+		}
+		run = rest
+	}
+	return true
 }
 
 // span is one GET: bytes [pos, end) of an object, for the wants inside it, which are in order and share nothing.
@@ -49,8 +70,8 @@ func splitWants(wants []want, limit int) []want {
 	out := make([]want, 0, len(wants))
 	for _, w := range wants {
 		for len(w.dst) > limit {
-			out = append(out, want{w.object, w.pos, w.dst[:limit:limit]})
-			w.pos, w.dst = w.pos+uint64(limit), w.dst[limit:]
+			out = append(out, want{object: w.object, pos: w.pos, dst: w.dst[:limit:limit]})
+			w.pos, w.dst, w.sound = w.pos+uint64(limit), w.dst[limit:], nil
 		}
 		out = append(out, w)
 	}
