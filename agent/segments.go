@@ -16,7 +16,7 @@ func (s *session) buildSegments() {
 	}, segment.Deps{
 		Objects: s.stores.Objects, Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster,
 		ClusterID: s.member.Cluster().Cluster, Session: s.member.Session(),
-		Partitions: tails{s}, Topics: rolls{s}, Blocks: s.reader, Snapshots: s.wal,
+		Partitions: tails{s}, Topics: rolls{s}, Keeps: keeps{s}, Index: s.index, Blocks: s.reader, Snapshots: s.wal,
 		Pool: &s.pool, Busy: s.budget.Pressure, Log: s.log,
 	})
 	s.garbage = segment.NewCollector(s.cfg.Grace, segment.CollectorDeps{

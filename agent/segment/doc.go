@@ -14,11 +14,17 @@
 // are cut together, because their runs lie side by side in each pack. A segment is cut from at most 16 packs: a partition that has
 // more has them merged first. plan.go, spans.go, layout.go and ledger.go are pure and decide all of that; the rest does it.
 //
+// A partition with little traffic ends with many small segments. Once enough have been cut here, neighbours are merged (merge_segments*.go): at
+// least eight times the largest of them, or about as much as is enough for a cut, never what is half of that already. So a byte is rewritten
+// once per factor of eight, and once more; a round merges 64 MiB and 16 segments at most, after all else.
+//
 // # Order of writes
 //
 // Pack: its item, its object, then memory. Segment: its object, then one transaction (link.go) that moves the partition's `tiered`
 // by a compare, puts the extent, takes the runs off their packs' counters and checks the topic; then memory. So nothing in the
 // bucket is nameless, one of two leaders wins, and each run is taken off its pack once: by whoever moved `tiered` past it.
+// Merge of segments: its object, then one transaction (merge_segments_link.go) that puts its extent into the place of theirs, on the condition that the
+// partition's item is as it was read, and queues their objects.
 // A crash in between leaves a pack or a segment that nobody names; it costs its bytes until the Sweeper finds it.
 //
 // What a merge took out of a pack is counted down only after a recorded snapshot knows the new place: a successor opens from there.

@@ -36,6 +36,7 @@ type entry struct {
 	packs     []packRun   // of the tail, by offset
 	forgotten []packRun   // that the log start has passed and nobody took off their packs
 	doubt     []step      // links from tiered on whose outcome nobody knows
+	joins     joins       // of small segments
 }
 
 // packRun is a run that lies in a pack.

@@ -220,6 +220,8 @@ func (r *Room) linked(steps []step, now time.Time) {
 			top := e.top
 			if s.extent != nil {
 				top, e.cut = s.extent.Top, now.UnixMilli()
+				size, _, _ := r.d.Topics.Rolls(s.Topic)
+				e.joins.cutSmall(s.extent.Bytes, r.rules.enough(limits{bytes: size}))
 			}
 			e.reached(s.next, top)
 		}

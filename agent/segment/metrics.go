@@ -13,6 +13,7 @@ import (
 type Metrics struct {
 	objects, bytes  *prometheus.CounterVec
 	extents, failed prometheus.Counter
+	merged          prometheus.Counter
 	damaged         prometheus.Counter
 	unsegmented     *prometheus.Desc
 	oldest          *prometheus.Desc
@@ -47,6 +48,7 @@ func newMetrics() *Metrics {
 		objects:        prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_rewritten_objects_total", Help: "Packs and segments written, by kind."}, []string{"kind"}),
 		bytes:          prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_rewritten_bytes_total", Help: "Bytes of packs and segments written, by kind."}, []string{"kind"}),
 		extents:        counter("varve_extents_linked_total", "Segments that the table names."),
+		merged:         counter("varve_segments_merged_total", "Small segments whose place larger ones have taken."),
 		failed:         counter("varve_rewrite_failures_total", "Packs, segments or deletions that failed and are tried again."),
 		damaged:        counter("varve_rewrite_damaged_total", "Partitions that could not be rewritten because stored records are damaged or gone. An alarm."),
 		deleted:        counter("varve_gc_deleted_total", "Objects deleted from the garbage queue."),
@@ -88,7 +90,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *Metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.objects, m.bytes, m.extents, m.failed, m.damaged, m.deleted, m.moves, m.expiredRecords, m.expiredBytes}
+	return []prometheus.Collector{m.objects, m.bytes, m.extents, m.merged, m.failed, m.damaged, m.deleted, m.moves, m.expiredRecords, m.expiredBytes}
 }
 
 func (m *Metrics) wrote(kind bundle.Kind, size int) {

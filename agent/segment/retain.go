@@ -226,7 +226,13 @@ func (s *sweep) plan(ctx context.Context, t *Tail, m *memo, l Limits) (int64, er
 		m = &none
 	}
 	c := newCutoff(Limits{clampMillis(l.Time), l.Bytes}, s.now, t.LogStart, t.Stable, m.bytes+t.Bytes, m.undated)
-	if err := s.units(ctx, t, c.take); err != nil {
+	err := s.units(ctx, t, func(u unit) bool {
+		if m.head.next > 0 && u.base == m.head.base {
+			m.head = u // it may be a larger one now
+		}
+		return c.take(u)
+	})
+	if err != nil {
 		return 0, err
 	}
 	start, u := c.start()

@@ -126,6 +126,8 @@ type Deps struct {
 	Session    uuid.UUID
 	Partitions Partitions
 	Topics     Topics
+	Keeps      Keeps  // nil: topics keep everything
+	Index      *Index // is told of extents that change; nil: nobody reads here
 	Blocks     Blocks
 	Snapshots  Snapshots
 	Pool       *memory.Pool
@@ -231,6 +233,7 @@ func (r *Room) Round(ctx context.Context, now time.Time) {
 	}
 	r.report("merges of packs", r.mergeAll(ctx, tails, now))
 	r.report("segments", r.cutAll(ctx, r.tails(now), now))
+	r.report("merges of segments", r.joinAll(ctx, r.tails(now), now))
 	r.report("counts of packs", r.settle(ctx, now))
 }
 

@@ -188,5 +188,5 @@ func (b *books) footer(key string) *bundle.Footer {
 }
 
 func (c counts) String() string {
-	return fmt.Sprintf("%d linked, %d refused, %d unlinked, %d packs, %d times counted down, %d deleted", c.linked, c.refused, c.unlinked, c.packed, c.counted, c.deleted)
+	return fmt.Sprintf("%d linked, %d refused, %d unlinked, %d merged, %d packs, %d times counted down, %d deleted", c.linked, c.refused, c.unlinked, c.merged, c.packed, c.counted, c.deleted)
 }

@@ -130,6 +130,7 @@ func (b *books) moved(id logID, was, now *tier) {
 		b.bad("I8: %v goes back: %+v after %+v", id, now.item, was.item)
 	}
 	log := b.log(id)
+	added, gone = b.merged(id, log, was, now, added, gone)
 	for i := range added {
 		e := &added[i]
 		if was.item.V > 0 && e.Base != was.item.Tiered || e.Next != now.item.Tiered {

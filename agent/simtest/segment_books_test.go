@@ -44,7 +44,7 @@ type books struct {
 }
 
 // counts is what happened.
-type counts struct{ linked, refused, unlinked, packed, counted, deleted int }
+type counts struct{ linked, refused, unlinked, merged, packed, counted, deleted int }
 
 // logID is a partition.
 type logID struct {
