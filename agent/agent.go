@@ -73,6 +73,7 @@ func New(cfg Config, stores Stores, log *slog.Logger) (*Agent, error) {
 		cfg: cfg, stores: stores, log: log, cluster: c, keys: keys, settings: settings, begun: time.Now(),
 		registry: prometheus.NewRegistry(), probed: newProbeGauge(), ready: make(chan struct{}),
 	}
+	a.pool.SetLimit(cfg.poolBytes())
 	a.notReady("starting")
 	ofSession := currentMetrics{&a.metrics}
 	for _, m := range append(stores.Collectors, ofSession, a.probed, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
@@ -88,6 +89,9 @@ func (a *Agent) Ready() <-chan struct{} { return a.ready }
 
 // Addresses returns what the agent is bound to, once Ready is closed.
 func (a *Agent) Addresses() Addresses { return a.bound }
+
+// Buffers returns the bytes of the heap that are in pooled buffers, in use or not.
+func (a *Agent) Buffers() int64 { return a.pool.Outstanding() + a.pool.Kept() }
 
 func (a *Agent) notReady(why string) { a.state.Store(&why) }
 

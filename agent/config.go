@@ -68,7 +68,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Cluster: "varve", Slots: 256, Listen: "127.0.0.1:9092",
-		Flush: 250 * time.Millisecond, FlushBytes: 8 << 20, MemoryLimit: 1 << 30,
+		Flush: 250 * time.Millisecond, FlushBytes: 8 << 20, MemoryLimit: 512 << 20,
 		Heartbeat: 3 * time.Second, TTL: 9 * time.Second, SnapshotInterval: time.Minute, Poll: 3 * time.Second,
 		StopTime:     4500 * time.Millisecond,
 		PackInterval: time.Minute, PackBytes: 1 << 30, SegmentBytes: 64 << 20, SegmentMax: 256 << 20, SegmentRoll: 6 * time.Hour, Grace: 15 * time.Minute, Sweep: 6 * time.Hour,

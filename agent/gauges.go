@@ -37,6 +37,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	gauge(g.buffer, float64(g.s.budget.Used()), "buffer")
 	gauge(g.buffer, float64(stats.Bytes), "cache")
 	gauge(g.buffer, float64(g.s.pool.Outstanding()), "pool")
+	gauge(g.buffer, float64(g.s.pool.Kept()), "kept")
 	for result, n := range map[string]int64{"hit": stats.Hits, "miss": stats.Misses, "joined": stats.Joined, "evicted": stats.Evicted} {
 		ch <- prometheus.MustNewConstMetric(g.cacheUse, prometheus.CounterValue, float64(n), result)
 	}

@@ -27,12 +27,19 @@ import (
 
 // Shares of Config.MemoryLimit. The rest is for the index, for requests that are not Produce, and for garbage.
 const (
-	budgetShare  = 4  // a quarter: produce requests and bundles until they are committed
-	cacheShare   = 4  // a quarter: committed bundles and blocks
+	budgetShare  = 5  // a fifth: produce requests and bundles until they are committed
+	cacheShare   = 5  // a fifth: committed bundles and blocks
 	loadsShare   = 8  // an eighth: blocks on their way from the store
-	rewriteShare = 7  // a seventh: packs and segments being written
+	rewriteShare = 8  // an eighth: packs and segments being written
 	indexShare   = 64 // where the records in segments lie
 )
+
+// poolBytes is how far buffers that wait for use may add to those in use: the shares that are pooled seldom are all in use at once, and
+// three eighths are as much as full load needs.
+func (c *Config) poolBytes() int64 { return c.MemoryLimit / 8 * 3 }
+
+// trimEvery is how long a buffer waits for use at most, or twice that.
+const trimEvery = 15 * time.Second
 
 // expireEvery is how often idle producers are looked for (producer.id.expiration.check.interval.ms).
 const expireEvery = 10 * time.Minute
@@ -193,6 +200,18 @@ func (s *session) background(life context.Context) {
 			select {
 			case <-tick.C:
 				s.parts.ExpireProducers(time.Duration(s.settings.Int("producer.id.expiration.ms")) * time.Millisecond)
+			case <-life.Done():
+				return
+			}
+		}
+	})
+	s.bg.Go(func() {
+		tick := time.NewTicker(trimEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				s.pool.Trim()
 			case <-life.Done():
 				return
 			}

@@ -13,7 +13,7 @@ func TestClassHoldsSize(t *testing.T) {
 		if size < n {
 			t.Fatalf("class %d of %d bytes has %d", class, n, size)
 		}
-		if n > 1<<minClass && size >= 2*n {
+		if n > 1<<minClass && (size-n)*quarters >= n {
 			t.Fatalf("%d bytes take %d", n, size)
 		}
 		if c2, s2 := classOf(size); c2 != class || s2 != size {
@@ -23,12 +23,12 @@ func TestClassHoldsSize(t *testing.T) {
 	last, _ := classOf(1 << maxClass)
 	for n := 1<<maxClass + 1; n <= 1<<maxClass+bigSteps*bigStep; n += 1 << 20 {
 		class, size := classOf(n)
-		if size < n || size-n >= bigStep || class != last && class != last+1 || class >= len(Pool{}.classes) {
+		if size < n || size-n >= bigStep || class != last && class != last+1 || class >= classes {
 			t.Fatalf("%d bytes are of class %d after %d, of size %d", n, class, last, size)
 		}
 		last = class
 	}
-	if n := 1<<maxClass + bigSteps*bigStep + 1; Capacity(n) != n || last != len(Pool{}.classes)-1 {
+	if n := 1<<maxClass + bigSteps*bigStep + 1; Capacity(n) != n || last != classes-1 {
 		t.Fatalf("oversized: %d take %d; the last class is %d", n, Capacity(n), last)
 	}
 }

@@ -12,15 +12,17 @@ import (
 	"sync/atomic"
 )
 
-// The pools keep buffers of 2^minClass to 2^maxClass bytes, with one step between two powers, and above that, for packs and segments
+// The pools keep buffers of 2^minClass to 2^maxClass bytes, four sizes to a doubling, and above that, for packs and segments
 // being written, those of up to bigSteps steps of bigStep more. Even larger ones are left to the garbage collector. To take pages
 // from the system and have them cleared costs up to 3 CPU-s/GiB, more than all else that is done to a byte. Pages behind
 // the content of a large buffer are never touched, so they take no memory.
 const (
 	minClass = 12
 	maxClass = 25
+	quarters = 4
 	bigStep  = 16 << 20
 	bigSteps = 16 // up to 288 MiB
+	classes  = quarters*(maxClass-minClass) + 1 + bigSteps
 )
 
 // Buf is a counted buffer.
@@ -35,29 +37,132 @@ type Buf struct {
 	charge int64
 }
 
-// Pool hands out buffers by size class. The zero Pool is ready for use.
+// Pool hands out buffers by size class. What is released is kept for use again, last in, first out, so that as few pages as can be
+// are in use: until Trim finds that it was not needed, or other sizes are, see SetLimit. The zero Pool is ready for use and has no limit.
 type Pool struct {
-	classes [2*(maxClass-minClass) + 1 + bigSteps]sync.Pool
-	out     atomic.Int64
+	out atomic.Int64
+
+	mu struct {
+		sync.Mutex
+		limit int64 // of bytes handed out and kept together; 0: none
+		kept  int64 // bytes
+		idle  [classes][]*Buf
+		least [classes]int // of idle, since the last Trim
+	}
 }
 
 // Outstanding returns the capacity of all buffers that are not released, in bytes.
 func (p *Pool) Outstanding() int64 { return p.out.Load() }
 
-// Get returns a buffer of n bytes of undefined content, with one reference.
-func (p *Pool) Get(n int) *Buf {
+// Kept returns the bytes of buffers that wait for use.
+func (p *Pool) Kept() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.kept
+}
+
+// SetLimit makes p keep no more than what is left of n bytes by buffers that are handed out. That these stay below it is up to who
+// takes them, by its own bounds.
+func (p *Pool) SetLimit(n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.limit = n
+	p.shrink(0)
+}
+
+// Trim lets go of buffers that were not used since the last call.
+func (p *Pool) Trim() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for class := range p.mu.idle {
+		for range p.mu.least[class] {
+			p.forget(class)
+		}
+		p.mu.least[class] = len(p.mu.idle[class])
+	}
+}
+
+// Get returns a buffer of n bytes of undefined content, with one reference. It may be of a size that is up to lent classes larger, if
+// such a one waits for use: for what is released soon.
+func (p *Pool) Get(n int) *Buf { return p.get(n, lent) }
+
+// Fit is Get for what is kept for long: a buffer of no more than Capacity(n).
+func (p *Pool) Fit(n int) *Buf { return p.get(n, 0) }
+
+// lent is how much larger a buffer may be than what it is used for, in classes: twice as large.
+const lent = quarters
+
+func (p *Pool) get(n, lent int) *Buf {
 	class, size := classOf(n)
 	if class < 0 {
 		p.out.Add(int64(n))
 		return newBuf(p, make([]byte, n), -1)
 	}
-	p.out.Add(int64(size))
-	if b, ok := p.classes[class].Get().(*Buf); ok {
+	if b := p.reuse(class, min(class+lent, classes-1), int64(size)); b != nil {
 		b.b, b.sound = b.b[:n], false
 		b.refs.Store(1)
 		return b
 	}
 	return newBuf(p, make([]byte, n, size), class)
+}
+
+// reuse takes the buffer that was released last of the first class up to most that has one, or makes room for a new one of size bytes.
+func (p *Pool) reuse(class, most int, size int64) *Buf {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := class; c <= most; c++ {
+		idle := p.mu.idle[c]
+		if len(idle) == 0 {
+			continue
+		}
+		b := idle[len(idle)-1]
+		idle[len(idle)-1] = nil
+		p.mu.idle[c] = idle[:len(idle)-1]
+		p.mu.least[c] = min(p.mu.least[c], len(idle)-1)
+		p.mu.kept -= int64(cap(b.b))
+		p.out.Add(int64(cap(b.b)))
+		return b
+	}
+	p.out.Add(size)
+	p.shrink(class)
+	return nil
+}
+
+// keep takes a buffer back.
+func (p *Pool) keep(b *Buf) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	size := int64(cap(b.b))
+	p.out.Add(-size)
+	p.mu.kept += size
+	p.mu.idle[b.class] = append(p.mu.idle[b.class], b)
+	p.shrink(b.class)
+}
+
+// shrink lets go of what is beyond the limit: of other classes than one that is in demand if it can, the largest first.
+func (p *Pool) shrink(spared int) {
+	for class := classes - 1; class >= 0 && p.over(); class-- {
+		for class != spared && len(p.mu.idle[class]) > 0 && p.over() {
+			p.forget(class)
+		}
+	}
+	for len(p.mu.idle[spared]) > 0 && p.over() {
+		p.forget(spared)
+	}
+}
+
+func (p *Pool) over() bool {
+	return p.mu.limit > 0 && p.mu.kept > 0 && p.mu.kept+p.out.Load() > p.mu.limit
+}
+
+// forget leaves the buffer of a class that was released first to the garbage collector.
+func (p *Pool) forget(class int) {
+	idle := p.mu.idle[class]
+	p.mu.kept -= int64(cap(idle[0].b))
+	copy(idle, idle[1:])
+	idle[len(idle)-1] = nil
+	p.mu.idle[class] = idle[:len(idle)-1]
+	p.mu.least[class] = min(p.mu.least[class], len(idle)-1)
 }
 
 func newBuf(p *Pool, b []byte, class int) *Buf {
@@ -85,19 +190,18 @@ func Capacity(n int) int {
 	return n
 }
 
-// classOf returns the smallest class that holds n bytes: classes are 2^k and 1.5 * 2^k, then multiples of bigStep.
+// classOf returns the smallest class that holds n bytes: classes are 2^k, 1.25, 1.5 and 1.75 times as much, then multiples of bigStep.
 func classOf(n int) (class, size int) {
 	if n <= 1<<minClass {
 		return 0, 1 << minClass
 	}
-	k := bits.Len(uint(n - 1)) // n <= 2^k
-	if k > maxClass {
+	k := bits.Len(uint(n-1)) - 1 // 2^k < n <= 2^(k+1)
+	if k >= maxClass {
 		return bigClass(n)
 	}
-	if half := 3 << (k - 2); n <= half {
-		return 2*(k-1-minClass) + 1, half
-	}
-	return 2 * (k - minClass), 1 << k
+	step := 1 << k / quarters
+	steps := (n - 1<<k + step - 1) / step
+	return quarters*(k-minClass) + steps, 1<<k + steps*step
 }
 
 // bigClass is classOf for more than 2^maxClass bytes.
@@ -106,7 +210,7 @@ func bigClass(n int) (class, size int) {
 	if steps > bigSteps {
 		return -1, n
 	}
-	return 2*(maxClass-minClass) + steps, 1<<maxClass + steps*bigStep
+	return classes - 1 - bigSteps + steps, 1<<maxClass + steps*bigStep
 }
 
 // Bytes returns the content.
@@ -178,10 +282,11 @@ func (b *Buf) Release() {
 	if poison {
 		b.poison()
 	}
-	b.pool.out.Add(-int64(cap(b.b)))
-	if b.class >= 0 {
-		b.pool.classes[b.class].Put(b)
+	if b.class < 0 {
+		b.pool.out.Add(-int64(cap(b.b)))
+		return
 	}
+	b.pool.keep(b)
 }
 
 // drop forgets the pooled memory, because the content left it.

@@ -50,7 +50,7 @@ func newBenchFlags() *benchFlags {
 	l := bench.DefaultLoad()
 	return &benchFlags{
 		load: l, rate: loadRate(l.Rate), size: byteSize(l.Size), batch: byteSize(l.BatchBytes), backlog: byteSize(l.Backlog),
-		acks: string(l.Acks), spread: string(l.Spread), store: "sim", flush: "250ms", flushBytes: 8 << 20, memory: 1 << 30,
+		acks: string(l.Acks), spread: string(l.Spread), store: "sim", flush: "250ms", flushBytes: 8 << 20, memory: 512 << 20,
 	}
 }
 

@@ -7,14 +7,21 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+	"time"
 
 	"github.com/varvelog/varve/agent"
 )
 
-// gcPercent is GOGC unless the environment has one. What lives long is small (indexes, producer state) and the bulk is in
-// pooled buffers that no collection frees, so collecting at 100 % would be work for nothing. The memory limit holds when
-// the heap does grow.
-const gcPercent = 300
+// How much garbage the collector may let lie, unless the environment has GOGC: so many percent of what lives besides the pooled buffers,
+// and gcSlack bytes. The buffers are the bulk, and no collection frees them: a percentage of them would be memory for nothing.
+const (
+	gcMost  = 100
+	gcLeast = 10
+	gcSlack = 16 << 20
+	gcEvery = time.Second // how often it is adjusted
+)
 
 // goMemoryShare is how much of --memory-limit the Go runtime gets: stacks, fragments and the kernel's buffers take the
 // rest. In percent.
@@ -26,16 +33,18 @@ func serve(ctx context.Context, cfg agent.Config, opened *openedStores, log *slo
 	if !opened.unbounded { // else the collector would run without end once the objects pass the limit
 		debug.SetMemoryLimit(cfg.MemoryLimit / 100 * goMemoryShare)
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	a, err := agent.New(cfg, opened.agent, log)
 	if err != nil {
 		return usageError{err}
 	}
+	var pacing sync.WaitGroup
+	defer pacing.Wait()
 	stop := ctx
 	ctx, cancel := context.WithCancelCause(stop)
 	defer cancel(nil)
+	if os.Getenv("GOGC") == "" {
+		pacing.Go(func() { paceCollector(ctx, a.Buffers) })
+	}
 	began := make(chan error, 1)
 	go func() {
 		select {
@@ -58,6 +67,34 @@ func serve(ctx context.Context, cfg agent.Config, opened *openedStores, log *slo
 		return nil // asked to stop before it served: that is no failure
 	}
 	return err
+}
+
+// paceCollector sets GOGC by what lives, until ctx ends.
+func paceCollector(ctx context.Context, buffers func() int64) {
+	now := gcMost
+	debug.SetGCPercent(now)
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	tick := time.NewTicker(gcEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		metrics.Read(live)
+		if want := gcPercent(int64(live[0].Value.Uint64()), buffers()); max(want, now)-min(want, now) > now/8 {
+			now = want
+			debug.SetGCPercent(now) // stops the world for a moment
+		}
+	}
+}
+
+// gcPercent is GOGC for a heap of which live bytes survived the last collection, buffers of them in pools. More may be in pools
+// than survived: they were made since.
+func gcPercent(live, buffers int64) int {
+	garbage := max(0, live-buffers)*gcMost/100 + gcSlack
+	return int(max(gcLeast, min(gcMost, garbage*100/max(live, 1))))
 }
 
 // newLogger logs to stderr.
