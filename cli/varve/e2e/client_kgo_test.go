@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -93,34 +94,45 @@ func (kgoClient) consume(t *testing.T, addr, topic string) []record {
 	t.Helper()
 	cl := dial(t, addr)
 	defer cl.Close()
-	starts, err := kadm.NewClient(cl).ListStartOffsets(t.Context(), topic)
-	return readFrom(t, cl, topic, starts, err)
+	return readFrom(t, cl, topic, func() (kadm.ListedOffsets, error) { return kadm.NewClient(cl).ListStartOffsets(t.Context(), topic) })
 }
 
 func (kgoClient) consumeFrom(t *testing.T, addr, topic string, millis int64) []record {
 	t.Helper()
 	cl := dial(t, addr)
 	defer cl.Close()
-	starts, err := kadm.NewClient(cl).ListOffsetsAfterMilli(t.Context(), millis, topic)
-	return readFrom(t, cl, topic, starts, err)
+	return readFrom(t, cl, topic, func() (kadm.ListedOffsets, error) {
+		return kadm.NewClient(cl).ListOffsetsAfterMilli(t.Context(), millis, topic)
+	})
 }
 
 // readFrom reads from the listed offsets to the ends.
-func readFrom(t *testing.T, cl *kgo.Client, topic string, starts kadm.ListedOffsets, err error) []record {
+func readFrom(t *testing.T, cl *kgo.Client, topic string, from func() (kadm.ListedOffsets, error)) []record {
 	t.Helper()
-	if err == nil {
-		err = starts.Error()
+	starts := listed(t, topic, from)
+	ends := listed(t, topic, func() (kadm.ListedOffsets, error) { return kadm.NewClient(cl).ListEndOffsets(t.Context(), topic) })
+	return readBetween(t, cl, topic, starts, ends)
+}
+
+// listed lists offsets, again while partitions are on their way to another leader: this client does not by itself.
+func listed(t *testing.T, topic string, list func() (kadm.ListedOffsets, error)) kadm.ListedOffsets {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		offsets, err := list()
+		if err == nil {
+			err = offsets.Error()
+		}
+		if err == nil {
+			return offsets
+		}
+		if !kerr.IsRetriable(err) || time.Now().After(deadline) {
+			t.Fatalf("list offsets of %s: %v", topic, err)
+		}
 	}
-	if err != nil {
-		t.Fatalf("list offsets of %s: %v", topic, err)
-	}
-	ends, err := kadm.NewClient(cl).ListEndOffsets(t.Context(), topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		t.Fatalf("list end offsets of %s: %v", topic, err)
-	}
+}
+
+func readBetween(t *testing.T, cl *kgo.Client, topic string, starts, ends kadm.ListedOffsets) []record {
+	t.Helper()
 	from, left := map[int32]kgo.Offset{}, int64(0)
 	for p, end := range ends[topic] {
 		start := starts[topic][p].Offset
