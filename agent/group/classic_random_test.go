@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -51,14 +52,17 @@ type crowd struct {
 	stored  *Classic // what the last save held
 	now     time.Time
 	clients []*randomClient
+	ghosts  []*randomClient // runs of static members that live on, although another one began
 	tickets map[int]*randomClient
+	asked   map[int]bool // requests that were not answered
 	next    int
 	owners  map[string]string // of "generation" -> who leads it; of "generation/partition" -> member that was given it
 }
 
 // TestClassicRandomEvents: whatever members do, say, and leave undone, and however often the coordinator moves: nobody is given a
-// partition that another was given in the same generation, each generation has one leader, each request is answered at most once, and when all
-// behave the group becomes Stable and everybody is in it.
+// partition that another was given in the same generation, each generation has one leader, each request is answered once, a run of a static
+// member that was replaced changes nothing any more, and when all behave the group becomes Stable, everybody is in it, every partition is given
+// to somebody, and it stays so.
 func TestClassicRandomEvents(t *testing.T) {
 	steps := randomSteps(classicSteps)
 	t.Logf("%d events", steps)
@@ -83,7 +87,7 @@ func newCrowd(t testing.TB, seed uint64) *crowd {
 	if r.IntN(2) == 0 {
 		b.InitialDelay = 3 * time.Second
 	}
-	c := &crowd{t: t, r: r, g: NewClassic(b), now: time.Unix(1_800_000_000, 0), tickets: map[int]*randomClient{}, owners: map[string]string{}}
+	c := &crowd{t: t, r: r, g: NewClassic(b), now: time.Unix(1_800_000_000, 0), tickets: map[int]*randomClient{}, asked: map[int]bool{}, owners: map[string]string{}}
 	for i := range 8 {
 		k := &randomClient{generation: -1}
 		if i%3 == 0 {
@@ -101,21 +105,67 @@ func (c *crowd) step() {
 		c.now = c.now.Add(time.Duration(c.r.IntN(4000)) * time.Millisecond)
 		c.take(c.g.Step(Tick{}, c.now))
 	case n == 10:
-		c.move(c.r.IntN(2) == 0)
+		c.move()
+	case n < 14:
+		c.double(c.clients[c.r.IntN(len(c.clients))])
+	case n < 24 && len(c.ghosts) > 0:
+		c.haunt(c.r.IntN(len(c.ghosts)))
 	default:
 		c.client(c.clients[c.r.IntN(len(c.clients))])
 	}
 }
 
-// move has another coordinator take over, who was told all, or all but the last step, which nobody was answered.
-func (c *crowd) move(orderly bool) {
-	for _, k := range c.clients {
-		if k.waits != "" {
-			k.waits = ""
-			delete(c.tickets, k.ticket)
-		}
+// double begins another run of a static member, whatever the one before is doing or waiting for: it does not end.
+func (c *crowd) double(k *randomClient) {
+	if k.instance == nil || k.dead || k.id == "" || len(c.ghosts) > 3 {
+		return
 	}
-	_ = orderly
+	old := *k
+	if old.waits != "" {
+		c.tickets[old.ticket] = &old
+	}
+	c.ghosts = append(c.ghosts, &old)
+	*k = randomClient{instance: k.instance, generation: -1}
+	if c.r.IntN(2) == 0 {
+		c.join(k)
+	}
+}
+
+// haunt has a ghost go on as if nothing had been. Once the group has another member in its place it is told so, and nothing comes of it.
+func (c *crowd) haunt(i int) {
+	k := c.ghosts[i]
+	if k.id == "" || k.waits != "" && c.r.IntN(3) == 0 {
+		c.ghosts = slices.Delete(c.ghosts, i, i+1)
+		return
+	}
+	if k.waits != "" {
+		return
+	}
+	gone := c.g.members[k.id] == nil
+	was := fmt.Sprint(c.g.Record())
+	state, deadline := c.g.state, c.g.deadline
+	switch n := c.r.IntN(4); {
+	case n == 0:
+		c.join(k)
+	case n == 1 && k.generation >= 0:
+		c.sync(k)
+	case n == 2:
+		c.take(c.g.Step(Leave{To: c.ticket(k, ""), Leavers: []Leaver{{Member: k.id, Instance: k.instance}}}, c.now))
+	default:
+		c.take(c.g.Step(Heartbeat{To: c.ticket(k, "beat"), Member: k.id, Instance: k.instance, Generation: k.generation}, c.now))
+	}
+	if gone && (fmt.Sprint(c.g.Record()) != was || c.g.state != state || c.g.deadline != deadline) {
+		c.t.Errorf("a run that was replaced changed the group: %v, generation %d", c.g.state, c.g.generation)
+	}
+}
+
+// move has another coordinator take over, who was told all, or all but the last step, which nobody was answered.
+func (c *crowd) move() {
+	for _, k := range slices.Concat(c.clients, c.ghosts) {
+		k.waits = ""
+	}
+	clear(c.tickets)
+	clear(c.asked)
 	r, members := c.g.Record()
 	if c.g.state == Preparing || c.stored == nil {
 		if c.stored == nil {
@@ -162,7 +212,7 @@ func (c *crowd) client(k *randomClient) {
 
 func (c *crowd) ticket(k *randomClient, waits string) int {
 	c.next++
-	c.tickets[c.next] = k
+	c.tickets[c.next], c.asked[c.next] = k, true
 	k.waits, k.ticket = waits, c.next
 	return c.next
 }
@@ -206,6 +256,10 @@ func (c *crowd) take(out Effects) {
 		c.stored = Restore(c.g.bounds, r, members, c.now)
 	}
 	for _, r := range out.Replies {
+		if !c.asked[r.To.(int)] {
+			c.t.Errorf("a request is answered twice: %+v", r.Msg)
+		}
+		delete(c.asked, r.To.(int))
 		k, ok := c.tickets[r.To.(int)]
 		if !ok {
 			continue // it gave up
@@ -290,7 +344,18 @@ func (c *crowd) check() {
 	}
 }
 
-// settle has everybody behave from now on: the group becomes Stable, with all that may be in it.
+// restart has one of many members end and come back at once, a static one without a word.
+func (c *crowd) restart(k *randomClient) {
+	if c.r.IntN(8) > 0 {
+		return
+	}
+	if k.instance == nil {
+		c.take(c.g.Step(Leave{To: c.ticket(k, ""), Leavers: []Leaver{{Member: k.id}}}, c.now))
+	}
+	*k = randomClient{instance: k.instance, generation: -1}
+}
+
+// settle has everybody behave from now on, and after a while nobody come or go: the group becomes Stable, with all that may be in it.
 func (c *crowd) settle(seed uint64) {
 	for _, k := range c.clients {
 		if k.dead || k.instance != nil && k.waits == "" {
@@ -298,7 +363,14 @@ func (c *crowd) settle(seed uint64) {
 		}
 	}
 	live := c.clients[:4] // instance ids 0 and 3 once each
-	for range 600 {
+	generation := int32(0)
+	for n := range 600 {
+		switch {
+		case n < 200:
+			c.restart(live[c.r.IntN(len(live))])
+		case n == 400:
+			generation = c.g.generation
+		}
 		c.now = c.now.Add(500 * time.Millisecond)
 		c.take(c.g.Step(Tick{}, c.now))
 		for _, k := range live {
@@ -315,6 +387,23 @@ func (c *crowd) settle(seed uint64) {
 	}
 	if c.g.state != Stable || len(c.g.members) != len(live) {
 		c.t.Errorf("seed %d: after five minutes of good behaviour: %v with %d members of %d", seed, c.g.state, len(c.g.members), len(live))
+	}
+	if c.g.generation != generation {
+		c.t.Errorf("seed %d: generation %d after 100 s in which nobody came or went, %d after 200 s", seed, generation, c.g.generation)
+	}
+	if len(c.asked) > 0 {
+		c.t.Errorf("seed %d: %d requests were not answered", seed, len(c.asked))
+	}
+	given := map[rune]bool{}
+	for _, k := range live {
+		for _, p := range k.assigned {
+			if p >= 'a' && p <= 'l' {
+				given[p] = true
+			}
+		}
+	}
+	if len(given) < 12 {
+		c.t.Errorf("seed %d: of 12 partitions %d are given to somebody: %v", seed, len(given), given)
 	}
 	for _, k := range live {
 		if k.assigned == "" {

@@ -103,6 +103,16 @@ var groupMutants = []mutant{
 		"TestClassicPlays",
 	},
 	{
+		"a static member that comes back before the assignment is there gets what is there", "group/join.go",
+		"	if g.state != Stable || g.vote() != g.assignor {\n", "	if g.state == Preparing || g.vote() != g.assignor {\n",
+		"TestClassicRandomEvents",
+	},
+	{
+		"a static member's run that was replaced waits for ever", "group/join.go",
+		"	g.dismiss(old, ErrFenced)\n", "",
+		"TestClassicRandomEvents",
+	},
+	{
 		"a partition is given while another member has it", "group/consumer_reconcile.go",
 		"	n := g.held.count(topic, part)\n", "	n := min(g.held.count(topic, part), 0)\n",
 		"TestConsumerRandom",
