@@ -97,16 +97,31 @@ func TestPlayFencedAlive(t *testing.T) {
 	p.curtain()
 }
 
-// The heartbeat moves between the look and the fence: nobody is fenced.
-func TestPlayFenceTooLate(t *testing.T) {
-	p, a, b, _ := three(t)
+// beatsBeforeFences has b's heartbeat move so often just before a's fence arrives.
+func (p *play) beatsBeforeFences(a, b *actor, times int) {
 	a.fate = func(f Effect) whatNext {
-		if jobOf(f).Kind == jobFence {
-			a.fate = nil
+		if jobOf(f).Kind == jobFence && times > 0 {
+			times--
 			p.write(beatOp(b))
 		}
 		return goesWell
 	}
+}
+
+// The last write of a process that died lands between the look and the fence: its heartbeat stands still then, and nobody waits for a TTL.
+func TestPlayLastWriteLands(t *testing.T) {
+	p, a, b, _ := three(t)
+	b.dead = true
+	p.beatsBeforeFences(a, b, 1)
+	p.gone(a, b)
+	p.led(map[string]int{"a1": 3, "c1": 3})
+	p.curtain()
+}
+
+// The heartbeat moves between the look and the fence, and again: it is alive, and nobody is fenced.
+func TestPlayFenceTooLate(t *testing.T) {
+	p, a, b, _ := three(t)
+	p.beatsBeforeFences(a, b, 2)
 	p.gone(a, b)
 	if s := p.session(b); s.State != records.Active {
 		t.Errorf("%+v", s)

@@ -48,16 +48,10 @@ func TestGoneLeavesTheView(t *testing.T) {
 	if !slices.Equal(a.core.peers, links) {
 		t.Errorf("links with %v, want %v", a.core.peers, links)
 	}
-	a.fate = func(f Effect) whatNext {
-		if jobOf(f).Kind == jobFence {
-			a.fate = nil
-			p.write(beatOp(b))
-		}
-		return goesWell
-	}
+	p.beatsBeforeFences(a, b, 2)
 	a.cut = false
 	p.pass(2 * time.Second)
-	if s := p.session(b); s.State != records.Active || a.fate != nil {
+	if s := p.session(b); s.State != records.Active {
 		t.Fatalf("%+v", s)
 	}
 	a.shown(t, "it beats", b, true, 2, 0)

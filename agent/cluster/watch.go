@@ -30,6 +30,7 @@ type seen struct {
 	retry time.Time // a suspicion could not be looked into: not before
 	gone  bool      // a redial was refused, or answered by another
 	went  time.Time // since when
+	moved bool      // its heartbeat moved since, before it could be fenced
 	still time.Time // since, when it was last suspected
 
 	suspected, fenced, sealed time.Time // steps of its end, by this agent
@@ -205,7 +206,9 @@ func (c *Core) suspected(a Answer) {
 		c.beat(w, a.Session.HB)
 		return
 	}
-	c.emit(Timed{StepDetect, c.now.Sub(w.suspected)})
+	if !w.moved {
+		c.emit(Timed{StepDetect, c.now.Sub(w.suspected)})
+	}
 	j := about(jobFence, a.Job.Session)
 	c.begin(j, Write{
 		j, []metastore.Op{fenceOp(c.cfg.Cluster.SessionKey(a.Job.Session), a.Session.HB)},
@@ -228,13 +231,18 @@ func (c *Core) fenced(a Answer, began *job) {
 	s, err := records.DecodeSession(item)
 	if err != nil {
 		c.say(slog.LevelError, "a session item is gone or does not decode; somebody must look at the table", "session", id, "err", err)
-		w.since, w.gone, w.suspected = time.Time{}, false, time.Time{}
+		w.since, w.gone, w.moved, w.suspected = time.Time{}, false, false, time.Time{}
 		return
 	}
 	c.learnSession(id, s)
 	if s.State == records.Active {
-		w.since, w.read, w.gone, w.suspected = c.now, c.now, false, time.Time{}
+		w.since, w.read = c.now, c.now
 		c.beat(w, s.HB)
+		if w.gone && !w.moved { // one write of a process that has died may have been under way, no more: they wait for each other
+			w.moved = true
+			return
+		}
+		w.gone, w.moved, w.suspected = false, false, time.Time{}
 		c.trustLess(w.agent)
 		return
 	}
