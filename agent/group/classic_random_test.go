@@ -142,8 +142,10 @@ func (c *crowd) haunt(i int) {
 		return
 	}
 	gone := c.g.members[k.id] == nil
-	was := fmt.Sprint(c.g.Record())
-	state, deadline := c.g.state, c.g.deadline
+	was, state, deadline := "", c.g.state, c.g.deadline
+	if gone {
+		was = fmt.Sprint(c.g.Record())
+	}
 	switch n := c.r.IntN(4); {
 	case n == 0:
 		c.join(k)

@@ -71,7 +71,7 @@ func startKafka(t *testing.T) (addr string) {
 	}
 	t.Cleanup(guard(t, kafka))
 	addr = fmt.Sprintf("127.0.0.1:%s", broker)
-	for deadline := time.Now().Add(5*time.Minute); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		if nc, err := net.Dial("tcp", addr); err == nil {
 			_ = nc.Close()
 			return addr
