@@ -17,6 +17,7 @@ import (
 // Store is an objstore.Store in memory.
 type Store struct {
 	reserve *arena // nil: none
+	spare   spare
 	mu      struct {
 		sync.RWMutex
 		objects map[string]object
@@ -29,10 +30,49 @@ type object struct {
 	modified time.Time
 }
 
-// bytesOf is the bytes of an object. Large ones lie outside of the Go heap, and go when nobody refers to bytesOf any more.
+// bytesOf is the bytes of an object. Large ones lie outside of the Go heap. When neither the map nor a Get has them any more they are spare;
+// they are given back when nobody refers to bytesOf.
 type bytesOf struct {
-	b  []byte
-	in *arena // that b is a part of; nil: b stands alone
+	b    []byte
+	in   *arena // that b is a part of; nil: b stands alone
+	refs atomic.Int32
+}
+
+// maxSpare is how many bytes of deleted objects are kept for those to come.
+const maxSpare = 256 << 20
+
+// spare is memory of large objects that were deleted or replaced: to take pages from the system costs more than to fill them.
+type spare struct {
+	sync.Mutex
+	all   []*bytesOf
+	bytes int // of memory, whatever was used of it
+}
+
+// take returns spare memory of n bytes, and less than twice that. nil: there is none.
+func (s *spare) take(n int) *bytesOf {
+	s.Lock()
+	defer s.Unlock()
+	for i, o := range s.all {
+		if cap(o.b) >= n && cap(o.b)/2 <= n {
+			s.all = slices.Delete(s.all, i, i+1)
+			s.bytes -= cap(o.b)
+			o.b = o.b[:n]
+			return o
+		}
+	}
+	return nil
+}
+
+// drop lets go of one reference to o.
+func (s *spare) drop(o *bytesOf) {
+	if o == nil || o.refs.Add(-1) > 0 || o.in != nil || cap(o.b) < large {
+		return
+	}
+	s.Lock()
+	defer s.Unlock()
+	if s.bytes+cap(o.b) <= maxSpare {
+		s.all, s.bytes = append(s.all, o), s.bytes+cap(o.b)
+	}
 }
 
 // arena is memory that was reserved, handed out once, from its front to its end.
@@ -58,16 +98,26 @@ func (a *arena) take(n int) []byte {
 // else that an agent does with the bytes, and a heap of gigabytes would make the collector's pace a matter of luck.
 const large = 256 << 10
 
+// keep returns a copy of body, with the map's reference.
 func (s *Store) keep(body []byte) *bytesOf {
-	if len(body) < large {
-		return &bytesOf{b: slices.Clone(body)}
-	}
-	o := &bytesOf{b: s.reserve.take(len(body)), in: s.reserve}
-	if o.b == nil {
-		o = mapping(len(body))
-	}
+	o := s.room(len(body))
 	copy(o.b, body)
+	o.refs.Store(1)
 	return o
+}
+
+// room returns memory of n bytes.
+func (s *Store) room(n int) *bytesOf {
+	if n < large {
+		return &bytesOf{b: make([]byte, n)}
+	}
+	if b := s.reserve.take(n); b != nil {
+		return &bytesOf{b: b, in: s.reserve}
+	}
+	if o := s.spare.take(n); o != nil {
+		return o
+	}
+	return mapping(n)
 }
 
 // mapping returns n bytes that are given back when nobody refers to them.
@@ -102,8 +152,10 @@ func (s *Store) Put(ctx context.Context, key string, body []byte) error {
 	}
 	o := object{s.keep(body), time.Now()}
 	s.mu.Lock()
+	old := s.mu.objects[key]
 	s.mu.objects[key] = o
 	s.mu.Unlock()
+	s.spare.drop(old.body)
 	return nil
 }
 
@@ -112,20 +164,28 @@ func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (objstore
 	if err := objstore.Check(ctx, key); err != nil {
 		return objstore.Object{}, err
 	}
-	s.mu.RLock()
-	o, ok := s.mu.objects[key]
-	s.mu.RUnlock()
-	if !ok {
+	body := s.hold(key)
+	if body == nil {
 		return objstore.Object{}, objstore.ErrNotFound
 	}
-	size := int64(len(o.body.b))
+	defer s.spare.drop(body)
+	size := int64(len(body.b))
 	off, n, err := r.Resolve(size)
 	if err != nil {
 		return objstore.Object{}, err
 	}
-	got := r.Copy(o.body.b[off:off+n], size)
-	runtime.KeepAlive(o.body)
-	return got, nil
+	return r.Copy(body.b[off:off+n], size), nil
+}
+
+// hold returns the bytes of an object, with a reference for the caller; nil if there is none.
+func (s *Store) hold(key string) *bytesOf {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	o, ok := s.mu.objects[key]
+	if ok {
+		o.body.refs.Add(1)
+	}
+	return o.body
 }
 
 // List implements objstore.Store.
@@ -151,9 +211,10 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 		return err
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, key := range keys {
+		s.spare.drop(s.mu.objects[key].body)
 		delete(s.mu.objects, key)
 	}
-	s.mu.Unlock()
 	return nil
 }
