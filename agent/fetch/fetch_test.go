@@ -193,6 +193,29 @@ func TestTailIsReadFromMemory(t *testing.T) {
 	}
 }
 
+// Blocks that are loaded lie in buffers of the pool, which get them back, also from a load that fails.
+func TestLoadedBlocksAreOfThePool(t *testing.T) {
+	w := newWorld(t)
+	w.object(0, 5<<20, 5<<20)
+	r := w.reader(Config{CacheBytes: 64 << 20})
+	got, err := w.read(r, Request{MaxBytes: 1 << 30, Mode: Load})
+	w.want(got, err, 0, 2)
+	if n := r.pool.Outstanding(); n != 2*BlockLen {
+		t.Errorf("%d bytes of the pool are in use, want those of two blocks", n)
+	}
+	w.object(0, 5<<20)
+	if err := w.store.Put(t.Context(), w.keys.WAL(w.session, 2), make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.read(r, Request{From: 4, MaxBytes: 1 << 30, Mode: Load}); !errors.Is(err, objstore.ErrRange) {
+		t.Error(err)
+	}
+	r.Close()
+	if n := r.pool.Outstanding(); n != 0 {
+		t.Errorf("%d bytes of the pool are in use after Close", n)
+	}
+}
+
 func TestCachedNeverAsksTheStore(t *testing.T) {
 	w := newWorld(t)
 	w.object(0, 100)
