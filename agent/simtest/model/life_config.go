@@ -18,6 +18,7 @@ type LifeCfg struct {
 	Queue                       bool    // garbage is deleted step by step; without, at once, which is the worst but for readers
 	Topics                      bool    // partition 1's topic is deleted
 	Sweep                       bool    // orphaned segments are swept
+	Joins                       bool    // neighbouring segments are merged: there are two of the last partition that has records
 }
 
 // LifeDrop names the rules that a run leaves out.
@@ -28,6 +29,7 @@ type LifeDrop struct {
 	TrimMemory, TrimAboveSnap                                                          bool
 	EarlyDelete, ForgetUnconfirmed, SweepByAge                                         bool
 	StartPastEnd, UnlinkPart, UnlinkOnly, PastEnd, CutDrops                            bool
+	JoinCompare, JoinEpoch, JoinTopic, JoinOnly, JoinDrops, JoinIsGarbage, SweepJoins  bool
 }
 
 // LifeMutant is one rule dropped, and the configuration that should notice.
@@ -61,6 +63,13 @@ var lifeMutants = []LifeMutant{
 	{"extent unlinked and nothing queued", "start", LifeDrop{UnlinkOnly: true}},
 	{"segment beyond the high watermark", "one", LifeDrop{PastEnd: true}},
 	{"rewrite drops a record", "one", LifeDrop{CutDrops: true}},
+	{"merge of segments without a look at the extents", "join", LifeDrop{JoinCompare: true}},
+	{"merge of segments without the slot's epoch", "join", LifeDrop{JoinEpoch: true}},
+	{"merge of segments without a look at the topic", "joingone", LifeDrop{JoinTopic: true}},
+	{"merged segments are not queued", "join", LifeDrop{JoinOnly: true}},
+	{"merge of segments drops a record", "join", LifeDrop{JoinDrops: true}},
+	{"merge of segments in doubt is garbage", "join", LifeDrop{JoinIsGarbage: true}},
+	{"unlinked merge of segments swept like a cut", "join", LifeDrop{SweepJoins: true}},
 }
 
 var lifeConfigs = []LifeCfg{
@@ -74,6 +83,9 @@ var lifeConfigs = []LifeCfg{
 	{Name: "start", Leaders: 2, Packs: 2, Segs: 2, Snaps: 1, Recs: [lP]int{2, 1}, Starts: 1},
 	{Name: "gone", Leaders: 2, Packs: 2, Segs: 2, Snaps: 1, Recs: [lP]int{1, 1}, Topics: true},
 	{Name: "queue", Leaders: 2, Packs: 2, Segs: 2, Snaps: 1, Recs: [lP]int{1, 1}, Queue: true, Reads: 1},
+	{Name: "join", Leaders: 2, Packs: 1, Segs: 4, Snaps: 1, Recs: [lP]int{2, 0}, Starts: 1, Lates: 1, Sweep: true, Joins: true},
+	{Name: "joingone", Leaders: 2, Packs: 1, Segs: 3, Recs: [lP]int{0, 2}, Lates: 1, Topics: true, Sweep: true, Joins: true},
+	{Name: "joinqueue", Leaders: 2, Packs: 1, Segs: 4, Recs: [lP]int{3, 0}, Queue: true, Reads: 1, Joins: true},
 }
 
 func lifeConfig(name string) (LifeCfg, bool) {

@@ -15,6 +15,7 @@ func (m *LifeModel) rewrite(s *Life, i int) {
 		}
 		m.pass(s, i, p)
 		m.cut(s, i, p)
+		m.join(s, i, p)
 		if m.Know && s.L[i].Known[p] == 0 {
 			t := m.fork(s)
 			t.know(i, p)
@@ -118,6 +119,8 @@ func (m *LifeModel) goOn(s *Life, i int) {
 	switch {
 	case op.Kind == wCut:
 		m.link(s, i, int(op.Obj))
+	case op.Kind == wJoin:
+		m.joinLink(s, i, int(op.Obj))
 	case op.Put == 0:
 		t := m.fork(s)
 		t.K[op.Obj].Obj |= oThere

@@ -28,6 +28,7 @@ const (
 	wPack  = iota + 1
 	wMerge // packs of a partition become one
 	wCut   // a segment is written, its link comes next
+	wJoin  // one is written that shall take the place of two
 )
 
 // Logs says where the records of each partition lie.
@@ -77,6 +78,7 @@ type Piece struct {
 	Owner, P, Base, Next, Linked, Obj uint8 // Linked 2: it was, and is unlinked
 	V                                 [lO]uint8
 	Runs                              [lK]uint8
+	Join                              [2]uint8 // segments+1 whose place it takes
 }
 
 // Write is a transaction under way in the network.

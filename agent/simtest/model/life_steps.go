@@ -39,6 +39,9 @@ const (
 	fSweep
 	fRead
 	fKnow
+	fJoin
+	fJoinLink
+	fJoinLate
 	fWrong
 )
 
@@ -49,7 +52,9 @@ var lifeName = [...]string{"commit (leader, partition, offset)", "PUT snapshot (
 	"debit sent, outcome unknown (leader, pack, runs)", "applied late (kind, leader, object)", "move log start (leader, partition, to)",
 	"unlink (leader, segment)", "crash (leader)", "fence (leader)", "reassign and open (leader)", "trim (partition, offset)",
 	"the grace is over (kind, number)", "delete (kind, number)", "topic step (1 delete 2 drop)", "bury a deleted topic's runs (leader)",
-	"sweep (segment)", "a reader looks up (partition, offset)", "reads tiered (leader, partition, tiered)", "mutant's own step"}
+	"sweep (segment)", "a reader looks up (partition, offset)", "reads tiered (leader, partition, tiered)",
+	"PUT segment that takes the place of two (leader, segment, first of them)", "put its extent in their place (leader, segment)",
+	"put its extent in their place, outcome unknown (leader, segment)", "mutant's own step"}
 
 // Init: leader 0 has opened an empty slot.
 func (m *LifeModel) Init() Life {
@@ -57,6 +62,9 @@ func (m *LifeModel) Init() Life {
 	s.L[0] = Leader{State: Active, Proc: running}
 	for p := range m.Recs {
 		s.P[p].Topic = tActive
+	}
+	if m.Joins {
+		s.segmented(m)
 	}
 	if m.Heir > 0 {
 		s.inherit(m.Heir > 1)

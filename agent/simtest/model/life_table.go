@@ -114,6 +114,8 @@ func (m *LifeModel) apply(s *Life) {
 	ok := false
 	if w.Kind == wCut {
 		ok = t.linkTx(m, int(w.Obj))
+	} else if w.Kind == wJoin {
+		ok = t.joinTx(m, int(w.Obj))
 	} else if x := &s.K[w.Obj]; x.Item != 0 && (x.Live == w.Live && x.Nonce == w.Nonce || m.Drop.DebitBlind) {
 		ok = true
 		t.countDown(m, int(w.Obj), int(w.N))
@@ -181,11 +183,11 @@ func (s *Life) objects(yield func(kind, a, b int, obj *uint8)) {
 }
 
 // collect: the grace of what is queued ends; what is due is deleted, and its item goes once the store has confirmed that. And the sweep:
-// a segment that can't be linked any more is queued.
+// a segment that can't be linked any more is queued; one that shall take the place of others can be as long as its writer leads.
 func (m *LifeModel) collect(s *Life) {
 	for g := range s.G {
 		if x := &s.G[g]; m.Sweep && x.Owner != 0 && x.Linked == 0 && x.Obj&(oThere|oQueued) == oThere &&
-			(x.Base < s.P[x.P].Tiered || s.P[x.P].Topic != tActive || m.Drop.SweepByAge) {
+			(x.Base < s.P[x.P].Tiered && (x.Join[0] == 0 || x.Owner < s.Epoch || m.Drop.SweepJoins) || s.P[x.P].Topic != tActive || m.Drop.SweepByAge) {
 			t := m.fork(s)
 			t.queue(&t.G[g].Obj)
 			m.emit(fSweep, g, 0, 0)

@@ -7,7 +7,7 @@ import (
 
 // The log's second life is clean within bounds a test can afford, and each of its rules is needed.
 func TestLife(t *testing.T) {
-	for _, name := range []string{"one", "pair", "heir", "linked"} {
+	for _, name := range []string{"one", "pair", "heir", "linked", "join", "joingone", "joinqueue"} {
 		if bad := runLife(io.Discard, 1_000_000, name); bad > 0 {
 			runLife(t.Output(), 1_000_000, name)
 			t.Error(name)
@@ -20,7 +20,7 @@ func TestLife(t *testing.T) {
 
 // The design is clean within bounds a test can afford.
 func TestDesign(t *testing.T) {
-	for _, name := range []string{"live", "start"} {
+	for _, name := range []string{"live", "start", "beat"} {
 		m := &Model{Cfg: config(name)}
 		if r := m.BFS(3_000_000, 0, true); r.Bad != "" || !r.Complete {
 			t.Errorf("%s: %q, complete %v", name, r.Bad, r.Complete)
