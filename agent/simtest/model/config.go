@@ -10,6 +10,7 @@ type Cfg struct {
 	Topics                                         bool    // partitions 0 and 1 are one name, deleted and created again
 	Deep                                           bool    // too large for a search: random walks only
 	Gap                                            bool    // others may act between upload and record of a snapshot, upload and link of a segment
+	Beats                                          int     // heartbeats beside the commits; 0: a fence may come at any time
 	FromOnly                                       bool    // a leader drains the sessions in from[] only; without, any it hears of (worse for safety, better for progress)
 }
 
@@ -57,18 +58,24 @@ const (
 	aCache
 	aReadPins
 	aWrong
+	aNewest
+	aBeat
+	aSuspect
+	aTooLate
 )
 
 var actName = [...]string{"start session", "crash session", "learns it was fenced, acks what was committed, ends: session",
 	"append (session, partition, value)", "flush (session, seq)", "PUT lands (session, seq)", "commit applied (session, up to)",
 	"learns of the commit (session, up to)", "fence session", "seal session", "reassign (slot, to session, from session)",
-	"open: read from[], PUT snapshot, append slot-open (session, slot, epoch)", "clear from[] (session, slot)",
+	"open: read from[], PUT snapshot, append slot-open (session, slot, epoch)", "take out of from[] (session, slot, of session)",
 	"PUT snapshot (session, seq)", "record snapshot (session, seq)", "upload segment (session, partition, next)",
 	"link segment (session, segment)", "move log start (session, partition, to)", "take slot out of pins/pending (by, slot, of session)",
 	"stop accepting, pin (session, slot, seq)", "hand over (session, slot, to)", "hand-over sent, outcome unknown (session, slot, to)",
 	"learns that the hand-over happened (session, slot)", "gives the hand-over up, serves again (session, slot)", "close (session)",
 	"sent, no reply (kind, session, what)", "applied late (kind, session, what)", "topic step (1 create 2 delete 3 remove 4 re-create)",
-	"refresh topic cache (session)", "sealer reads the PINS item (session)", "mutant's own step"}
+	"refresh topic cache (session)", "sealer reads the PINS item (session)", "mutant's own step",
+	"shorten from[] to the newest entry of each session (session, slot)", "heartbeat (session, number)", "suspect: read the heartbeat (of session, number)",
+	"too late to fence: it is not as seen (session, heartbeat)"}
 
 // Kinds of late updates.
 const (

@@ -4,11 +4,7 @@ package main
 func (m *Model) failover(s *State, started, alive int) {
 	for i := 0; i < started; i++ {
 		u := &s.S[i]
-		if (u.State == Active || m.Drop.FenceState && u.State != Fenced) && (u.Proc != running || alive > 1) {
-			t := m.fork(s)
-			t.S[i].State = Fenced
-			m.emit(aFence, i, 0, 0)
-		}
+		m.watch(s, i, alive)
 		if m.Drop.SealQueryEarly && u.State == Active && u.Query == 0 {
 			t := m.fork(s)
 			t.S[i].Query = m.ledBy(s, i) | 128

@@ -17,6 +17,7 @@ type Drop struct {
 	NoPin, PinOwnEpoch, HandNoFlush, SnapEarly, Reopen             bool
 	OrphanAge, SegAge, LinkCompare, LinkOwnSuccess, SegmentAboveHW bool
 	StaleTopics                                                    bool
+	FenceBeat, CommitBeat, LookOnce, NewestEarly, FlushWindow      bool
 }
 
 // late: objects beyond the end of a session matter.
@@ -81,6 +82,11 @@ var mutants = []Mutant{
 	{"own success of a link taken for failure", "tier", Drop{LinkOwnSuccess: true}, false},
 	{"segment above the high watermark", "tier", Drop{SegmentAboveHW: true}, false},
 	{"unknown topics dropped on a stale cache", "topic", Drop{StaleTopics: true}, false},
+	{"fence without a look at the heartbeat", "beat", Drop{FenceBeat: true}, false},
+	{"a commit is no heartbeat", "beat", Drop{CommitBeat: true}, false},
+	{"who was refused a fence does not look again", "beat", Drop{LookOnce: true}, true},
+	{"from[] shortened before slot-open is committed", "zombie", Drop{NewestEarly: true}, false},
+	{"flush as soon as a PUT has landed, however far the commit is", "beat", Drop{FlushWindow: true}, false},
 }
 
 var one = [NP]int{0, -1}
@@ -98,6 +104,7 @@ var configs = []Cfg{
 	{Name: "close", Sessions: 3, Agents: 2, Slots: 1, Slot: one, Recs: 2, Window: 1, Inflight: 1, Hands: 1, Closes: 1, Segs: 1},
 	{Name: "live", FromOnly: true, Sessions: 3, Agents: 2, Slots: 1, Slot: one, Recs: 1, Window: 1, Inflight: 1, Hands: 1, Wild: 1, Segs: 1},
 	{Name: "start", FromOnly: true, Sessions: 2, Agents: 2, Slots: 1, Slot: one, Recs: 2, Window: 1, Inflight: 1, Starts: 1, Snaps: 1, Segs: 1},
+	{Name: "beat", FromOnly: true, Sessions: 2, Agents: 2, Slots: 1, Slot: one, Recs: 2, Window: 2, Inflight: 1, Beats: 1, Segs: 2},
 	// for random walks
 	{Name: "deep", Deep: true, Gap: true, Sessions: 4, Agents: 3, Slots: 2, Slot: two, Recs: 4, Window: 2, Ones: 1, Inflight: 2, Hands: 3, Wild: 1, Late: 2, Starts: 1, Closes: 1, Snaps: 2, Segs: 3},
 	{Name: "deep1", Deep: true, Gap: true, Sessions: 4, Agents: 3, Slots: 1, Slot: one, Recs: 4, Window: 2, Ones: 1, Inflight: 2, Hands: 3, Wild: 1, Late: 2, Starts: 1, Closes: 1, Snaps: 2, Segs: 3},

@@ -74,7 +74,11 @@ func (m *Model) flush(s *State, i int) {
 		m.Truncated++
 		return
 	}
-	if int(u.Next-1-u.Known) < m.Inflight && !u.WAL[u.Next-1].empty() {
+	ahead := int(u.Next - 1 - u.Known)
+	if m.Drop.FlushWindow {
+		ahead = u.underWay()
+	}
+	if ahead < m.Inflight && !u.WAL[u.Next-1].empty() {
 		t := m.fork(s)
 		t.S[i].WAL[u.Next-1].Flags = issued
 		t.S[i].Next++
@@ -99,6 +103,9 @@ func (m *Model) commit(s *State, i int) {
 	if c > u.Committed && (u.State == Active || m.Drop.CommitState) {
 		t := m.fork(s)
 		t.S[i].Committed, t.S[i].Reply = c, c
+		if m.Beats > 0 {
+			t.S[i].beat(!m.Drop.CommitBeat)
+		}
 		m.emit(aCommit, i, int(c), 0)
 	}
 	if u.Reply > u.Known {
@@ -141,6 +148,16 @@ func (m *Model) snapshots(s *State, i int) {
 func (s *State) unrecorded() (n int) {
 	for j := range s.Snap {
 		if s.Snap[j].S != 0 && s.Snap[j].Kind == 0 && s.Snap[j].Seq > s.S[s.Snap[j].S-1].Snap {
+			n++
+		}
+	}
+	return n
+}
+
+// underWay counts the PUTs that have not landed.
+func (u *Session) underWay() (n int) {
+	for q := range u.WAL {
+		if u.WAL[q].Flags == issued {
 			n++
 		}
 	}

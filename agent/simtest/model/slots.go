@@ -14,11 +14,7 @@ func (m *Model) slots(s *State, i int) {
 			m.emit(aWrong, i, k, 0)
 		}
 		mine := int(it.Leader) == i+1 && it.Epoch == l.Epoch
-		if (mine || m.Drop.ClearCond) && it.NFrom > 0 && (m.Drop.ClearUndrained || s.cleared(k)) && (l.St == Open || m.Drop.ClearEarly && l.St == Opening) {
-			t := m.fork(s)
-			t.M[k].NFrom, t.M[k].From = 0, [NF]From{}
-			m.emit(aClear, i, k, 0)
-		}
+		m.clear(s, i, k, mine)
 		if l.St == Open || l.St == Opening && m.Drop.UnpinEarly {
 			m.unpin(s, i, k)
 		}
@@ -142,16 +138,6 @@ func (m *Model) unpin(s *State, i, k int) {
 		}
 		m.send(s, Late{lUnpin, uint8(w), uint8(k), s.S[i].Slot[k].Epoch, 0, 0, 0})
 	}
-}
-
-// cleared: no session in from[] holds anything for the slot.
-func (s *State) cleared(k int) bool {
-	for w := range s.S {
-		if u := &s.S[w]; s.M[k].names(w) && (u.Pin[k] != 0 || u.Pend[k] != 0 || u.State == Fenced) {
-			return false
-		}
-	}
-	return true
 }
 
 func (t *Slot) names(w int) bool {

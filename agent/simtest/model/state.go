@@ -71,6 +71,8 @@ type Session struct {
 	Proc, Next, Known, Reply uint8 // buffer's seq; committed as far as learnt; a reply of a commit under way
 	Topic                    uint8 // cached topic map: the name stands for partition Topic-1
 	Query                    uint8 // only with the mutant seal-query-early
+	HB, Look                 uint8 // heartbeats, only with Beats; plus one: what an observer saw, who takes it for dead
+	Moved                    uint8 // ghost: it gave a sign of life since
 	Slot                     [NK]Lead
 	Log                      [NP]Log
 	Frozen                   [NP]uint8 // length of the log at the last hand-off
@@ -117,7 +119,7 @@ type State struct {
 	Snap  [NSN]Snap
 	Seg   [NSEG]Seg
 	Late  Late
-	Used  struct{ Hand, Late, Ones, Start, Close, Age uint8 }
+	Used  struct{ Hand, Late, Ones, Start, Close, Age, Beats uint8 }
 	Wrong uint8 // ghost: records appended to a deleted topic after its successor was created, one bit per value
 	Bad   uint8 // a violation met inside a step
 }
