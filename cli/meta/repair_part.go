@@ -138,29 +138,27 @@ func (m *mending) findSpare(ctx context.Context) error {
 
 // fill adds extents for [from, to): segments that are there, and what holds nothing in between.
 func (m *mending) fill(ctx context.Context, from, to int64) error {
+	for _, e := range cover(m.spare, from, to) {
+		if err := m.leave(ctx, from, e.Base); err != nil {
+			return err
+		}
+		m.add(e)
+		from = e.Next
+	}
+	return m.leave(ctx, from, to)
+}
+
+// leave adds extents for [from, to) that hold nothing.
+func (m *mending) leave(ctx context.Context, from, to int64) error {
 	for from < to {
-		hole := to
-		var found *records.Extent
-		for i := range m.spare {
-			if e := &m.spare[i]; e.Base >= from && e.Next <= to && (found == nil || e.Base < found.Base || e.Base == found.Base && e.Next > found.Next) {
-				found, hole = e, e.Base
-			}
+		next := min(to, from+math.MaxInt32)
+		e, err := m.empty(ctx, from, next)
+		if err != nil {
+			return err
 		}
-		if hole > from {
-			if hole-from > math.MaxInt32 {
-				hole = from + math.MaxInt32
-			}
-			e, err := m.empty(ctx, from, hole)
-			if err != nil {
-				return err
-			}
-			m.lost += hole - from
-			m.add(e)
-			from = hole
-			continue
-		}
-		m.add(*found)
-		from = found.Next
+		m.lost += next - from
+		m.add(e)
+		from = next
 	}
 	return nil
 }
