@@ -3,7 +3,7 @@
 // headers: an object means nothing until a conditional write in the metastore says so.
 //
 // Drivers live in the folders beside this one (mem, disk, s3, minio, null), wrappers with the same contract too (fault, sim,
-// meter).
+// meter, hedge).
 // storetest holds the rules below as a conformance suite that runs on every one of them. keys.go says how keys are built.
 package objstore
 
@@ -171,6 +171,9 @@ func (r Range) IsExact() bool { return r.kind == rangeExact }
 
 // IsSuffix reports whether r was made by Suffix.
 func (r Range) IsSuffix() bool { return r.kind == rangeSuffix }
+
+// Places reports whether the bytes are to go where Into says.
+func (r Range) Places() bool { return r.into != nil }
 
 // String returns the header's value, or words for the whole object.
 func (r Range) String() string {

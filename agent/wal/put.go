@@ -106,11 +106,7 @@ func (l *Log) hedged(ctx context.Context, key string, f *flush) error {
 			defer f.body.Release()
 			start := time.Now()
 			err := l.store.Put(ctx, key, f.body.Bytes())
-			if err == nil {
-				l.mu.Lock()
-				l.mu.hedger.done(time.Since(start))
-				l.mu.Unlock()
-			}
+			l.took(start, err)
 			results <- result{err, hedge}
 		})
 	}
@@ -122,7 +118,7 @@ func (l *Log) hedged(ctx context.Context, key string, f *flush) error {
 		}
 	}()
 	l.mu.Lock()
-	after, ok := l.mu.hedger.after()
+	after, ok := l.mu.hedger.after(time.Now())
 	l.mu.Unlock()
 	var hedge <-chan time.Time
 	if ok {
@@ -140,11 +136,26 @@ func (l *Log) hedged(ctx context.Context, key string, f *flush) error {
 			}
 		case <-hedge:
 			l.mu.Lock()
-			l.mu.hedger.hedges++
+			ok := l.mu.hedger.spend(time.Now())
 			l.mu.Unlock()
-			send(true)
-			flying, sent = flying+1, true
+			if ok {
+				send(true)
+				flying, sent = flying+1, true
+			}
 		}
+	}
+}
+
+// took tells the hedger how a PUT went.
+func (l *Log) took(start time.Time, err error) {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err == nil:
+		l.mu.hedger.done(now.Sub(start))
+	case errors.Is(err, objstore.ErrThrottled):
+		l.mu.hedger.throttled(now)
 	}
 }
 

@@ -55,7 +55,7 @@ func TestEveryCounterIsThere(t *testing.T) {
 	}
 	puts, _ := c.Sum("varve_s3_requests_total", `op="put"`, `purpose="wal"`)
 	flushes, _ := c.Sum("varve_flush_put_ms_count")
-	hedges, _ := c.Sum("varve_hedge_sent_total")
+	hedges, _ := c.Sum("varve_hedge_sent_total", `op="put"`)
 	if puts != flushes+hedges || flushes == 0 {
 		t.Errorf("%v PUTs of the log for %v flushes and %v hedges", puts, flushes, hedges)
 	}

@@ -18,6 +18,7 @@ import (
 	factmeter "github.com/varvelog/varve/metastore/meter"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/disk"
+	"github.com/varvelog/varve/objstore/hedge"
 	"github.com/varvelog/varve/objstore/mem"
 	"github.com/varvelog/varve/objstore/meter"
 	"github.com/varvelog/varve/objstore/minio"
@@ -87,6 +88,11 @@ func (o *openedStores) openObjects(ctx context.Context, raw string, log *slog.Lo
 	}
 	m := meter.New(s, prices)
 	o.agent.Objects, o.agent.Collectors = m, append(o.agent.Collectors, m)
+	if o.foreign || u.sim != nil { // what is here answers at once, or is busy
+		h := hedge.New(m)
+		o.agent.Objects, o.agent.Collectors = h, append(o.agent.Collectors, h)
+		o.closers = append([]func() error{func() error { h.Wait(); return nil }}, o.closers...)
+	}
 	return nil
 }
 
