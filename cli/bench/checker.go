@@ -43,6 +43,9 @@ type checker struct {
 	run     uint32
 	streams map[stream]*seen
 	found   Verified
+
+	id   stream // that was seen last: a batch is of one
+	last *seen
 }
 
 // seen is how far a stream was read.
@@ -64,14 +67,21 @@ func (c *checker) see(partition int32, value []byte) (s stamp, ok bool) {
 		c.found.Foreign++
 		return s, false
 	}
-	id := stream{s.producer, partition}
+	c.found.follow(c.stream(stream{s.producer, partition}), s.number)
+	return s, true
+}
+
+func (c *checker) stream(id stream) *seen {
+	if c.last != nil && c.id == id {
+		return c.last
+	}
 	p := c.streams[id]
 	if p == nil {
 		p = &seen{missing: map[uint64]struct{}{}}
 		c.streams[id] = p
 	}
-	c.found.follow(p, s.number)
-	return s, true
+	c.id, c.last = id, p
+	return p
 }
 
 // follow counts one number of a stream.

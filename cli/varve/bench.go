@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -213,8 +215,14 @@ func (b *benchFlags) run(ctx context.Context, w *world, c *command, do runner) e
 	return b.show(ctx, w, c, t, do)
 }
 
+// benchGC is GOGC of the client: records of a few hundred MiB come and go, and hardly any live.
+const benchGC = 400
+
 // show runs do and prints what it reports.
 func (b *benchFlags) show(ctx context.Context, w *world, c *command, t bench.Target, do runner) error {
+	if os.Getenv("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(benchGC)) // what the client takes the server can't have
+	}
 	var live bench.Live
 	hide := showProgress(w, false, live.Line)
 	r, err := do(ctx, t, &live)

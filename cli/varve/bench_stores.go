@@ -79,14 +79,14 @@ func (b *benchFlags) keeps() bool {
 }
 
 // reserve is how many bytes a store in memory takes from the system at once, so that no run pays for the first touch of a page:
-// what will be written, and a share for headers and snapshots.
+// what will be written, once as the log and once more as packs, and a share for headers and snapshots.
 func (b *benchFlags) reserve() int64 {
 	bytes := b.load.Limit
 	if expected := int64(b.load.Rate * (b.load.Warmup + b.load.Duration).Seconds() * float64(b.load.Size)); b.load.Rate > 0 && expected < bytes {
 		bytes = expected
 	}
 	bytes = max(bytes, b.load.Backlog)
-	return bytes + bytes/20 + 64<<20
+	return 2*bytes + bytes/10 + 64<<20
 }
 
 // realStore takes bucket and table from the environment, as "localstack/local.sh env" and Terraform give them.
