@@ -22,11 +22,11 @@ import (
 
 // The bounds of such waits.
 const (
-	leaderTime     = time.Second          // after a slot was lost, for the next leader; of one request too, whatever is lost meanwhile
-	findTheNext    = 3 * time.Second      // the same of FindCoordinator: kgo gives a member up if whom it asks next is the dead agent
+	leaderTime     = time.Second           // after a slot was lost, for the next leader; of one request too, whatever is lost meanwhile
+	findTheNext    = 3 * time.Second       // the same of FindCoordinator: kgo gives a member up if whom it asks next is the dead agent
 	newsTime       = 50 * time.Millisecond // for the other agents' word; longer than it takes to notice that a link broke
-	leaderLook     = 5 * time.Millisecond // how often the view is looked at
-	maxLeaderWaits = 10_000               // requests that wait; others are answered at once
+	leaderLook     = 5 * time.Millisecond  // how often the view is looked at
+	maxLeaderWaits = 10_000                // requests that wait; others are answered at once
 )
 
 // leaderWaits are the requests that wait for a view. One goroutine looks for all of them, and ends when there are none.
