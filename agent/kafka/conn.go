@@ -204,6 +204,19 @@ func (c *conn) awaitFrame() error {
 	}
 }
 
+// left reports whether the connection is over, or the client has closed it, as far as that can be told at once. Of the reader, after a wait
+// in which it did not read.
+func (c *conn) left() bool {
+	if c.ctx.Err() != nil {
+		return true
+	}
+	if c.deadline(time.Millisecond) != nil {
+		return false // it is drained: what is admitted is answered
+	}
+	_, err := c.br.Peek(min(c.br.Buffered()+1, c.br.Size()))
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
 // deadline sets the read deadline, unless the connection drains: then the one that drain set stands.
 func (c *conn) deadline(d time.Duration) error {
 	if err := c.nc.SetReadDeadline(time.Now().Add(d)); err != nil {

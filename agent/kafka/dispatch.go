@@ -125,7 +125,8 @@ func barrier[Q kmsg.Request, R kmsg.Response](h handler[Q, R]) func(*conn, *slot
 }
 
 // long is barrier for requests about things of each of which the answer tells kilobytes. No more of those with many are answered at
-// once than there are processors to do it: an answer may be of tens of megabytes.
+// once than there are processors to do it: an answer may be of tens of megabytes. What a client that has left meanwhile wants is not done:
+// else those who ask and leave would keep the others waiting.
 func long[Q kmsg.Request, R kmsg.Response](h handler[Q, R], things func(Q) int) func(*conn, *slot, kmsg.Request) {
 	const few = 100
 	return func(c *conn, sl *slot, req kmsg.Request) {
@@ -133,7 +134,9 @@ func long[Q kmsg.Request, R kmsg.Response](h handler[Q, R], things func(Q) int) 
 			select {
 			case c.s.long <- struct{}{}:
 				defer func() { <-c.s.long }()
-			case <-c.ctx.Done(): // nobody is there to read it
+			case <-c.ctx.Done():
+			}
+			if c.left() {
 				sl.fatal = true
 				c.ring.finish(sl)
 				return

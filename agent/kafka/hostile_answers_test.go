@@ -97,6 +97,44 @@ func TestLongAnswersThatNobodyReads(t *testing.T) {
 	}
 }
 
+// TestNobodyMakesTurnsLongByLeaving: a client has left when the turn of its request comes. The request is not done; those of clients that are
+// there are, whether they have sent more meanwhile, more than is read ahead, or nothing.
+func TestNobodyMakesTurnsLongByLeaving(t *testing.T) {
+	w := newWorld(t, option{})
+	for range cap(w.s.long) {
+		w.s.long <- struct{}{}
+	}
+	in := w.s.lookup(19).m.inFlight
+	for i, who := range []string{"left-", "quiet-", "more-", "much-"} {
+		create := creating(7)
+		for n := range 101 {
+			create.Topics = append(create.Topics, newTopic(fmt.Sprint(who, n), 1, 1))
+		}
+		c := w.dial()
+		c.send(create)
+		eventually(t, "it waits", func() bool { return counterValue(in) == float64(i+1) })
+		switch who {
+		case "left-":
+			must(t, c.nc.Close())
+		case "more-":
+			c.send(metadataOf(9))
+		case "much-":
+			for range 2 * readBuffer / 20 {
+				c.send(metadataOf(9))
+			}
+		}
+	}
+	for range cap(w.s.long) {
+		<-w.s.long
+	}
+	eventually(t, "nothing waits", func() bool { return counterValue(in) == 0 })
+	for _, who := range []string{"left-", "quiet-", "more-", "much-"} {
+		if made := w.topics.Lookup(who+"0") != nil; made != (who != "left-") {
+			t.Errorf("%s0 was made: %v", who, made)
+		}
+	}
+}
+
 // TestLongAnswersAreMadeInTurn: while others make long answers, one more waits, and with it nothing but what is behind it; a short one
 // does not wait. It is nothing to them that one of those that wait has left.
 func TestLongAnswersAreMadeInTurn(t *testing.T) {
