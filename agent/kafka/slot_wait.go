@@ -17,6 +17,11 @@ import (
 // waits a little: until the slot is open here, or until another leader is known, whose address the answer brings (KIP-951). So does what a
 // member of a group asks of its coordinator on the way.
 
+// The reader of the connection waits, and what the client has sent behind waits with it: batches must be appended, and offsets committed, in the
+// order in which they were sent. That costs the others little: answers go out in the order of requests anyway, so none of theirs could be
+// sent before. Only what they would load meanwhile begins later, by slotTime at the most; and after a wait in vain nothing of the connection
+// waits for rushTime.
+
 // The bounds of such waits.
 const (
 	slotTime = 3 * time.Second      // of one request, for all its slots: an opening may take that long; less than a client sleeps
