@@ -31,7 +31,7 @@ func TestCover(t *testing.T) {
 		{"beyond the end", spans(0, 10, 10, 40, 10, 20), spans(0, 10, 10, 20)},
 		{"before the begin", spans(-5, 10, 5, 10), spans(5, 10)},
 	} {
-		if got := cover(c.segments, 0, 30); !slices.Equal(got, c.want) {
+		if got, _ := cover(c.segments, 0, 30, 30); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.what, got, c.want)
 		}
 	}
@@ -69,7 +69,7 @@ func TestCoverIsTheBest(t *testing.T) {
 				most, fewest = n, len(some)
 			}
 		}
-		if got := cover(all, 0, 14); held(got) != most || len(got) != fewest {
+		if got, lost := cover(all, 0, 14, 14); held(got) != most || lost != 14-most || len(got) != fewest {
 			t.Fatalf("of %v it takes %v: %d offsets in %d, want %d in %d", all, got, held(got), len(got), most, fewest)
 		}
 	}

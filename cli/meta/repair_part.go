@@ -138,7 +138,8 @@ func (m *mending) findSpare(ctx context.Context) error {
 
 // fill adds extents for [from, to): segments that are there, and what holds nothing in between.
 func (m *mending) fill(ctx context.Context, from, to int64) error {
-	for _, e := range cover(m.spare, from, to) {
+	some, _ := cover(m.spare, from, to, to)
+	for _, e := range some {
 		if err := m.leave(ctx, from, e.Base); err != nil {
 			return err
 		}
