@@ -90,6 +90,9 @@ func (a *Agent) Ready() <-chan struct{} { return a.ready }
 // Addresses returns what the agent is bound to, once Ready is closed.
 func (a *Agent) Addresses() Addresses { return a.bound }
 
+// Metrics is what /metrics tells, for a program that runs an agent within it.
+func (a *Agent) Metrics() prometheus.Gatherer { return a.registry }
+
 // Buffers returns the bytes of the heap that are in pooled buffers, in use or not.
 func (a *Agent) Buffers() int64 { return a.pool.Outstanding() + a.pool.Kept() }
 
