@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -65,4 +66,53 @@ func TestGroupsKeepTheirBytes(t *testing.T) {
 			t.Fatalf("size %d: assigned %.40q, %.40q, %.40q", size, sa.MemberAssignment, sb.MemberAssignment, again.MemberAssignment)
 		}
 	}
+}
+
+// TestOffsetCommitIsChecked: who commits, when, where, and what; each partition has an answer of its own.
+func TestOffsetCommitIsChecked(t *testing.T) {
+	w := newWorld(t, option{})
+	top := w.topic("t", 2)
+	c := w.dial()
+	commit := func(member string, generation int32, change func(p *kmsg.OffsetCommitRequestTopicPartition)) [2]int16 {
+		req := committing(8, "g", member, generation, top)
+		odd := req.Topics[0].Partitions[0]
+		odd.Partition = 1
+		change(&odd)
+		req.Topics[0].Partitions = append(req.Topics[0].Partitions, odd)
+		parts := call[*kmsg.OffsetCommitResponse](c, req).Topics[0].Partitions
+		return [2]int16{parts[0].ErrorCode, parts[1].ErrorCode}
+	}
+	plain := func(*kmsg.OffsetCommitRequestTopicPartition) {}
+	says := func(bytes int) func(*kmsg.OffsetCommitRequestTopicPartition) {
+		return func(p *kmsg.OffsetCommitRequestTopicPartition) { p.Metadata = ptr(strings.Repeat("m", bytes)) }
+	}
+	at := func(partition int32) func(*kmsg.OffsetCommitRequestTopicPartition) {
+		return func(p *kmsg.OffsetCommitRequestTopicPartition) { p.Partition = partition }
+	}
+	expect := func(what string, got [2]int16, first, second int16) {
+		t.Helper()
+		if got != [2]int16{first, second} {
+			t.Errorf("%s: %d, want %d and %d", what, got, first, second)
+		}
+	}
+	expect("nobody, of a group that is not there", commit("", -1, plain), codeNone, codeNone)
+	in := call[*kmsg.JoinGroupResponse](c, joining("g", "", []byte("x")))
+	expect("a member without its assignment", commit(in.MemberID, in.Generation, plain), codeRebalanceInProgress, codeRebalanceInProgress)
+	call[*kmsg.SyncGroupResponse](c, syncing("g", in.MemberID, in.Generation, nil))
+	for _, e := range []struct {
+		what   string
+		got    [2]int16
+		second int16
+	}{
+		{"a member", commit(in.MemberID, in.Generation, plain), codeNone},
+		{"metadata at its bound", commit(in.MemberID, in.Generation, says(4096)), codeNone},
+		{"metadata beyond it", commit(in.MemberID, in.Generation, says(4097)), codeOffsetMetadataTooLarge},
+		{"a partition that is not there", commit(in.MemberID, in.Generation, at(2)), codeUnknownTopicOrPartition},
+		{"a partition below 0", commit(in.MemberID, in.Generation, at(-1)), codeUnknownTopicOrPartition},
+	} {
+		expect(e.what, e.got, codeNone, e.second)
+	}
+	expect("an older generation", commit(in.MemberID, in.Generation-1, plain), codeIllegalGeneration, codeIllegalGeneration)
+	expect("a stranger", commit("nobody", in.Generation, plain), codeUnknownMemberID, codeUnknownMemberID)
+	expect("nobody, of a group with members", commit("", -1, plain), codeUnknownMemberID, codeUnknownMemberID)
 }
