@@ -5,6 +5,9 @@
 // A hedge is sent after the 95th percentile of the last requests of its size, for at most 5.5 of 100 requests, never for ten seconds
 // after the store has asked to slow down, and hardly any when all requests become slow at once. A request has at most one.
 //
+// A Get that says where its bytes are to go (objstore.Range.Into) gives that memory to the first request; a hedge reads into its own, and
+// if it wins, the first one has ended before its bytes are copied.
+//
 // Goroutines: two for each Get that is hedged, of which the slower ends soon after Get has returned. The lock is held over no call.
 package hedge
 
@@ -95,7 +98,7 @@ func sizeOf(r objstore.Range) (size int, ok bool) {
 // Get implements objstore.Store.
 func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (objstore.Object, error) {
 	size, ok := sizeOf(r)
-	if !ok || r.Places() || !waited(objstore.PurposeOf(ctx)) {
+	if !ok || !waited(objstore.PurposeOf(ctx)) {
 		return s.Store.Get(ctx, key, r)
 	}
 	now := time.Now()
@@ -143,7 +146,7 @@ func (s *Store) twice(ctx context.Context, key string, r objstore.Range, size in
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := make(chan answer, 2)
-	send := func(hedge bool) {
+	send := func(hedge bool, r objstore.Range) {
 		s.running.Go(func() {
 			began := time.Now()
 			o, err := s.Store.Get(ctx, key, r)
@@ -151,7 +154,7 @@ func (s *Store) twice(ctx context.Context, key string, r objstore.Range, size in
 			answers <- answer{o, err, hedge}
 		})
 	}
-	send(false)
+	send(false, r)
 	late := time.NewTimer(after)
 	defer late.Stop()
 	for flying, sent := 1, false; ; {
@@ -162,15 +165,30 @@ func (s *Store) twice(ctx context.Context, key string, r objstore.Range, size in
 				s.count(a.hedge && a.err == nil)
 			}
 			if decides(a.err) || flying == 0 {
+				if a.hedge && r.Places() {
+					cancel()
+					a = settle(a, r, answers, flying)
+				}
 				return a.o, a.err
 			}
 		case <-late.C:
 			if s.spend(size) {
-				send(true)
+				send(true, r.Into()) // the first one has the caller's memory
 				flying, sent = flying+1, true
 			}
 		}
 	}
+}
+
+// settle waits until a first request that was given up writes no more to where r places its bytes, and puts those of the hedge there.
+func settle(a answer, r objstore.Range, answers <-chan answer, flying int) answer {
+	for range flying {
+		<-answers
+	}
+	if a.err == nil {
+		a.o = r.Copy(a.o.Body, a.o.Size)
+	}
+	return a
 }
 
 // decides reports whether an answer makes another one needless: the bytes, or that there are none.
