@@ -155,13 +155,13 @@ func (p *Pool) over() bool {
 	return p.mu.limit > 0 && p.mu.kept > 0 && p.mu.kept+p.out.Load() > p.mu.limit
 }
 
-// forget leaves the buffer of a class that was released first to the garbage collector.
+// forget leaves the buffer of a class that was released first to the garbage collector. The others stay where they are: there may be
+// hundreds of thousands, and everybody waits for the lock.
 func (p *Pool) forget(class int) {
 	idle := p.mu.idle[class]
 	p.mu.kept -= int64(cap(idle[0].b))
-	copy(idle, idle[1:])
-	idle[len(idle)-1] = nil
-	p.mu.idle[class] = idle[:len(idle)-1]
+	idle[0] = nil
+	p.mu.idle[class] = idle[1:]
 	p.mu.least[class] = min(p.mu.least[class], len(idle)-1)
 }
 

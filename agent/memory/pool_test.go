@@ -123,3 +123,25 @@ func TestPoolAllocatesNothing(t *testing.T) {
 		t.Fatalf("%v allocations", n)
 	}
 }
+
+// BenchmarkTrim of small buffers, as many as a budget of 400 MB has when the store has stood still, and the least that was used of them.
+func BenchmarkTrim(b *testing.B) {
+	const n = 100_000
+	var p Pool
+	held := make([]*Buf, n)
+	for b.Loop() {
+		b.StopTimer()
+		for i := range held {
+			held[i] = p.Get(1)
+		}
+		for _, buf := range held {
+			buf.Release()
+		}
+		p.Trim()
+		b.StartTimer()
+		p.Trim()
+		if p.Kept() != 0 {
+			b.Fatalf("%d bytes are kept", p.Kept())
+		}
+	}
+}
