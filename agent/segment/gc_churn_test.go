@@ -85,3 +85,32 @@ func TestCollectorKeepsUp(t *testing.T) {
 		t.Logf("%d bundles by %d requests, and %d that were refused", minutes*churn, store.deletes.Load(), store.refusals.Load())
 	})
 }
+
+// BenchmarkCollect is what the garbage of a WAL of 100 MB/s costs in CPU, as a share of the time in which it is written: an hour of it, one
+// item a minute, and a store that has nothing to do.
+func BenchmarkCollect(b *testing.B) {
+	const minutes = 60
+	var spent time.Duration
+	for b.Loop() {
+		r := newRig(b)
+		c := r.collector(&sulking{Store: r.inner})
+		session := uuid.New()
+		now := time.Now()
+		for minute := range int64(minutes) {
+			now = now.Add(time.Minute)
+			r.enqueue(records.Garbage{
+				Session: session, From: minute * churn, End: (minute + 1) * churn, NotBefore: now.Add(r.cfg.Grace).UnixMilli(), Bytes: churn * 8 << 20,
+			})
+			if minute%3 > 0 {
+				continue
+			}
+			user, system := cpu(b)
+			if err := c.Sweep(context.Background(), now); err != nil {
+				b.Fatal(err)
+			}
+			u, s := cpu(b)
+			spent += u - user + s - system
+		}
+	}
+	b.ReportMetric(100*spent.Minutes()/(minutes*float64(b.N)), "%CPU")
+}
