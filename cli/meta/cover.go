@@ -4,6 +4,7 @@ package meta
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sort"
 
@@ -30,11 +31,11 @@ func cover(segments []records.Extent, from, to, limit int64) (chosen []records.E
 	all := slices.DeleteFunc(slices.Clone(segments), func(e records.Extent) bool { return e.Base < from || e.Next > limit || e.Next <= e.Base })
 	slices.SortFunc(all, func(a, b records.Extent) int { return cmp.Compare(a.Base, b.Base) })
 	ways := make([]way, len(all)+1) // the best from extent i on or a later one, its hole counted from offset 0
-	ways[len(all)] = way{lost: to, end: to, next: len(all)}
+	ways[len(all)] = way{lost: math.MaxInt64, next: len(all)}
 	onward := func(at int64) way { // from an offset on
 		stop := way{lost: max(0, to-at), end: max(to, at), next: len(all)}
 		w := ways[sort.Search(len(all), func(i int) bool { return all[i].Base >= at })]
-		if w.lost -= at; w.next < len(all) && better(w, stop) {
+		if w.lost -= at; w.next < len(all) && better(w, stop) { // what ends beyond to goes on without a hole: stop loses nothing there
 			return w
 		}
 		return stop

@@ -109,7 +109,7 @@ func (b *rebuild) write(ctx context.Context) error {
 	if err := b.transact(ctx, metastore.Op{Kind: metastore.OpPut, Key: key, Set: unfinished.Item(), If: absent()}); err != nil {
 		return fmt.Errorf("write the config: %w", err)
 	}
-	for _, step := range []func(context.Context) error{b.writeSnapshot, b.writeSessions, b.writeTopics, b.writeSlots, b.writePacks, b.writeExtents} {
+	for _, step := range []func(context.Context) error{b.writeSnapshot, b.writeSessions, b.writeTopics, b.writeSlots, b.writeExtents, b.writePacks} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -182,7 +182,15 @@ func (b *rebuild) writeSlots(ctx context.Context) error {
 	return b.puts(ctx, all...)
 }
 
+// writePacks makes the items of the packs that have runs which no extent holds.
 func (b *rebuild) writePacks(ctx context.Context) error {
+	for _, l := range b.logs {
+		for _, run := range l.packs {
+			if run.next > l.tiered {
+				b.packs[run.pack]++
+			}
+		}
+	}
 	var all []put
 	for id, n := range b.packs {
 		p, err := b.packOf(ctx, id, n)

@@ -66,6 +66,14 @@ type logState struct {
 	start, end int64
 	base       int64 // where its tail begins
 	slot       uint16
+	packs      []packed // runs of the tail
+	tiered     int64    // where its extents end; 0: there are none
+}
+
+// packed is a run that lies in a pack.
+type packed struct {
+	pack uuid.UUID
+	next int64
 }
 
 // after returns the last bundle of the stretch that goes on without a hole after bundle seq; seq itself if there is none.

@@ -78,13 +78,18 @@ func (b *rebuild) takeSnapshot(f *bundle.Footer, won map[uint16]claim) {
 // takeRun notes in which object a run of the tail lies.
 func (b *rebuild) takeRun(f *bundle.Footer, i int, c claim) {
 	r := &f.Runs[i]
-	if l := b.logs[part{f.Topics[r.Topic].ID, r.Partition}]; l != nil {
+	l := b.logs[part{f.Topics[r.Topic].ID, r.Partition}]
+	if l != nil {
 		l.base = min(l.base, r.Base)
 	}
 	o := f.Objects[f.Refs[i].Object]
 	switch o.Kind {
 	case bundle.PACK:
-		b.packs[o.Session]++
+		if l == nil {
+			b.packs[o.Session]++
+			return
+		}
+		l.packs = append(l.packs, packed{o.Session, r.Next})
 	case bundle.WAL:
 		w, seq := b.writer(o.Session), int64(o.Seq)
 		refs, ok := w.refs[r.Slot]
@@ -294,6 +299,7 @@ func (b *rebuild) writeExtents(ctx context.Context) error {
 		if err := m.fill(ctx, start, end); err != nil || len(m.extent) == 0 {
 			return err
 		}
+		b.logs[all[i]].tiered = end
 		if m.lost > 0 {
 			b.note("%d offsets of %s are lost, and filled with nothing", m.lost, b.partName(all[i]))
 		}
@@ -305,16 +311,26 @@ func (b *rebuild) writeExtents(ctx context.Context) error {
 	})
 }
 
-// span returns from where to where extents reach: from the log's start to its tail. Segments beyond that hold what the tail holds too.
+// span returns from where to where extents reach: from the log's start, or the base of a segment that it lies within, to where the tail begins.
+// They go on as far as segments do without a hole, up to the log's end: what the snapshot names in the tail was linked since, perhaps, and then the
+// packs that it lay in are gone. An idle session writes no newer snapshot.
 func (m *mending) span(l *logState) (start, end int64) {
 	if l == nil {
 		return 0, 0 // nothing says that the segments are part of the log
 	}
+	to := max(l.start, l.base)
 	start = l.start
+	some, least := cover(m.spare, start, to, l.end)
 	for _, e := range m.spare {
-		if e.Base < start && e.Next > l.start {
-			start = e.Base // the log starts within it
+		if e.Base >= l.start || e.Next <= l.start {
+			continue
+		}
+		if others, lost := cover(m.spare, e.Base, to, l.end); lost < least {
+			start, some, least = e.Base, others, lost
 		}
 	}
-	return start, max(start, l.base)
+	if n := len(some); n > 0 {
+		to = max(to, some[n-1].Next)
+	}
+	return start, to
 }

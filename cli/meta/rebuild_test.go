@@ -154,6 +154,52 @@ func TestRebuildFillsWhatIsLost(t *testing.T) {
 	r.clean()
 }
 
+// What a snapshot names in the tail may lie in segments since: with a session that was idle for long, in ones that were merged with what lay below,
+// and all that they were made of is gone.
+func TestRebuildOfAnIdleSession(t *testing.T) {
+	r := newRig(t)
+	r.segment(0, 0, 30)
+	r.lose(r.keys.Segment(r.topic.ID, 0, 0, r.extents[0].Segment))
+	r.lose(r.keys.Segment(r.topic.ID, 0, 10, r.extents[1].Segment))
+	r.lose(r.keys.Pack(r.pack))
+	got := r.rebuilt(RebuildConfig{Uncommitted: true})
+	if got.Extents != 1 || got.Packs != 0 || len(got.Notes) != len(alwaysLost) {
+		t.Errorf("%+v", got)
+	}
+	p := decoded(r, r.cluster.PartitionKey(r.topic.ID, 0), records.DecodePartition)
+	if p.LogStart != 0 || p.Tiered != 30 || p.Extents != 1 {
+		t.Errorf("partition %+v", p)
+	}
+	r.clean()
+}
+
+// TestRebuiltSpan: where extents begin and end is where least is lost, however segments overlap.
+func TestRebuiltSpan(t *testing.T) {
+	for _, c := range []struct {
+		what       string
+		segments   []records.Extent
+		log        logState
+		start, end int64
+	}{
+		{"none", nil, logState{start: 5, base: 9, end: 9}, 5, 9},
+		{"as they were linked", spans(0, 10, 10, 20), logState{base: 20, end: 30}, 0, 20},
+		{"the log starts within one", spans(0, 10, 10, 20), logState{start: 5, base: 20, end: 30}, 0, 20},
+		{"and another one was never linked", spans(0, 16, 2, 4, 4, 20), logState{start: 3, base: 20, end: 30}, 2, 20},
+		{"merged or not", spans(0, 16, 2, 4, 4, 16), logState{start: 3, base: 16, end: 30}, 0, 16},
+		{"linked since the snapshot", spans(0, 10, 10, 20, 20, 28), logState{base: 10, end: 30}, 0, 28},
+		{"merged since the snapshot", spans(0, 20), logState{base: 10, end: 30}, 0, 20},
+		{"beyond a hole", spans(0, 10, 20, 28), logState{base: 10, end: 30}, 0, 10},
+		{"beyond the end of the log", spans(0, 10, 10, 31), logState{base: 10, end: 30}, 0, 10},
+		{"all below the log start", spans(0, 10), logState{start: 10, base: 10, end: 10}, 10, 10},
+		{"all behind the log start", spans(0, 10, 10, 12), logState{start: 10, base: 10, end: 12}, 10, 12},
+	} {
+		m := &mending{spare: c.segments}
+		if start, end := m.span(&c.log); start != c.start || end != c.end {
+			t.Errorf("%s: %d to %d, want %d to %d", c.what, start, end, c.start, c.end)
+		}
+	}
+}
+
 func TestRebuildRefuses(t *testing.T) {
 	r := newRig(t)
 	if _, err := r.tool().Rebuild(context.Background(), RebuildConfig{}); !errors.Is(err, ErrNotEmpty) {
