@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"encoding/binary"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -70,5 +71,44 @@ func TestAsk(t *testing.T) {
 		wg.Wait()
 		a.kill()
 		c.kill()
+	})
+}
+
+// The pong of a ping that was sent before somebody asked is no answer, though both pings are of one moment.
+func TestAskIsNotAnsweredByAnEarlierPong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newNetwork().agent(t, "a", 1)
+		defer a.kill()
+		l := newLink(a.Mesh, nil, Identity{}, true)
+		ping := func(tick bool) []byte {
+			buf := l.next(nil, tick)
+			if len(buf) != headerLen+8 {
+				t.Fatalf("%d bytes instead of a ping", len(buf))
+			}
+			return buf[headerLen:]
+		}
+		pong := func(payload []byte) {
+			if err := l.handle(kindPong, payload); err != nil {
+				t.Fatal(err)
+			}
+		}
+		answered := func(c <-chan struct{}) bool {
+			select {
+			case <-c:
+				return true
+			default:
+				return false
+			}
+		}
+		pong(binary.LittleEndian.AppendUint64(nil, 0)) // of none at all
+		before := ping(true)
+		asked := l.ask()
+		after := ping(false)
+		if pong(before); answered(asked) {
+			t.Fatal("answered by the pong of a ping that was sent before")
+		}
+		if pong(after); !answered(asked) {
+			t.Fatal("not answered")
+		}
 	})
 }

@@ -19,13 +19,12 @@ var (
 
 // link is an adopted connection. Its reader and writer end when the connection does.
 type link struct {
-	mesh  *Mesh
-	conn  net.Conn
-	who   Identity
-	ours  bool // dialled by us
-	begun time.Time
-	wake  chan struct{} // something waits for the writer
-	over  chan struct{} // closed by end
+	mesh *Mesh
+	conn net.Conn
+	who  Identity
+	ours bool          // dialled by us
+	wake chan struct{} // something waits for the writer
+	over chan struct{} // closed by end
 
 	mu struct {
 		sync.Mutex
@@ -36,13 +35,13 @@ type link struct {
 		busy   bool // a notice is being written
 		// Those who ask whether the other side is there: by the next ping, and by the one that is under way. Nil: nobody.
 		asking, asked chan struct{}
+		sent          time.Time // the last ping
 	}
-	sent  atomic.Uint64 // of the last ping; a pong of an earlier one is not measured
-	pings atomic.Uint64 // how many there were
+	pings atomic.Uint64 // how many there were: the number of the last. A pong of an earlier one tells nothing
 }
 
 func newLink(m *Mesh, conn net.Conn, who Identity, ours bool) *link {
-	return &link{mesh: m, conn: conn, who: who, ours: ours, begun: time.Now(), wake: make(chan struct{}, 1), over: make(chan struct{})}
+	return &link{mesh: m, conn: conn, who: who, ours: ours, wake: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
 // serve reads until the connection ends. The caller counts the goroutine.
@@ -124,10 +123,14 @@ func (l *link) ask() <-chan struct{} {
 	return l.mu.asking
 }
 
-// ponged takes in that the last ping was answered.
-func (l *link) ponged() {
+// ponged takes in that a ping was answered.
+func (l *link) ponged(n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if n == 0 || n != l.pings.Load() {
+		return
+	}
+	l.mesh.m.ping.Observe(time.Since(l.mu.sent).Seconds())
 	if l.mu.asked != nil {
 		close(l.mu.asked)
 		l.mu.asked = nil
@@ -190,18 +193,20 @@ func (l *link) next(buf []byte, ping bool) []byte {
 	notice, pong := l.mu.notice, l.mu.pong
 	ping = ping || l.mu.ping
 	l.mu.notice, l.mu.pong, l.mu.ping, l.mu.busy = nil, nil, false, notice != nil
-	if ping && l.mu.asked == nil {
-		l.mu.asked, l.mu.asking = l.mu.asking, nil
+	number := l.pings.Load()
+	if ping {
+		number = l.pings.Add(1) // together with who asks by it: the pong of the ping before may be on its way
+		l.mu.sent = time.Now()
+		if l.mu.asked == nil {
+			l.mu.asked, l.mu.asking = l.mu.asking, nil
+		}
 	}
 	l.mu.Unlock()
 	if pong != nil {
 		buf = appendFrame(buf, kindPong, binary.LittleEndian.AppendUint64(nil, *pong))
 	}
 	if ping {
-		now := uint64(time.Since(l.begun))
-		l.sent.Store(now)
-		l.pings.Add(1)
-		buf = appendFrame(buf, kindPing, binary.LittleEndian.AppendUint64(nil, now))
+		buf = appendFrame(buf, kindPing, binary.LittleEndian.AppendUint64(nil, number))
 	}
 	if notice != nil {
 		buf = appendFrame(buf, kindNotice, notice.encode())
@@ -242,10 +247,7 @@ func (l *link) handle(k kind, payload []byte) error {
 		}
 		v := binary.LittleEndian.Uint64(payload)
 		if k == kindPong {
-			if v == l.sent.Load() {
-				l.mesh.m.ping.Observe((time.Since(l.begun) - time.Duration(v)).Seconds())
-				l.ponged()
-			}
+			l.ponged(v)
 			return nil
 		}
 		l.mu.Lock()
