@@ -163,6 +163,23 @@ func deal(rnd *rand.Rand, round uint64, only string) []mishap {
 	return all
 }
 
+// TestDeal: eight rounds in a row that come to five mishaps each leave nothing out, wherever they begin.
+func TestDeal(t *testing.T) {
+	for seed := range uint64(20) {
+		dealt := map[string]bool{}
+		for round := range uint64(8) {
+			for _, m := range deal(rand.New(rand.NewPCG(seed, round)), seed+round, "")[:5] {
+				dealt[m.name] = true
+			}
+		}
+		for _, m := range mishaps("") {
+			if !dealt[m.name] {
+				t.Errorf("rounds from %d: no %s", seed, m.name)
+			}
+		}
+	}
+}
+
 // TestClusterChaos: three agents behind proxies, to which things happen, sometimes to two at once, while idempotent producers and readers of
 // franz-go and Java go on. In the end everything that was acked is there, once and in order, and the readers saw the log as it is.
 func TestClusterChaos(t *testing.T) {

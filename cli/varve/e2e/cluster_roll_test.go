@@ -151,7 +151,8 @@ func (l *load) checkOffsets(t *testing.T) {
 		}
 		for _, a := range acks {
 			if a.number != a.offset {
-				t.Fatalf("partition %d: record %d was acknowledged at offset %d", p, a.number, a.offset)
+				t.Errorf("partition %d: record %d was acknowledged at offset %d", p, a.number, a.offset)
+				break
 			}
 		}
 	}
