@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -366,6 +367,52 @@ func testJoinInDoubt(t *testing.T) {
 			r.check()
 		}
 	}
+}
+
+// What a leader sent before it was replaced changes nothing, whenever it lands: its successor has merged the same segments by then, or not.
+func TestJoinOfAReplacedLeader(t *testing.T) { synctest.Test(t, testJoinOfAReplacedLeader) }
+
+func testJoinOfAReplacedLeader(t *testing.T) {
+	for _, merges := range []bool{false, true} {
+		r := newRig(t)
+		names := ripeForJoin(t, r)
+		held := &heldJoins{Store: r.table}
+		r.room.d.Facts = held
+		r.round(6 * time.Hour)
+		if len(held.held) == 0 {
+			t.Fatal("no merge was sent")
+		}
+		r.heir(r.snapshot())
+		r.lead()
+		if merges {
+			r.drip(names, 1)
+		}
+		for _, ops := range held.held {
+			if err := r.table.Transact(t.Context(), ops); !errors.Is(err, metastore.ErrCondition) {
+				t.Errorf("a merge of a leader that was replaced was done: %v", err)
+			}
+		}
+		r.check()
+		for _, n := range names {
+			if p, extents := r.extents(n); p.Extents != int64(len(extents)) || merges && len(extents) > 2 {
+				t.Error(extents)
+			}
+		}
+	}
+}
+
+// heldJoins answers no merge of segments, and keeps it for later.
+type heldJoins struct {
+	metastore.Store
+	held [][]metastore.Op
+}
+
+func (s *heldJoins) Transact(ctx context.Context, ops []metastore.Op) error {
+	if !isJoin(ops) {
+		return s.Store.Transact(ctx, ops)
+	}
+	s.held = append(s.held, ops)
+	return errNoFacts
 }
 
 // unlinkBelow is retention: it takes the extents below a log start out.
