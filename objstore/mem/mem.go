@@ -111,11 +111,11 @@ func (s *Store) room(n int) *bytesOf {
 	if n < large {
 		return &bytesOf{b: make([]byte, n)}
 	}
-	if b := s.reserve.take(n); b != nil {
-		return &bytesOf{b: b, in: s.reserve}
-	}
 	if o := s.spare.take(n); o != nil {
 		return o
+	}
+	if b := s.reserve.take(n); b != nil {
+		return &bytesOf{b: b, in: s.reserve}
 	}
 	return mapping(n)
 }
