@@ -287,6 +287,34 @@ func TestEveryDamageIsFoundAndMended(t *testing.T) {
 	}
 }
 
+// What a segment was merged from waits for deletion. If the merged one is lost meanwhile they are taken again, and stay when their time comes.
+func TestMendedFromWhatIsQueued(t *testing.T) {
+	r := newRig(t)
+	var old []string
+	for _, e := range r.extents {
+		old = append(old, r.keys.Segment(r.topic.ID, 0, e.Base, e.Segment))
+		r.drop(r.cluster.ExtentKey(r.topic.ID, 0, e.Base))
+	}
+	r.extents = nil
+	x := r.link(0, 0, 20)
+	r.partition(0, 0, 20)
+	g := records.Garbage{ID: uuid.New(), Keys: old, NotBefore: time.Now().Add(time.Minute).UnixMilli()}
+	r.item(r.cluster.GarbageKey(g), g.Item())
+	r.clean()
+	r.lose(r.keys.Segment(r.topic.ID, 0, 0, x.Segment))
+	for _, f := range r.check(true) {
+		r.fix(f)
+	}
+	for _, key := range old {
+		r.lose(key)
+	}
+	r.drop(r.cluster.GarbageKey(g))
+	r.clean()
+	if p := decoded(r, r.cluster.PartitionKey(r.topic.ID, 0), records.DecodePartition); p.Extents != 2 || p.Tiered != 20 {
+		t.Error(p)
+	}
+}
+
 func (r *rig) part(index int32) string { return part{r.topic.ID, index}.String() }
 
 // tail1 lets the snapshot name one more run of partition 1, which lies in o.

@@ -143,10 +143,29 @@ func (m *mending) fill(ctx context.Context, from, to int64) error {
 		if err := m.leave(ctx, from, e.Base); err != nil {
 			return err
 		}
+		e, err := m.unqueued(ctx, e)
+		if err != nil {
+			return err
+		}
 		m.add(e)
 		from = e.Next
 	}
 	return m.leave(ctx, from, to)
+}
+
+// unqueued returns e, or the extent of a copy if its object waits for deletion, as what was merged does: whoever deletes it may be at it, and
+// would not see that it has a name again.
+func (m *mending) unqueued(ctx context.Context, e records.Extent) (records.Extent, error) {
+	key := m.cfg.Keys.Segment(m.p.topic, m.p.index, e.Base, e.Segment)
+	if _, queued := m.queued[key]; !queued {
+		return e, nil
+	}
+	o, err := m.get(ctx, key, objstore.Range{})
+	if err != nil {
+		return e, err
+	}
+	e.Segment = uuid.New()
+	return e, m.put(ctx, m.cfg.Keys.Segment(m.p.topic, m.p.index, e.Base, e.Segment), o.Body)
 }
 
 // leave adds extents for [from, to) that hold nothing.
