@@ -255,6 +255,45 @@ func TestNamesThatAreNoText(t *testing.T) {
 	}
 }
 
+// TestNullsAreTaken: in every request, whatever may be null is; it is answered, or closes the connection, and nothing panics.
+func TestNullsAreTaken(t *testing.T) {
+	w := newWorld(t, option{auto: true})
+	w.topic("t", 1)
+	answered := 0
+	each(func(a *api, version int16) {
+		for n := range 3 {
+			req := named(a, version, "t", rand.New(rand.NewPCG(uint64(a.key), uint64(n))))
+			unset(reflect.ValueOf(req).Elem())
+			answered += w.sendNamed(a, req, "t")
+		}
+	})
+	t.Logf("%d answered", answered)
+	if answered == 0 {
+		t.Error("nothing was answered")
+	}
+}
+
+// unset makes null what may be: all pointers, and lists that are empty.
+func unset(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.SetZero()
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i).Name; f != "UnknownTags" && v.Field(i).CanSet() {
+				unset(v.Field(i))
+			}
+		}
+	case reflect.Slice:
+		if v.Len() == 0 {
+			v.SetZero()
+		}
+		for i := range v.Len() {
+			unset(v.Index(i))
+		}
+	}
+}
+
 // named is a request all of whose names are the same, which is answered at once.
 func named(a *api, version int16, name string, r *rand.Rand) kmsg.Request {
 	req := kmsg.RequestForKey(a.key)
