@@ -24,7 +24,9 @@ import (
 //
 // Differs from Kafka: records are not decompressed unless the topic is compacted; null records are answered with
 // INVALID_RECORD (Kafka says nothing at all); a transactional id or batch gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-// which is the one code that every client takes as final instead of asking again or beginning anew.
+// which is the one code that every client takes as final instead of asking again or beginning anew; for 35 s after a partition got
+// another leader an idempotent producer without state there begins with sequence 0, and is told NOT_ENOUGH_REPLICAS until it does
+// (Kafka lets it begin anywhere, and then its first batch, sent to the leader of before, may come after its second).
 
 // admitProduce appends the batches of a request, in the reader, so that those of a connection get their offsets in the
 // order they came (D3). The caller releases buf; the WAL holds on to it by itself.

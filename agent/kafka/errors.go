@@ -31,6 +31,7 @@ const (
 	codeCoordinatorNotAvailable   int16 = 15
 	codeNotCoordinator            int16 = 16
 	codeInvalidTopic              int16 = 17
+	codeNotEnoughReplicas         int16 = 19
 	codeInvalidRequiredAcks       int16 = 21
 	codeIllegalGeneration         int16 = 22
 	codeInconsistentGroupProtocol int16 = 23
@@ -94,6 +95,7 @@ var codes = []struct {
 	{partition.ErrDraining, codeNotLeaderOrFollower},
 	{records.ErrFenced, codeNotLeaderOrFollower},
 	{partition.ErrOutOfOrder, codeOutOfOrderSequence},
+	{partition.ErrEarly, codeNotEnoughReplicas}, // tried again, and nothing more: there is no other leader to look for
 	{partition.ErrProducerEpoch, codeInvalidProducerEpoch},
 	{partition.ErrTimestamp, codeInvalidTimestamp},
 

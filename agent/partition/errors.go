@@ -12,6 +12,8 @@ var (
 	ErrDraining = errors.New("slot is being handed over")
 	// ErrOutOfOrder: the producer skipped or repeated a sequence that is not one of its last batches.
 	ErrOutOfOrder = errors.New("out of order sequence number")
+	// ErrEarly: the slot has a new leader, and the producer's first batch may still be on its way to it. Ask again in a moment.
+	ErrEarly = errors.New("an earlier batch of the producer may be on its way from the last leader")
 	// ErrProducerEpoch: a newer instance of the producer has written already.
 	ErrProducerEpoch = errors.New("producer epoch is older than one seen before")
 	// ErrMoved: the tail index is not any more as it was when the caller looked. Look again with Partition.Runs.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // lead is a slot that this agent leads under an epoch: OPENING, then OPEN, perhaps DRAINING, until Leave.
@@ -11,12 +12,16 @@ type lead struct {
 	set      *Set
 	slot     uint16
 	epoch    int32
+	begun    time.Time
 	open     bool         // false while the slot-open record is not committed; guarded by Set.mu
 	parts    []*Partition // guarded by Set.mu
 	empty    *log         // of all partitions that hold nothing yet; guarded by Set.mu
 	draining atomic.Bool  // set under Set.mu, seen by Append under Partition.mu
 	bytes    atomic.Uint64
 }
+
+// isNew reports whether batches may still be on their way that clients sent to the slot's last leader.
+func (l *lead) isNew() bool { return l.epoch > 1 && time.Since(l.begun) < settleTime }
 
 // Drain begins a hand-over: from now on nothing is appended to the slot's partitions (ErrDraining), while reads go on. What was
 // appended before is queued in the WAL when Drain returns, so a barrier there covers it. A slot that drains already stays so.

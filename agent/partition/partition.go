@@ -110,8 +110,8 @@ type Result struct {
 }
 
 // Append checks a batch against its producer's state, gives it offsets and hands it to the WAL. The check and the
-// assignment are one step. Errors: ErrNotLeader, ErrDraining, ErrOutOfOrder, ErrProducerEpoch, ErrTimestamp: nothing was
-// appended and Done will not be called.
+// assignment are one step. Errors: ErrNotLeader, ErrDraining, ErrOutOfOrder, ErrEarly, ErrProducerEpoch, ErrTimestamp: nothing
+// was appended and Done will not be called.
 func (p *Partition) Append(a Append) (Result, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,7 +120,7 @@ func (p *Partition) Append(a Append) (Result, error) {
 	}
 	b := a.Batch
 	if b.ProducerID() >= 0 {
-		dup, err := check(p.producer(b.ProducerID()), b)
+		dup, err := check(p.producer(b.ProducerID()), b, p.lead.isNew())
 		if err != nil {
 			return Result{}, err
 		}

@@ -3,6 +3,7 @@ package partition
 import (
 	"math"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/varvelog/varve/metastore/records"
@@ -116,6 +117,32 @@ func TestSequences(t *testing.T) {
 	r.mustSend(p, newer.batch(t, 1), 200)
 	_, err = r.send(p, (&producer{id: 7, epoch: 0, seq: 54}).batch(t, 1), 1)
 	wantErr(t, err, ErrProducerEpoch)
+}
+
+// A new leader takes a producer's second batch only after its first, which may have been sent to the last leader; one that it knows nothing
+// of may begin anywhere once clients have given up what they sent there.
+func TestNewLeaderWaitsForTheFirstBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.open(r.set.NewFold(), map[uint16]int32{3: 2})
+		p := r.partition(0, 3)
+		pr := &producer{id: 7}
+		first, second := pr.batch(t, 3), pr.batch(t, 2)
+		_, err := r.send(p, second, 2)
+		wantErr(t, err, ErrEarly)
+		if got := r.mustSend(p, first, 1); got.Base != 0 {
+			t.Errorf("%+v", got)
+		}
+		if got := r.mustSend(p, second, 2); got.Base != 3 {
+			t.Errorf("%+v", got)
+		}
+		time.Sleep(settleTime - 1)
+		expired := &producer{id: 8, seq: 40}
+		_, err = r.send(p, expired.batch(t, 1), 3)
+		wantErr(t, err, ErrEarly)
+		time.Sleep(1)
+		r.mustSend(p, expired.batch(t, 1), 4)
+	})
 }
 
 // IP2: after 2^31-1 comes 0.

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/varvelog/varve/objstore/bundle"
 	"github.com/varvelog/varve/objstore/recordbatch"
@@ -13,7 +14,10 @@ import (
 
 // Bounds of what a partition remembers of idempotent producers.
 const (
-	window       = 5      // batches per producer: the most a client has in flight (KIP-98)
+	window = 5 // batches per producer: the most a client has in flight (KIP-98)
+	// settleTime is for how long after its slot was opened a leader expects batches that were sent to the one before: clients wait 30 s for an
+	// answer (request.timeout.ms).
+	settleTime   = 35 * time.Second
 	maxProducers = 10_000 // per partition; the ones that wrote longest ago go first
 )
 
@@ -44,12 +48,17 @@ func (ps *producers) put(p *bundle.Producer) {
 }
 
 // check says what to do with a batch of a producer in state p: append it (dup nil), answer it as a duplicate of dup, or refuse it
-// with ErrProducerEpoch or ErrOutOfOrder. A producer without state (nil) may begin anywhere: it may have expired.
-func check(p *bundle.Producer, b recordbatch.Batch) (dup *bundle.Appended, err error) {
+// with ErrProducerEpoch, ErrOutOfOrder or ErrEarly. A producer without state (nil) may begin anywhere: it may have expired. But not while
+// the slot's leader is new: the Java client sends a batch to the new leader before the old one has answered those before it. If these are
+// the first it ever sent here they would come after it. (In Kafka they do.)
+func check(p *bundle.Producer, b recordbatch.Batch, newLeader bool) (dup *bundle.Appended, err error) {
+	first, last := b.BaseSequence(), lastSequence(b)
 	if p == nil {
+		if newLeader && first != 0 {
+			return nil, ErrEarly
+		}
 		return nil, nil
 	}
-	first, last := b.BaseSequence(), lastSequence(b)
 	switch epoch := b.ProducerEpoch(); {
 	case epoch < p.Epoch:
 		return nil, ErrProducerEpoch

@@ -127,7 +127,7 @@ func (s *Set) Begin(f *Fold, epochs map[uint16]int32) (err error) {
 			s.remove(old) // nobody waits: it was never served
 		}
 		logs := f.take(n, objects, sessions)
-		l := &lead{set: s, slot: n, epoch: epoch, parts: make([]*Partition, 0, len(logs))}
+		l := &lead{set: s, slot: n, epoch: epoch, begun: time.Now(), parts: make([]*Partition, 0, len(logs))}
 		s.mu.slots[n] = l
 		for id, c := range logs {
 			if c.end > 0 && !s.isDropped(id.Topic) { // one that holds nothing is made when it is asked for
