@@ -39,7 +39,7 @@ type Load struct {
 	BatchBytes int           // of the largest batch
 	Warmup     time.Duration // not measured
 	Duration   time.Duration // measured
-	Limit      int64         // bytes of values after which it ends, whatever Duration says; 0: none
+	Limit      int64         // bytes of values after which it ends, whatever Duration says, and that a Search does not pass; 0: none
 	Seed       uint64
 	FanOut     int   // how many readers read everything
 	Backlog    int64 // bytes of values that are there before reading begins

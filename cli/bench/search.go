@@ -41,7 +41,8 @@ const (
 )
 
 // Search looks for the highest rate that a server keeps up with, by trials of half of the load's warm-up and duration, and reports
-// a whole run at that rate. run does one run of a load.
+// a whole run at that rate. run does one run of a load. The Limit of load is what all of them may write together; a search that needs more
+// fails before it has written that.
 func Search(ctx context.Context, load Load, live *Live, run func(context.Context, Load) (*Report, error)) (*Report, error) {
 	s := search{load: load, live: live, run: run}
 	r, err := s.try(ctx, 0, 2)
@@ -78,6 +79,7 @@ type search struct {
 	run    func(context.Context, Load) (*Report, error)
 	hunt   hunt
 	trials []Trial
+	wrote  float64 // bytes of values, at the most
 }
 
 func (s *search) last() Trial { return s.trials[len(s.trials)-1] }
@@ -86,8 +88,12 @@ func (s *search) last() Trial { return s.trials[len(s.trials)-1] }
 func (s *search) try(ctx context.Context, rate float64, part time.Duration) (*Report, error) {
 	l := s.load
 	l.Rate, l.Warmup, l.Duration = rate, s.load.Warmup/part, s.load.Duration/part
+	if err := s.ration(&l); err != nil {
+		return nil, err
+	}
 	s.live.search(len(s.trials)+1, rate)
 	r, err := s.run(ctx, l)
+	s.count(l, r)
 	var failed *failedError
 	switch {
 	case err == nil:
@@ -96,6 +102,34 @@ func (s *search) try(ctx context.Context, rate float64, part time.Duration) (*Re
 		s.trials, err = append(s.trials, Trial{Rate: rate, Lost: int64(failed.n)}), nil
 	}
 	return r, err
+}
+
+// ration gives a run what is left to write, if that is enough for it. Times of sending are random, so that some need a little more.
+func (s *search) ration(l *Load) error {
+	if s.load.Limit == 0 {
+		return nil
+	}
+	left := float64(s.load.Limit) - s.wrote
+	if left < 1 || writes(*l, l.Rate)*1.1 > left {
+		return fmt.Errorf("%d trials have written %.1f GiB, and one at %.0f records a second would pass the limit of %.1f GiB: raise --limit, or shorten --duration",
+			len(s.trials), s.wrote/(1<<30), l.Rate, float64(s.load.Limit)/(1<<30))
+	}
+	l.Limit = int64(left)
+	return nil
+}
+
+// count adds what a run has written: what it was to write, or, if nobody knew, what was answered.
+func (s *search) count(l Load, r *Report) {
+	rate := l.Rate
+	if rate == 0 && r != nil {
+		rate, _ = r.Get("records_per_s")
+	}
+	s.wrote += writes(l, rate)
+}
+
+// writes is how many bytes of values a run at a rate has.
+func writes(l Load, rate float64) float64 {
+	return rate * (l.Warmup + l.Duration).Seconds() * float64(l.Size)
 }
 
 // trialOf judges a run.

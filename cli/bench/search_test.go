@@ -52,6 +52,36 @@ func TestSearch(t *testing.T) {
 	}
 }
 
+// TestSearchWithinALimit: a search that would write more than it may gives up before that, and says so; one that need not is not held up.
+func TestSearchWithinALimit(t *testing.T) {
+	l := DefaultLoad()
+	l.Rate, l.Size, l.Warmup = 0, 1000, l.Duration/4
+	for _, limit := range []int64{1, 10 << 20, 500 << 20, 1 << 30, 2 << 30} {
+		var rates []float64
+		serve, wrote, l := server(10_000, &rates), 0.0, l
+		l.Limit = limit
+		r, err := Search(t.Context(), l, &Live{}, func(ctx context.Context, l Load) (*Report, error) {
+			r, err := serve(ctx, l)
+			got, _ := r.Get("records_per_s")
+			n := writes(l, max(l.Rate, got))
+			if l.Rate == 0 {
+				n = min(n, float64(l.Limit)) // as a producer ends at it
+			}
+			wrote += n
+			return r, err
+		})
+		if wrote > float64(limit) {
+			t.Errorf("%.0f bytes written, limit %d", wrote, limit)
+		}
+		if enough := limit == 2<<30; enough != (err == nil) || enough != (r != nil) || err != nil && !strings.Contains(err.Error(), "would pass the limit") {
+			t.Errorf("limit %d, %d trials: %v", limit, len(rates), err)
+		}
+		if limit == 500<<20 && len(rates) < 3 {
+			t.Errorf("it gave up after %d trials", len(rates))
+		}
+	}
+}
+
 // TestSearchOfAServerThatLosesRecords: no rate is stable at which one is not in its place, or fails.
 func TestSearchOfAServerThatLosesRecords(t *testing.T) {
 	l := DefaultLoad()
