@@ -166,4 +166,16 @@ var segmentMutants = []mutant{
 		"	for _, o := range d.opened {\n		_ = append(all, o.claim)\n",
 		"TestOpeningSnapshotCounts",
 	},
+	{
+		"a merge of segments does not queue them", "segment/merge_segments_link.go",
+		"	return append(ops, r.garbage(keys, bytes, now))\n",
+		"	_ = r.garbage(keys, bytes, now)\n	return ops\n",
+		"TestSmallSegmentsBecomeOne",
+	},
+	{
+		"a merge that may be linked yet is swept", "segment/sweep_kinds.go",
+		"(!alive || !o.Merged())",
+		"(!alive || !o.Merged() || alive)",
+		"TestSweepOfMerges",
+	},
 }
