@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -88,4 +92,27 @@ func TestDescribeConsumers(t *testing.T) {
 	if got = s.ok("", "group", "lag", "g"); !strings.Contains(got, "g      Stable  1        4           0\n") {
 		t.Errorf("lag:\n%s", got)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	out := &seenTwice{what: "target_epoch", seen: cancel}
+	w := &world{in: strings.NewReader(""), out: out, err: io.Discard, env: func(k string) (string, bool) { v, ok := s.env[k]; return v, ok }}
+	if code := run(ctx, w, commands(), []string{"group", "describe", "g", "--watch", "20ms", "--output", "json"}); code != exitOK || out.times != 2 {
+		t.Errorf("watched until it was told twice: exit %d, told %d times:\n%s", code, out.times, out.String())
+	}
+}
+
+// seenTwice calls seen when what was written for the second time.
+type seenTwice struct {
+	bytes.Buffer
+	what  string
+	times int
+	seen  func()
+}
+
+func (w *seenTwice) Write(p []byte) (int, error) {
+	n, err := w.Buffer.Write(p)
+	if w.times = strings.Count(w.String(), w.what); w.times == 2 {
+		w.seen()
+	}
+	return n, err
 }
