@@ -23,7 +23,7 @@ type joins struct {
 	looked bool    // there was one
 	from   int64   // where the next one begins: nothing below will be merged with what comes
 	doubt  *joined // a merge whose outcome nobody knows
-	stays  bool    // nothing is merged any more: a segment is damaged or gone
+	stays  bool    // nothing is merged any more: a segment is damaged or gone, or the topic is, or somebody else leads
 }
 
 // joined is several extents of a partition, and the one that takes their place.

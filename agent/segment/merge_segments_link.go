@@ -27,7 +27,9 @@ func (r *Room) commitJoin(ctx context.Context, j *joined, e *entry, now time.Tim
 		if rerr != nil {
 			return fmt.Errorf("merge segments: %w: %w", err, rerr)
 		}
-		if there || !possible || !r.mayJoin(err, j) {
+		may := r.mayJoin(err, j)
+		e.joins.stays = e.joins.stays || !may // or each round would write another one, until this leader hears of it
+		if there || !possible || !may {
 			return r.joinDone(ctx, j, e, there, now)
 		}
 	}

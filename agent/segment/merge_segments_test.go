@@ -415,6 +415,42 @@ func (s *heldJoins) Transact(ctx context.Context, ops []metastore.Op) error {
 	return errNoFacts
 }
 
+// A leader that was replaced, and has not heard of it, writes one segment for each partition in vain, not one after the other.
+func TestJoinOfAReplacedLeaderEnds(t *testing.T) { synctest.Test(t, testJoinOfAReplacedLeaderEnds) }
+
+func testJoinOfAReplacedLeaderEnds(t *testing.T) {
+	r := newRig(t)
+	tap := &tapped{Store: r.inner, keys: r.keys}
+	r.objects = tap
+	names := ripeForJoin(t, r)
+	r.room.d.Facts = &deposing{r.table, r}
+	for range 3 {
+		r.round(6 * time.Hour)
+	}
+	if n := tap.puts.Load(); n != int64(len(names)) {
+		t.Errorf("%d segments were written that cannot be linked, want %d", n, len(names))
+	}
+	if idle := r.accounts(); idle != 0 {
+		t.Error("objects too many:", idle)
+	}
+}
+
+// deposing has another leader take over all slots before a merge.
+type deposing struct {
+	metastore.Store
+	r *rig
+}
+
+func (s *deposing) Transact(ctx context.Context, ops []metastore.Op) error {
+	for slot := uint16(0); isJoin(ops) && slot < 4; slot++ {
+		item := records.Slot{Slot: slot, Leader: uuid.New(), Agent: "b", Epoch: s.r.epoch + 1, V: 2}
+		if _, err := s.Store.Write(ctx, metastore.Op{Kind: metastore.OpPut, Key: s.r.cluster.SlotKey(slot), Set: item.Item()}); err != nil {
+			return err
+		}
+	}
+	return s.Store.Transact(ctx, ops)
+}
+
 // unlinkBelow is retention: it takes the extents below a log start out.
 func (r *rig) unlinkBelow(n Name, start int64) {
 	r.t.Helper()
