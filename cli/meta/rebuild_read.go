@@ -67,6 +67,7 @@ type logState struct {
 	base       int64 // where its tail begins
 	slot       uint16
 	packs      []packed // runs of the tail
+	gone       bool     // one of those packs is
 	tiered     int64    // where its extents end; 0: there are none
 }
 

@@ -289,6 +289,9 @@ func (b *rebuild) writeExtents(ctx context.Context) error {
 			all = append(all, part{id, int32(i)})
 		}
 	}
+	if err := b.findGone(ctx); err != nil {
+		return err
+	}
 	b.say("reads the segments of %d partitions", len(all))
 	return b.each(ctx, len(all), func(ctx context.Context, i int) error {
 		m := &mending{look: b.look, p: all[i]}
@@ -311,26 +314,61 @@ func (b *rebuild) writeExtents(ctx context.Context) error {
 	})
 }
 
+// findGone finds the logs whose tails have runs in packs that are not there any more.
+func (b *rebuild) findGone(ctx context.Context) error {
+	number := map[uuid.UUID]int{}
+	for _, l := range b.logs {
+		for _, run := range l.packs {
+			number[run.pack] = 0
+		}
+	}
+	ids := slices.SortedFunc(maps.Keys(number), compareIDs)
+	gone := make([]bool, len(ids))
+	err := b.each(ctx, len(ids), func(ctx context.Context, i int) error {
+		there, err := b.there(ctx, b.Tool.cfg.Keys.Pack(ids[i]))
+		gone[i] = !there
+		return err
+	})
+	for i, id := range ids {
+		number[id] = i
+	}
+	for _, l := range b.logs {
+		l.gone = slices.ContainsFunc(l.packs, func(run packed) bool { return gone[number[run.pack]] })
+	}
+	return err
+}
+
 // span returns from where to where extents reach: from the log's start, or the base of a segment that it lies within, to where the tail begins.
-// They go on as far as segments do without a hole, up to the log's end: what the snapshot names in the tail was linked since, perhaps, and then the
-// packs that it lay in are gone. An idle session writes no newer snapshot.
+// If packs of the tail are gone, or more would be lost, they go on as far as segments do without a hole, up to the log's end: what the snapshot names
+// in the tail was linked since; an idle session writes no newer snapshot. Else the tail counts: there may be segments of an earlier table.
 func (m *mending) span(l *logState) (start, end int64) {
 	if l == nil {
 		return 0, 0 // nothing says that the segments are part of the log
 	}
 	to := max(l.start, l.base)
-	start = l.start
-	some, least := cover(m.spare, start, to, l.end)
-	for _, e := range m.spare {
-		if e.Base >= l.start || e.Next <= l.start {
-			continue
-		}
-		if others, lost := cover(m.spare, e.Base, to, l.end); lost < least {
-			start, some, least = e.Base, others, lost
+	start, some, lost := m.cheapest(l.start, to, to)
+	if l.gone || lost > 0 {
+		if from, others, less := m.cheapest(l.start, to, l.end); l.gone || less < lost {
+			start, some = from, others
 		}
 	}
 	if n := len(some); n > 0 {
 		to = max(to, some[n-1].Next)
 	}
 	return start, to
+}
+
+// cheapest is cover from a log start on, or from the base of a segment that it lies within, wherever less is lost.
+func (m *mending) cheapest(logStart, to, limit int64) (start int64, some []records.Extent, lost int64) {
+	start = logStart
+	some, lost = cover(m.spare, start, to, limit)
+	for _, e := range m.spare {
+		if e.Base >= logStart || e.Next <= logStart {
+			continue
+		}
+		if others, less := cover(m.spare, e.Base, to, limit); less < lost {
+			start, some, lost = e.Base, others, less
+		}
+	}
+	return start, some, lost
 }

@@ -186,12 +186,13 @@ func TestRebuiltSpan(t *testing.T) {
 		{"the log starts within one", spans(0, 10, 10, 20), logState{start: 5, base: 20, end: 30}, 0, 20},
 		{"and another one was never linked", spans(0, 16, 2, 4, 4, 20), logState{start: 3, base: 20, end: 30}, 2, 20},
 		{"merged or not", spans(0, 16, 2, 4, 4, 16), logState{start: 3, base: 16, end: 30}, 0, 16},
-		{"linked since the snapshot", spans(0, 10, 10, 20, 20, 28), logState{base: 10, end: 30}, 0, 28},
+		{"linked since the snapshot", spans(0, 10, 10, 20, 20, 28), logState{base: 10, end: 30, gone: true}, 0, 28},
+		{"of an earlier table", spans(0, 10, 10, 20, 20, 28), logState{base: 10, end: 30}, 0, 10},
 		{"merged since the snapshot", spans(0, 20), logState{base: 10, end: 30}, 0, 20},
-		{"beyond a hole", spans(0, 10, 20, 28), logState{base: 10, end: 30}, 0, 10},
-		{"beyond the end of the log", spans(0, 10, 10, 31), logState{base: 10, end: 30}, 0, 10},
+		{"beyond a hole", spans(0, 10, 20, 28), logState{base: 10, end: 30, gone: true}, 0, 10},
+		{"beyond the end of the log", spans(0, 10, 10, 31), logState{base: 10, end: 30, gone: true}, 0, 10},
 		{"all below the log start", spans(0, 10), logState{start: 10, base: 10, end: 10}, 10, 10},
-		{"all behind the log start", spans(0, 10, 10, 12), logState{start: 10, base: 10, end: 12}, 10, 12},
+		{"all behind the log start", spans(0, 10, 10, 12), logState{start: 10, base: 10, end: 12, gone: true}, 10, 12},
 	} {
 		m := &mending{spare: c.segments}
 		if start, end := m.span(&c.log); start != c.start || end != c.end {
