@@ -89,7 +89,7 @@ func (b *benchFlags) loadOptions() []*option {
 		optOneOf(&b.spread, []string{"sticky", "each"}, "spread", "sticky|each", "a batch to one partition, or each record to any"),
 		opt(&l.Linger, parseDuration, "linger", "DURATION", "how long a client waits for a batch to fill"),
 		opt(&b.batch, parseBytes, "batch-size", "SIZE", "of the largest batch"),
-		opt(&b.limit, parseBytes, "limit", "SIZE", "end when so many bytes were written").withDefault("none; in memory 2GiB"),
+		opt(&b.limit, parseBytes, "limit", "SIZE", "end when so many bytes were written; a search fails before").withDefault("none; in memory 2GiB; searching disk 16GiB"),
 		opt(&l.Seed, parseSeed, "seed", "N", "of the times of sending, the values, and the simulated store"),
 		optSwitch(&l.Keep, "keep", "leave the topic there"),
 	}
@@ -158,8 +158,11 @@ func parseSeed(s string) (uint64, error) {
 	return uint64(n), err
 }
 
-// inMemory is what --limit is if objects lie in memory.
-const inMemory = 2 << 30
+// What --limit is if objects lie in memory, and of a search if they lie in a temporary folder, which has them until the end.
+const (
+	inMemory     = 2 << 30
+	searchOnDisk = 16 << 30
+)
 
 // settle puts the pieces together.
 func (b *benchFlags) settle() error {
@@ -173,12 +176,14 @@ func (b *benchFlags) settle() error {
 		l.Rate = 0
 	case b.hunts() && b.owns() && b.store == "mem":
 		return usagef("--rate 0: a search writes more than memory holds; there are --store null, sim, disk, and --rate max")
-	case b.hunts() && b.limit != 0:
-		return usagef("--rate 0: a search needs all of its time, which --limit cuts short")
 	case l.Rate == 0 && !b.searches && !b.idles:
 		return usagef("--rate 0: only produce searches a rate; as fast as records are answered is --rate max")
 	}
-	if b.limit == 0 && !b.hunts() && b.owns() && slices.Contains([]string{"sim", "sim-express", "mem"}, b.store) {
+	switch {
+	case b.limit != 0 || !b.owns():
+	case b.hunts() && b.store == "disk":
+		l.Limit = searchOnDisk
+	case !b.hunts() && slices.Contains([]string{"sim", "sim-express", "mem"}, b.store):
 		l.Limit = inMemory
 	}
 	if err := l.Validate(); err != nil {

@@ -17,6 +17,7 @@ func benchProduceCommand() *command {
 sent, as a user waits; "sent_to_ack" from when the client got it; "service" is one Produce request; "publish_delay" is how late
 the bench itself was. With --rate max producers send as fast as they are answered: then there is no intended time. With --rate 0
 the highest stable rate is searched, by trials of half the time; then it is measured. What is stable is told with the trials.
+They may write --limit bytes together, on --store disk 16 GiB: nothing of that goes before the end.
 
 On --store null, and in a search, which keeps nothing, the offsets of the log are checked instead of its records.`,
 		options:  b.options(),

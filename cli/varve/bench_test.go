@@ -257,6 +257,28 @@ func TestBenchFailOver(t *testing.T) {
 	s.fails(exitUsage, "nobody to take over", "bench", "fail-over", "--how", "pause")
 }
 
+// TestBenchLimits: what a bench may write by default, where it would fill memory or a disk.
+func TestBenchLimits(t *testing.T) {
+	for _, c := range []struct {
+		store       string
+		rate        loadRate
+		limit, want byteSize
+	}{
+		{"disk", 0, 0, searchOnDisk},
+		{"disk", 0, 1 << 30, 1 << 30},
+		{"disk", 1000, 0, 0},
+		{"null", 0, 0, 0},
+		{"mem", 1000, 0, inMemory},
+		{"mem", 1000, 1 << 20, 1 << 20},
+	} {
+		b := newBenchFlags()
+		b.searches, b.store, b.rate, b.limit = true, c.store, c.rate, c.limit
+		if err := b.settle(); err != nil || b.load.Limit != int64(c.want) {
+			t.Errorf("%s at %v, limit %v: %d, %v, want %d", c.store, c.rate, c.limit, b.load.Limit, err, c.want)
+		}
+	}
+}
+
 func TestBenchRefuses(t *testing.T) {
 	s := &shell{t: t}
 	for _, c := range []struct {
@@ -272,7 +294,6 @@ func TestBenchRefuses(t *testing.T) {
 		{exitUsage, "record size: 35", "--record-size 35"},
 		{exitUsage, "is not a rate", "--rate -1"},
 		{exitUsage, "more than memory holds", "--rate 0 --store mem"},
-		{exitUsage, "needs all of its time", "--rate 0 --limit 1GiB"},
 		{exitUsage, "duration: 0s", "--duration 0s"},
 		{exitFailed, "no server answers", "--peer 127.0.0.1:1"},
 		{exitFailed, "no such file", "--program ./none"},
