@@ -42,27 +42,44 @@ func metadataWaits(s *Server, req *kmsg.MetadataRequest) bool {
 }
 
 // admitMetadata answers from the cache, or fills it. What has to wait does so beside the reader: for the other agents' word, and for the
-// next leaders of slots, see awaitLeaders; for the store, and that answer is not kept.
+// next leaders of slots, see awaitLeaders; for the store, and that answer is not kept. One of a connection waits for those two at a time:
+// what is admitted meanwhile is admitted before the answers are there that nobody may read.
 func admitMetadata(c *conn, sl *slot, r kmsg.Request) {
 	req, s := r.(*kmsg.MetadataRequest), c.s
 	v := s.deps.Cluster.View()
-	if alone := s.alone(v); !alone || patience(v, time.Now(), s.metadataSlots(v, req), s.leaders.longest) > 0 {
-		c.spawn(func() {
-			defer sl.guard()
-			if !alone {
-				s.askPeers(c.intake)
-			}
-			s.awaitLeaders(c.intake, s.metadataSlots(s.deps.Cluster.View(), req), s.leaders.longest)
-			if !c.answerMetadata(sl, req) {
+	alone := s.alone(v)
+	if alone && patience(v, time.Now(), s.metadataSlots(v, req), s.leaders.longest) <= 0 {
+		if !c.answerMetadata(sl, req) {
+			c.spawn(func() {
+				defer sl.guard()
 				run(c, sl, req, (*Server).metadata)
-			}
-		})
-	} else if !c.answerMetadata(sl, req) {
-		c.spawn(func() {
-			defer sl.guard()
-			run(c, sl, req, (*Server).metadata)
-		})
+			})
+		}
+		return
 	}
+	select {
+	case c.news <- struct{}{}:
+	case <-c.ctx.Done():
+		sl.fatal = true
+		c.ring.finish(sl)
+		return
+	}
+	c.spawn(func() {
+		defer sl.guard()
+		if !c.answerNews(sl, req, alone) {
+			run(c, sl, req, (*Server).metadata)
+		}
+	})
+}
+
+// answerNews is answerMetadata once it is known who is there, and who leads. It ends the turn that was taken in c.news.
+func (c *conn) answerNews(sl *slot, req *kmsg.MetadataRequest, alone bool) bool {
+	defer func() { <-c.news }()
+	if !alone {
+		c.s.askPeers(c.intake)
+	}
+	c.s.awaitLeaders(c.intake, c.s.metadataSlots(c.s.deps.Cluster.View(), req), c.s.leaders.longest)
+	return c.answerMetadata(sl, req)
 }
 
 // answerMetadata answers by the cache, unless that would have to wait for the store.

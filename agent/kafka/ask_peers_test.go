@@ -91,3 +91,29 @@ func TestPeersThatDoNotAnswer(t *testing.T) {
 	}
 	w.waitingForLeaders(0)
 }
+
+// A client that asks for large answers at once, and reads none, is stopped at its share, though each request waits for the peers first.
+func TestAskingPeersAdmitsNoMoreAnswers(t *testing.T) {
+	p := &fakePeers{reply: make(chan struct{})}
+	w := newWorld(t, option{cfg: Config{ConnBytes: 1 << 20}, before: func(s *Server) {
+		s.deps.Peers, s.leaders.news = p, time.Minute
+	}})
+	w.node.change(func(v *cluster.View) { v.Nodes = append(v.Nodes, other) })
+	w.topic("wide", 3000)
+	near, far := socketpair(t)
+	t.Cleanup(func() { _ = far.Close() })
+	w.s.accept(t.Context(), near)
+	all := metadataOf(9, "wide")
+	for n := range int32(inFlight) {
+		_, err := far.Write(encode(all, n))
+		must(t, err)
+	}
+	eventually(t, "asking the peers", func() bool { return p.asked.Load() > 0 })
+	time.Sleep(300 * time.Millisecond) // whatever is admitted is
+	close(p.reply)
+	eventually(t, "answers pile up", func() bool { return w.s.unread.Load() >= 1<<20 })
+	time.Sleep(300 * time.Millisecond)
+	if got := w.s.unread.Load(); got > 3<<19 {
+		t.Errorf("%d bytes of answers wait for a client that reads none", got)
+	}
+}

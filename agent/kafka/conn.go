@@ -30,6 +30,7 @@ type conn struct {
 	intake context.Context // ends when no more is to be read
 	shut   context.CancelFunc
 	ring   ring
+	news   chan struct{} // holds one while a Metadata request waits for others' news
 
 	out      net.Buffers  // of the writer
 	answered atomic.Int64 // how often something was written
@@ -57,7 +58,7 @@ type conn struct {
 }
 
 func newConn(ctx context.Context, s *Server, nc net.Conn) *conn {
-	c := &conn{s: s, nc: nc, br: bufio.NewReaderSize(nc, readBuffer)}
+	c := &conn{s: s, nc: nc, br: bufio.NewReaderSize(nc, readBuffer), news: make(chan struct{}, 1)}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.intake, c.shut = context.WithCancel(c.ctx)
 	c.ring.init(c)
