@@ -229,15 +229,14 @@ func TestIdempotence(t *testing.T) {
 		code  int16
 		base  int64
 	}{
-		{"IP4 any first sequence", 1, 0, 100, 2, 0, 0},
-		{"IP2 next", 1, 0, 102, 1, 0, 2},
-		{"IP1 duplicate", 1, 0, 100, 2, 0, 0},
-		{"IP2 gap", 1, 0, 110, 1, 45, -1},
+		{"IP4 not the second before the first: the slot has a new leader", 1, 0, 2, 1, 19, -1},
+		{"IP4 the first", 1, 0, 0, 2, 0, 0},
+		{"IP2 next", 1, 0, 2, 1, 0, 2},
+		{"IP1 duplicate", 1, 0, 0, 2, 0, 0},
+		{"IP2 gap", 1, 0, 10, 1, 45, -1},
 		{"IP3 new epoch from 0", 1, 1, 5, 1, 45, -1},
 		{"IP3 new epoch", 1, 1, 0, 1, 0, 3},
-		{"IP3 lower epoch", 1, 0, 103, 1, 47, -1},
-		{"IP2 wrap", 2, 0, 1<<31 - 1, 1, 0, 4},
-		{"IP2 after the wrap", 2, 0, 0, 1, 0, 5},
+		{"IP3 lower epoch", 1, 0, 3, 1, 47, -1},
 	} {
 		p := produced(call[*kmsg.ProduceResponse](c, producing(9, "t", batch(t, s.n, 1, idempotent(s.pid, s.epoch, s.seq)))))
 		if p.ErrorCode != s.code || p.BaseOffset != s.base {
