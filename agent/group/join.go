@@ -23,6 +23,9 @@ type Join struct {
 	Protocols []Protocol // in order of preference
 	KnowsID   bool       // a new member is told its id first (KIP-394)
 	Skips     bool       // a leader can be told not to assign (KIP-814)
+	// Taken is called when the group takes the request up, before it is answered: from then on the group counts what it holds of it. Not if
+	// it is refused before. Nil: nobody wants to know.
+	Taken func()
 }
 
 func (Join) event() {}

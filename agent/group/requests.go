@@ -10,12 +10,17 @@ import (
 	"github.com/varvelog/varve/metastore/records"
 )
 
-// ask has the core take an event. refuse makes of an error the message that done gets.
-func (c *Coordinator) ask(group string, e Event, done func(any), refuse func(error) any, create bool) {
+// ask has the core take an event. taken, if there is one, is called just before. refuse makes of an error the message that done gets.
+func (c *Coordinator) ask(group string, e Event, taken func(), done func(any), refuse func(error) any, create bool) {
 	m := message{
-		serve: func(a *actor, now time.Time) { a.step(e, now) },
-		fail:  func(err error) { done(refuse(err)) },
-		gone:  func() { done(refuse(ErrUnknownMember)) },
+		serve: func(a *actor, now time.Time) {
+			if taken != nil {
+				taken()
+			}
+			a.step(e, now)
+		},
+		fail: func(err error) { done(refuse(err)) },
+		gone: func() { done(refuse(ErrUnknownMember)) },
 	}
 	if create {
 		m.gone = nil
@@ -34,29 +39,30 @@ func (c *Coordinator) Join(group string, j Join, done func(Joined)) {
 		return
 	}
 	to := func(msg any) { done(msg.(Joined)) }
-	j.To = to
-	c.ask(group, j, to, func(err error) any { return refusal(err, j.Member) }, j.Member == "")
+	taken := j.Taken
+	j.To, j.Taken = to, nil
+	c.ask(group, j, taken, to, func(err error) any { return refusal(err, j.Member) }, j.Member == "")
 }
 
 // Sync asks for an assignment; s.To is not to be set.
 func (c *Coordinator) Sync(group string, s Sync, done func(Synced)) {
 	to := func(msg any) { done(msg.(Synced)) }
 	s.To = to
-	c.ask(group, s, to, func(err error) any { return Synced{Err: err} }, false)
+	c.ask(group, s, nil, to, func(err error) any { return Synced{Err: err} }, false)
 }
 
 // Heartbeat is a member's sign of life; h.To is not to be set.
 func (c *Coordinator) Heartbeat(group string, h Heartbeat, done func(error)) {
 	to := func(msg any) { done(msg.(Beaten).Err) }
 	h.To = to
-	c.ask(group, h, to, func(err error) any { return Beaten{err} }, false)
+	c.ask(group, h, nil, to, func(err error) any { return Beaten{err} }, false)
 }
 
 // Leave takes members out; l.To is not to be set.
 func (c *Coordinator) Leave(group string, l Leave, done func(Left)) {
 	to := func(msg any) { done(msg.(Left)) }
 	l.To = to
-	c.ask(group, l, to, func(err error) any { return Left{Err: err} }, false)
+	c.ask(group, l, nil, to, func(err error) any { return Left{Err: err} }, false)
 }
 
 // ConsumerHeartbeat is a ConsumerGroupHeartbeat; e.To is not to be set. A group that is not there is made, for a member that joins.
@@ -77,7 +83,7 @@ func (c *Coordinator) ConsumerHeartbeat(group string, e ConsumerBeat, done func(
 		return
 	}
 	e.To = to
-	c.ask(group, e, to, refuse, e.Epoch == joining)
+	c.ask(group, e, nil, to, refuse, e.Epoch == joining)
 }
 
 // Commit stores offsets. done gets what was refused of single partitions, and one error or nil for all others; after ErrUnavailable they

@@ -20,12 +20,12 @@ import (
 // while it still has no id; what members say of themselves is bounded by 32 MiB a group, and the id it gets
 // begins with 255 bytes at most of its client or instance id; a group's name that has more than 300 bytes gets INVALID_GROUP_ID, for it is a
 // sort key of the table.
-func joinGroup(c *conn, req *kmsg.JoinGroupRequest, done func(*kmsg.JoinGroupResponse)) {
+func joinGroup(c *conn, req *kmsg.JoinGroupRequest, taken func(), done func(*kmsg.JoinGroupResponse)) {
 	client := c.clientText()
 	j := group.Join{
 		Member: req.MemberID, NewID: memberPrefix(client) + "-" + uuid.NewString(), Instance: req.InstanceID, Client: client, Host: c.host(),
 		Session: time.Duration(req.SessionTimeoutMillis) * time.Millisecond, Rebalance: time.Duration(req.RebalanceTimeoutMillis) * time.Millisecond,
-		Type: req.ProtocolType, KnowsID: req.Version >= 4, Skips: req.Version >= 9,
+		Type: req.ProtocolType, KnowsID: req.Version >= 4, Skips: req.Version >= 9, Taken: taken,
 	}
 	if req.InstanceID != nil {
 		j.NewID = memberPrefix(*req.InstanceID) + "-" + uuid.NewString()
@@ -41,6 +41,14 @@ func joinGroup(c *conn, req *kmsg.JoinGroupRequest, done func(*kmsg.JoinGroupRes
 		c.s.log.Debug("a member joins", "group", printable([]byte(req.Group)), "member", printable([]byte(req.MemberID)), "reason", printable([]byte(*req.Reason)))
 	}
 	c.s.deps.Groups.Join(req.Group, j, func(r group.Joined) { done(joinResponse(req, r)) })
+}
+
+// admitJoinGroup gives back what the request was charged for once the group has it, which bounds what its members say. The answer may wait for
+// a rebalance, and all who wait for one must not keep others' requests out.
+func admitJoinGroup(c *conn, sl *slot, r kmsg.Request) {
+	grouped(func(c *conn, req *kmsg.JoinGroupRequest, done func(*kmsg.JoinGroupResponse)) {
+		joinGroup(c, req, sl.letGo, done)
+	})(c, sl, r)
 }
 
 // clientText is the client id of the request that is being admitted, as a text.

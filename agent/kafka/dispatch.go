@@ -42,7 +42,7 @@ func dispatch() []api {
 		{key: 8, name: "OffsetCommit", min: 2, max: 10, flexible: 8, elements: maxElements, admit: grouped(offsetCommit)},
 		{key: 9, name: "OffsetFetch", min: 1, max: 10, flexible: 6, elements: maxElements, admit: grouped(offsetFetch)},
 		{key: 10, name: "FindCoordinator", min: 0, max: 6, flexible: 3, elements: maxAdmin, admit: admitFindCoordinator},
-		{key: 11, name: "JoinGroup", min: 0, max: 9, flexible: 6, elements: maxAdmin, admit: grouped(joinGroup)},
+		{key: 11, name: "JoinGroup", min: 0, max: 9, flexible: 6, elements: maxAdmin, admit: admitJoinGroup},
 		{key: 12, name: "Heartbeat", min: 0, max: 4, flexible: 4, elements: maxAdmin, admit: grouped(heartbeat)},
 		{key: 13, name: "LeaveGroup", min: 0, max: 5, flexible: 4, elements: maxAdmin, admit: grouped(leaveGroup)},
 		{key: 14, name: "SyncGroup", min: 0, max: 5, flexible: 4, elements: maxElements, admit: grouped(syncGroup)},

@@ -116,3 +116,25 @@ func TestOffsetCommitIsChecked(t *testing.T) {
 	expect("a stranger", commit("nobody", in.Generation, plain), codeUnknownMemberID, codeUnknownMemberID)
 	expect("nobody, of a group with members", commit("", -1, plain), codeUnknownMemberID, codeUnknownMemberID)
 }
+
+// Members that wait for a rebalance with much to say of themselves keep nobody's requests out: what they said is the group's to count.
+func TestWaitingMembersLeaveTheReserve(t *testing.T) {
+	w := newWorld(t, option{cfg: Config{ReserveBytes: 1 << 20}})
+	says := bytes.Repeat([]byte{'m'}, 5000)
+	first := w.dial()
+	joined := call[*kmsg.JoinGroupResponse](first, joining("g", "", says))
+	call[*kmsg.SyncGroupResponse](first, syncing("g", joined.MemberID, joined.Generation, nil))
+	const many = 40 // of which 1 MiB takes 26
+	for range many {
+		w.dial().send(joining("g", "", says)) // they wait for the first one, which does not come
+	}
+	asks := kmsg.NewPtrDescribeGroupsRequest()
+	asks.Version, asks.Groups = 4, []string{strings.Repeat("x", 5000), "g"}
+	eventually(t, "all members are in", func() bool {
+		resp := call[*kmsg.DescribeGroupsResponse](w.dial(), asks)
+		return len(resp.Groups) == 2 && len(resp.Groups[1].Members) == many+1
+	})
+	if got := w.s.reserve.Used(); got != 0 {
+		t.Errorf("%d bytes are reserved while nothing is asked", got)
+	}
+}
