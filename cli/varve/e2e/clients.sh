@@ -27,7 +27,7 @@ kafkajs() {
   cp kafkajs/package.json target/kafkajs/installed.json
 }
 
-java() { (cd java && mvn -q -B package && mvn -q -B -P old package); }
+java() { (cd java && mvn -q -B package && mvn -q -B -P old package) && (cd ecosystem && mvn -q -B package); }
 
 (($#)) || set -- goclients python kafkajs java
 for what; do
