@@ -153,11 +153,34 @@ func TestGroupStreams(t *testing.T) {
 	one.await(t, "RUNNING", 1)
 	write(100)
 	counted()
+	eventually(t, "what was counted is deleted from the repartition topic", func() bool { return purged(t, a.addr) })
 	one.end(t)
 	two.end(t)
 	if got := counts(); !maps.Equal(got, want) {
 		t.Errorf("at the end counts are %v, want %v", got, want)
 	}
+}
+
+// purged tells whether no record of the repartition topic is left but those since the last commit.
+func purged(t *testing.T, addr string) bool {
+	t.Helper()
+	const topic = "words-words-repartition"
+	cl := dial(t, addr)
+	defer cl.Close()
+	starts, err := kadm.NewClient(cl).ListStartOffsets(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends, err := kadm.NewClient(cl).ListEndOffsets(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, all := int64(0), int64(0)
+	ends.Each(func(end kadm.ListedOffset) {
+		start, _ := starts.Lookup(topic, end.Partition)
+		left, all = left+end.Offset-start.Offset, all+end.Offset
+	})
+	return all > 0 && left < all/10
 }
 
 // startStreams starts an instance with a directory of its own.
@@ -167,7 +190,7 @@ func startStreams(t *testing.T, path, addr string) *javaProcess {
 	config := filepath.Join(dir, "streams.properties")
 	text := strings.Join([]string{
 		"application.id=words", "bootstrap.servers=" + addr, "state.dir=" + filepath.Join(dir, "state"),
-		"commit.interval.ms=500", "auto.offset.reset=earliest", "session.timeout.ms=10000", "replication.factor=1",
+		"commit.interval.ms=500", "repartition.purge.interval.ms=1000", "auto.offset.reset=earliest", "session.timeout.ms=10000", "replication.factor=1",
 	}, "\n")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
