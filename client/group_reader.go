@@ -64,8 +64,11 @@ func (w When) kgo(now time.Time) kgo.Offset {
 	return kgo.NewOffset().AtEnd()
 }
 
-// Next waits for records of the partitions that the group gave to this member. The caller owns them. io.EOF: there are no more, see
-// GroupConfig.
+// quiet is how long Next waits for records at most.
+const quiet = time.Second
+
+// Next waits for records of the partitions that the group gave to this member. The caller owns them. Without AtEnd it returns none after a
+// second in which none came, so that the caller can commit what it is done with. io.EOF: there are no more, see GroupConfig.
 func (r *GroupReader) Next(ctx context.Context) ([]*kgo.Record, error) {
 	fetches, err := r.poll(ctx)
 	if err != nil {
@@ -73,6 +76,9 @@ func (r *GroupReader) Next(ctx context.Context) ([]*kgo.Record, error) {
 	}
 	var failed error
 	fetches.EachError(func(topic string, p int32, err error) {
+		if err == context.DeadlineExceeded { // that of wait: ctx goes on
+			return
+		}
 		failed = errors.Join(failed, fmt.Errorf("read %q, partition %d: %w", topic, p, topicError(topic, err)))
 	})
 	return fetches.Records(), failed
@@ -81,13 +87,11 @@ func (r *GroupReader) Next(ctx context.Context) ([]*kgo.Record, error) {
 // poll waits for fetches, or for the end if there is one.
 func (r *GroupReader) poll(ctx context.Context) (kgo.Fetches, error) {
 	if r.ends == nil {
-		return r.kafka.PollFetches(ctx), ctx.Err()
+		return r.wait(ctx, quiet)
 	}
 	for {
-		limited, cancel := context.WithTimeout(ctx, endsEvery)
-		fetches := r.kafka.PollFetches(limited)
-		cancel()
-		if err := ctx.Err(); err != nil {
+		fetches, err := r.wait(ctx, endsEvery)
+		if err != nil {
 			return nil, err
 		}
 		if fetches.NumRecords() > 0 {
@@ -105,6 +109,13 @@ func (r *GroupReader) poll(ctx context.Context) (kgo.Fetches, error) {
 			return nil, io.EOF
 		}
 	}
+}
+
+// wait polls for d at most; that nothing came is an error of the fetches alone.
+func (r *GroupReader) wait(ctx context.Context, d time.Duration) (kgo.Fetches, error) {
+	limited, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return r.kafka.PollFetches(limited), ctx.Err()
 }
 
 // Done says that the caller is done with a record and all before it in its partition.

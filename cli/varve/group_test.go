@@ -61,6 +61,29 @@ func TestConsumeInAGroup(t *testing.T) {
 	}
 }
 
+// TestConsumeCommitsWhenQuiet: what was printed is committed while the reader goes on, also if no more records come.
+func TestConsumeCommitsWhenQuiet(t *testing.T) {
+	s := start(t, "kcat", "dev", "--memory", "--topics", "t:2").shell()
+	s.ok(strings.Repeat("a line\n", 30), "produce", "t")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	ended := make(chan result, 1)
+	go func() { ended <- s.runIn(ctx, "", "consume", "t", "--group", "quiet", "--from", "earliest") }()
+	committed := func() bool {
+		return strings.Contains(s.run("", "group", "lag", "quiet").out, "quiet  Stable  1        2           0\n")
+	}
+	for !committed() && ctx.Err() == nil {
+		time.Sleep(100 * time.Millisecond)
+	}
+	if ctx.Err() != nil {
+		t.Error("a member that follows a quiet topic commits nothing")
+	}
+	cancel()
+	if r := <-ended; r.code != exitOK || strings.Count(r.out, "\n") != 30 {
+		t.Errorf("exit %d: %q, %s", r.code, r.out, r.err)
+	}
+}
+
 // TestDescribeConsumers: a group of the newer protocol is listed and described, with its members.
 func TestDescribeConsumers(t *testing.T) {
 	s := start(t, "kcat", "dev", "--memory", "--topics", "t:4").shell()
