@@ -144,6 +144,7 @@ func TestGroupStreams(t *testing.T) {
 	checkStreamsTopics(t, a.addr)
 	two := startStreams(t, path, a.addr)
 	two.await(t, "RUNNING", 1)
+	eventually(t, "both instances have tasks", func() bool { return bothWork(t, a.addr) })
 	write(100)
 	counted()
 	one.end(t)
@@ -151,6 +152,7 @@ func TestGroupStreams(t *testing.T) {
 	counted()
 	one = startStreams(t, path, a.addr)
 	one.await(t, "RUNNING", 1)
+	eventually(t, "both instances have tasks again", func() bool { return bothWork(t, a.addr) })
 	write(100)
 	counted()
 	eventually(t, "what was counted is deleted from the repartition topic", func() bool { return purged(t, a.addr) })
@@ -159,6 +161,25 @@ func TestGroupStreams(t *testing.T) {
 	if got := counts(); !maps.Equal(got, want) {
 		t.Errorf("at the end counts are %v, want %v", got, want)
 	}
+}
+
+// bothWork tells whether the group is stable and has two members, each with partitions.
+func bothWork(t *testing.T, addr string) bool {
+	t.Helper()
+	cl := dial(t, addr)
+	defer cl.Close()
+	groups, err := kadm.NewClient(cl).DescribeGroups(t.Context(), "words")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := groups["words"]
+	for _, m := range g.Members {
+		assigned, ok := m.Assigned.AsConsumer()
+		if !ok || len(assigned.Topics) == 0 {
+			return false
+		}
+	}
+	return g.State == "Stable" && len(g.Members) == 2
 }
 
 // purged tells whether no record of the repartition topic is left but those since the last commit.
