@@ -14,8 +14,17 @@ import (
 
 // clientLog keeps what a kgo client says, to be shown of the moments that were slow. At most maxClientLines, the last ones.
 type clientLog struct {
-	mu    sync.Mutex
-	lines []clientLine
+	mu     sync.Mutex
+	lines  []clientLine
+	gaveUp int // how often it left its group since it could not dial a coordinator
+}
+
+// refusals is how often the client left its group by itself, since whom it asked for the coordinator refused it twice: kgo asks any agent it
+// knows of, and gives up if both times that is the dead one.
+func (l *clientLog) refusals() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gaveUp
 }
 
 type clientLine struct {
@@ -47,6 +56,9 @@ func (l *clientLog) Log(_ kgo.LogLevel, msg string, keyvals ...any) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if strings.HasPrefix(msg, "group manage loop errored") && strings.Contains(text, "connection refused") {
+		l.gaveUp++
+	}
 	if len(l.lines) == maxClientLines {
 		l.lines = l.lines[maxClientLines/2:]
 	}

@@ -7,10 +7,12 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,15 +87,44 @@ func tool(t *testing.T, args ...string) (code int, stdout, stderr string, rss in
 	out, said := &head1M{}, &head1M{}
 	cmd := exec.CommandContext(t.Context(), bin, args...)
 	cmd.Stdout, cmd.Stderr = out, said
-	timer := time.AfterFunc(2*hang, func() { _ = cmd.Process.Kill() })
-	err = cmd.Run()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer, most := time.AfterFunc(2*hang, func() { _ = cmd.Process.Kill() }), peakOf(cmd.Process.Pid)
+	err = cmd.Wait()
+	rss = most()
 	if !timer.Stop() {
 		t.Fatalf("%q runs on: %s", args, said)
 	}
 	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	return cmd.ProcessState.ExitCode(), out.String(), said.String(), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	return cmd.ProcessState.ExitCode(), out.String(), said.String(), rss
+}
+
+// peakOf looks at the most memory that a process had, until it has ended and the function returned is called. (What wait tells counts the
+// memory of the process that started it, too.)
+func peakOf(pid int) (most func() int64) {
+	over, told := make(chan struct{}), make(chan int64)
+	go func() {
+		var most int64
+		for {
+			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			if _, rest, there := strings.Cut(string(status), "VmHWM:"); there {
+				var kib int64
+				if _, err := fmt.Sscan(rest, &kib); err == nil {
+					most = max(most, kib<<10)
+				}
+			}
+			select {
+			case <-over:
+				told <- most
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	}()
+	return func() int64 { close(over); return <-told }
 }
 
 // head1M keeps the beginning of what is written to it.
