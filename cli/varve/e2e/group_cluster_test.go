@@ -129,6 +129,42 @@ func TestGroupSurvivesItsCoordinator(t *testing.T) {
 // slowResume is how long commits may stay away before the members' story is told.
 const slowResume = 3 * time.Second
 
+// killCoordinator kills an agent and starts it again, and returns after how long both members had committed again. before is how often they
+// had been given partitions that nothing is said against.
+func killCoordinator(t *testing.T, a *agent, members []*reading, before []int64) (took time.Duration) {
+	t.Helper()
+	had, given, refused := []int64{}, []int64{}, 0
+	for _, m := range members {
+		had, given, refused = append(had, m.commits.Load()), append(given, m.assigned.Load()), refused+m.log.refusals()
+	}
+	a.kill(t)
+	begun := time.Now()
+	for i, m := range members {
+		for m.commits.Load() == had[i] {
+			if time.Since(begun) > 30*time.Second {
+				t.Fatalf("member %d has not committed for 30 s", i)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	took = time.Since(begun)
+	a.start(t)
+	time.Sleep(5 * time.Second)
+	t.Logf("both members committed again %v after the kill of %s; since the first kill they were given other partitions %d and %d times",
+		took.Round(time.Millisecond), a.name(), members[0].assigned.Load()-before[0], members[1].assigned.Load()-before[1])
+	for i, m := range members {
+		m.tell(t, begun, took, given[i])
+		refused -= m.log.refusals()
+	}
+	if refused != 0 {
+		t.Logf("%d times a member left by itself, refused by the dead agent: what came of that is not counted", -refused)
+		for i, m := range members {
+			before[i] += m.assigned.Load() - given[i]
+		}
+	}
+	return took
+}
+
 func survivesItsCoordinator(t *testing.T, opts []kgo.Opt) {
 	const topic, group, partitions = "work", "workers", 6
 	f := newFleet(t, 3)
@@ -150,33 +186,7 @@ func survivesItsCoordinator(t *testing.T, opts []kgo.Opt) {
 	}
 	var took []time.Duration
 	for range int(setting(t, "VARVE_GROUP_KILLS", 3)) {
-		a := f.agents[coordinatorOf(t, f, group)]
-		had, given := []int64{members[0].commits.Load(), members[1].commits.Load()}, []int64{members[0].assigned.Load(), members[1].assigned.Load()}
-		refused := members[0].log.refusals() + members[1].log.refusals()
-		a.kill(t)
-		begun := time.Now()
-		for i, m := range members {
-			for m.commits.Load() == had[i] {
-				if time.Since(begun) > 30*time.Second {
-					t.Fatalf("member %d has not committed for 30 s", i)
-				}
-				time.Sleep(5 * time.Millisecond)
-			}
-		}
-		took = append(took, time.Since(begun))
-		a.start(t)
-		time.Sleep(5 * time.Second)
-		t.Logf("both members committed again %v after the kill of %s; since the first kill they were given other partitions %d and %d times",
-			took[len(took)-1].Round(time.Millisecond), a.name(), members[0].assigned.Load()-before[0], members[1].assigned.Load()-before[1])
-		for i, m := range members {
-			m.tell(t, begun, took[len(took)-1], given[i])
-		}
-		if n := members[0].log.refusals() + members[1].log.refusals() - refused; n > 0 {
-			t.Logf("%d times a member left by itself, refused by the dead agent: what came of that is not counted", n)
-			for i, m := range members {
-				before[i] += m.assigned.Load() - given[i]
-			}
-		}
+		took = append(took, killCoordinator(t, f.agents[coordinatorOf(t, f, group)], members, before))
 	}
 	t.Logf("%d kills, commits resumed: p50 %v, p99 %v, worst %v", len(took), percentile(took, 0.5), percentile(took, 0.99), percentile(took, 1))
 	for i, m := range members {
