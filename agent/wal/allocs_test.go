@@ -40,7 +40,15 @@ func TestFlushAllocations(t *testing.T) {
 		})
 		return each
 	}
-	few, many := flushes(8), flushes(800)
+	// The least of several: a scratch buffer that another processor's pool holds is made anew, and adds up to 30.
+	least := func(batches int) (each float64) {
+		each = flushes(batches)
+		for range 7 {
+			each = min(each, flushes(batches))
+		}
+		return each
+	}
+	few, many := least(8), least(800)
 	if few > 70 || many > few+25 {
 		t.Errorf("%.1f allocations for a flush of 8 batches, %.1f for one of 800", few, many)
 	}

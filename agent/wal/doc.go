@@ -12,7 +12,7 @@
 // covers, and queues what it passes for deletion, in one transaction.
 //
 // What decides is pure: when to cut (policy.go), what to commit and what an answer means (commit.go, trim.go), when to send a
-// second PUT (hedge.go).
+// second PUT (objstore.Pace).
 //
 // A Replayer reads the logs that slots have in other sessions, dead or alive, or earlier in this one: for each slot the
 // entries of its from[], newest first, until the session that served it under the entry's epoch. What counts of a session is the

@@ -132,10 +132,10 @@ type Log struct {
 		barriers  []*barrier
 		snap      uint64 // the session item names a snapshot of the log up to here
 		closing   bool
-		stopAt    time.Time // when Close stops waiting; zero: never
-		over      bool      // ended
-		failed    []*flush  // PUTs that the end of the session cut short
-		hedger    hedger
+		stopAt    time.Time     // when Close stops waiting; zero: never
+		over      bool          // ended
+		failed    []*flush      // PUTs that the end of the session cut short
+		pace      objstore.Pace // of second PUTs: commits go by prefix, so one slow PUT holds back all after it
 	}
 }
 

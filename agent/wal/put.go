@@ -118,7 +118,7 @@ func (l *Log) hedged(ctx context.Context, key string, f *flush) error {
 		}
 	}()
 	l.mu.Lock()
-	after, ok := l.mu.hedger.after(time.Now())
+	after, ok := l.mu.pace.After(time.Now())
 	l.mu.Unlock()
 	var hedge <-chan time.Time
 	if ok {
@@ -136,7 +136,7 @@ func (l *Log) hedged(ctx context.Context, key string, f *flush) error {
 			}
 		case <-hedge:
 			l.mu.Lock()
-			ok := l.mu.hedger.spend(time.Now())
+			ok := l.mu.pace.Spend(time.Now())
 			l.mu.Unlock()
 			if ok {
 				send(true)
@@ -146,16 +146,16 @@ func (l *Log) hedged(ctx context.Context, key string, f *flush) error {
 	}
 }
 
-// took tells the hedger how a PUT went.
+// took notes how a PUT went.
 func (l *Log) took(start time.Time, err error) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case err == nil:
-		l.mu.hedger.done(now.Sub(start))
+		l.mu.pace.Answered(now.Sub(start))
 	case errors.Is(err, objstore.ErrThrottled):
-		l.mu.hedger.throttled(now)
+		l.mu.pace.Throttled(now)
 	}
 }
 

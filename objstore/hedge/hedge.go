@@ -30,7 +30,7 @@ type Store struct {
 
 	mu struct {
 		sync.Mutex
-		paces [sizes]pace
+		paces [sizes]objstore.Pace
 	}
 }
 
@@ -103,7 +103,7 @@ func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (objstore
 	}
 	now := time.Now()
 	s.mu.Lock()
-	after, ok := s.mu.paces[size].after(now)
+	after, ok := s.mu.paces[size].After(now)
 	s.mu.Unlock()
 	if ok {
 		return s.twice(ctx, key, r, size, after)
@@ -120,10 +120,10 @@ func (s *Store) note(size int, began time.Time, err error) {
 	defer s.mu.Unlock()
 	switch {
 	case err == nil:
-		s.mu.paces[size].answered(now.Sub(began))
+		s.mu.paces[size].Answered(now.Sub(began))
 	case errors.Is(err, objstore.ErrThrottled):
 		for i := range s.mu.paces {
-			s.mu.paces[i].throttled(now)
+			s.mu.paces[i].Throttled(now)
 		}
 	}
 }
@@ -132,7 +132,7 @@ func (s *Store) note(size int, began time.Time, err error) {
 func (s *Store) spend(size int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mu.paces[size].spend(time.Now())
+	return s.mu.paces[size].Spend(time.Now())
 }
 
 type answer struct {
