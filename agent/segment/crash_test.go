@@ -179,3 +179,32 @@ func testAnyOutcomeUnknown(t *testing.T) {
 		}
 	}
 }
+
+// A link is done and its leader hears nothing. Before it asks, somebody else who looks at the table, as retention and readers do, tells the
+// tail how far extents reach: that is no hole, and the leader goes on.
+func TestTailIsToldOfALinkInDoubt(t *testing.T) { synctest.Test(t, testTailIsTold) }
+
+func testTailIsTold(t *testing.T) {
+	r := newRig(t)
+	r.cfg.SegmentBytes = 6 << 20
+	n := r.topic("a", 1)[0]
+	facts := &vagueFacts{Store: r.table, effect: true}
+	r.facts = facts
+	r.open()
+	for i := range 3 {
+		facts.vague = i == 1
+		r.write([]Name{n}, 4<<20, 2) // runs that are cut from the WAL
+		r.round(time.Minute)
+		if facts.vague = false; i == 1 {
+			p, extents := r.extents(n)
+			if len(extents) != 2 || p.Tiered != extents[1].Next || r.logs[n].runs[0].Base >= p.Tiered {
+				t.Fatal(p, extents)
+			}
+			r.logs[n].Tiered(p.Tiered)
+		}
+	}
+	r.check()
+	if _, extents := r.extents(n); len(extents) != 3 {
+		t.Fatalf("%d segments, want 3: %+v", len(extents), r.room.ledger.parts[n])
+	}
+}

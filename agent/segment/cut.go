@@ -90,6 +90,12 @@ func (r *Room) begin(ctx context.Context, t *Tail, e *entry, now time.Time) (boo
 			return false, err
 		}
 	}
+	if e.exists && e.tiered < t.Base && t.LogStart < t.Base { // a reader or retention may have seen a link, and told the tail, before we did
+		e.known = false
+		if err := r.know(ctx, t.Name, e); err != nil {
+			return false, err
+		}
+	}
 	switch {
 	case !e.exists || e.tiered == t.Base:
 		return true, nil
