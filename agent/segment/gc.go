@@ -82,7 +82,8 @@ func (c *Collector) Sweep(ctx context.Context, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// sweepShard deletes what is due of a shard, and counts in left what is still there then.
+// sweepShard deletes what is due of a shard, and counts in left what is still there then. Items that say what cannot be, or name such items,
+// stay: the error tells of the first one.
 func (c *Collector) sweepShard(ctx context.Context, shard int, now int64, left *backlog) error {
 	pk, after := c.d.Cluster.GarbagePK(shard), ""
 	b := batch{c: c}
@@ -91,30 +92,42 @@ func (c *Collector) sweepShard(ctx context.Context, shard int, now int64, left *
 			left.add(&b.items[i].garbage, now)
 		}
 	}()
+	var bad error
+	stays := func(sk string, err error) {
+		if bad == nil {
+			bad = fmt.Errorf("item %s of the garbage queue stays, look at it with varve meta check: %w", sk, err)
+		}
+	}
 	for range queuePages {
 		page, err := c.d.Facts.Query(ctx, metastore.Query{PK: pk, After: after, Limit: queuePage})
 		if err != nil {
-			return fmt.Errorf("read garbage queue: %w", err)
+			return errors.Join(bad, fmt.Errorf("read garbage queue: %w", err))
 		}
 		for _, row := range page.Rows {
 			g, err := records.DecodeGarbage(row.Item)
 			if err != nil {
-				return err
+				stays(row.SK, err)
+				continue
 			}
 			if row.SK >= records.GarbageDue(now) {
 				left.add(&g, now)
 				continue
 			}
-			if err := b.add(ctx, metastore.Key{PK: pk, SK: row.SK}, &g); err != nil {
-				left.add(&g, now)
-				return err
+			err = b.add(ctx, metastore.Key{PK: pk, SK: row.SK}, &g)
+			if err == nil {
+				continue
 			}
+			left.add(&g, now)
+			if !errors.Is(err, records.ErrBadItem) {
+				return errors.Join(bad, err)
+			}
+			stays(row.SK, err)
 		}
 		if after = page.Next; after == "" {
 			break
 		}
 	}
-	return b.flush(ctx)
+	return errors.Join(bad, b.flush(ctx))
 }
 
 // add counts an item that stays.

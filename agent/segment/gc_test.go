@@ -171,3 +171,33 @@ func TestCollectTopic(t *testing.T) {
 		r.check()
 	}
 }
+
+// An item that does not decode, or a deleted topic with an extent that does not, stays and is told of; what comes behind it goes all the same.
+func TestCollectBehindWhatIsBroken(t *testing.T) {
+	r := newRig(t)
+	broken := metastore.Key{PK: r.cluster.GarbagePK(1), SK: "0000000000001#x"}
+	topic := uuid.UUID{1, 2}
+	extent := r.cluster.ExtentKey(topic, 0, 0)
+	for _, key := range []metastore.Key{broken, extent} {
+		if _, err := r.table.Write(t.Context(), metastore.Op{Kind: metastore.OpPut, Key: key, Set: metastore.Item{"x": metastore.N(1)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.enqueue(records.Garbage{ID: uuid.UUID{1, 1}, NotBefore: 0, Keys: []string{r.store(r.keys.Pack(uuid.New()))}})
+	r.enqueue(records.Garbage{ID: topic, NotBefore: 2, Partitions: 1})
+	r.enqueue(records.Garbage{ID: uuid.UUID{1, 3}, NotBefore: 3, Keys: []string{r.store(r.keys.Pack(uuid.New()))}})
+	c := r.collector(r.inner)
+	for range 2 {
+		if err := c.Sweep(t.Context(), r.now); !errors.Is(err, records.ErrBadItem) {
+			t.Fatal(err)
+		}
+		if n := r.kinds()["k"]; n != 0 {
+			t.Fatalf("%d packs wait behind what is broken", n)
+		}
+	}
+	for _, key := range []metastore.Key{broken, extent, r.cluster.GarbageKey(records.Garbage{ID: topic, NotBefore: 2, Partitions: 1})} {
+		if _, err := r.table.Get(t.Context(), key, metastore.Consistent); err != nil {
+			t.Error(key, err)
+		}
+	}
+}
