@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -65,6 +66,7 @@ type Retainer struct {
 	d     RetainDeps
 	known map[Name]*memo
 	sweep uint64 // number of the current one
+	first Name   // with which the next one begins: this one did not come to it
 }
 
 // memo is what a Retainer knows of a partition that has extents, or has had some.
@@ -78,7 +80,7 @@ type memo struct {
 }
 
 const (
-	maxLearned = 2000 // partitions that a sweep reads items of; the others have their turn at the next ones
+	maxLearned = 2000 // partitions that a sweep reads items of; the next one begins with the others
 	maxMoved   = 1000 // log starts moved together
 )
 
@@ -115,6 +117,10 @@ func (r *Retainer) Sweep(ctx context.Context, now time.Time) error {
 		}
 		return ctx.Err() == nil
 	})
+	if i := slices.IndexFunc(due, func(t Tail) bool { return t.Name == r.first }); i > 0 {
+		due = slices.Concat(due[i:], due[:i])
+	}
+	r.first = Name{}
 	for i := range due {
 		s.note(&due[i], s.look(ctx, &due[i]))
 		if len(s.moves) == maxMoved {
@@ -187,9 +193,13 @@ func (s *sweep) memo(t *Tail) *memo {
 func (s *sweep) look(ctx context.Context, t *Tail) error {
 	m, base := s.memo(t), t.Base
 	if (t.LogStart > 0 || t.Base > 0) && (m == nil || t.Base > max(m.tiered, t.LogStart)) {
-		if s.learned++; s.learned > maxLearned {
+		if s.learned == maxLearned {
+			if s.r.first == (Name{}) {
+				s.r.first = t.Name
+			}
 			return nil
 		}
+		s.learned++
 		var err error
 		if m, err = s.r.learn(ctx, t); err != nil {
 			return err

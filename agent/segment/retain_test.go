@@ -399,3 +399,23 @@ func TestRetainUnknownOutcomes(t *testing.T) {
 		})
 	}
 }
+
+// A sweep reads items of so many partitions only. Where as many get new segments between two sweeps, the others have their turn all the same.
+func TestRetainEveryonesTurn(t *testing.T) {
+	k := newKept(t)
+	for range maxLearned {
+		k.partition(Limits{1 << 40, -1}, []int64{999_500}, nil)
+	}
+	late := k.partition(Limits{1000, -1}, []int64{1, 2}, nil)
+	for range 2 {
+		k.sweeps()
+		for _, p := range k.parts[:maxLearned] {
+			k.link(p.Topic, 1, records.Extent{
+				Base: p.Stable, Next: p.Stable + 10, Segment: uuid.New(), Size: 164, FooterLen: 100, Bytes: 100, MinTimestamp: 999_500, MaxTimestamp: 999_500,
+			})
+			p.Stable += 10
+			p.forget(0)
+		}
+	}
+	k.state(late, 20, 0)
+}
