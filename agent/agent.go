@@ -30,7 +30,7 @@ type Agent struct {
 	cluster  records.Cluster
 	keys     objstore.Keys
 	settings *topic.Settings
-	pool     memory.Pool
+	pool     *memory.Pool
 	begun    time.Time
 
 	registry *prometheus.Registry
@@ -71,9 +71,8 @@ func New(cfg Config, stores Stores, log *slog.Logger) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, stores: stores, log: log, cluster: c, keys: keys, settings: settings, begun: time.Now(),
-		registry: prometheus.NewRegistry(), probed: newProbeGauge(), ready: make(chan struct{}),
+		pool: memory.NewPool(cfg.poolBytes()), registry: prometheus.NewRegistry(), probed: newProbeGauge(), ready: make(chan struct{}),
 	}
-	a.pool.SetLimit(cfg.poolBytes())
 	a.notReady("starting")
 	ofSession := currentMetrics{&a.metrics}
 	for _, m := range append(stores.Collectors, ofSession, a.probed, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
@@ -93,8 +92,11 @@ func (a *Agent) Addresses() Addresses { return a.bound }
 // Metrics is what /metrics tells, for a program that runs an agent within it.
 func (a *Agent) Metrics() prometheus.Gatherer { return a.registry }
 
-// Buffers returns the bytes of the heap that are in pooled buffers, in use or not.
-func (a *Agent) Buffers() int64 { return a.pool.Outstanding() + a.pool.Kept() }
+// Buffers returns the bytes of pooled buffers, in use or not: in the Go heap, and apart from it.
+func (a *Agent) Buffers() (heap, apart int64) {
+	apart = a.pool.Apart()
+	return max(0, a.pool.Outstanding()+a.pool.Kept()-apart), apart
+}
 
 func (a *Agent) notReady(why string) { a.state.Store(&why) }
 
@@ -105,6 +107,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer a.pool.Clear() // the process may be another's, and go on
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	web, stop := context.WithCancel(context.Background())

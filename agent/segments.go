@@ -17,7 +17,7 @@ func (s *session) buildSegments() {
 		Objects: s.stores.Objects, Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster,
 		ClusterID: s.member.Cluster().Cluster, Session: s.member.Session(),
 		Partitions: tails{s}, Topics: rolls{s}, Keeps: keeps{s}, Index: s.index, Blocks: s.reader, Snapshots: s.wal,
-		Pool: &s.pool, Busy: s.budget.Pressure, Log: s.log,
+		Pool: s.pool, Busy: s.budget.Pressure, Log: s.log,
 	})
 	s.garbage = segment.NewCollector(s.cfg.Grace, segment.CollectorDeps{
 		Objects: s.stores.Objects, Facts: s.stores.Facts, Keys: s.keys, Cluster: s.cluster, Mine: s.ownsShard, Log: s.log,

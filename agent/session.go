@@ -34,9 +34,8 @@ const (
 	indexShare   = 64 // where the records in segments lie
 )
 
-// poolBytes is how far buffers that wait for use may add to those in use: the shares that are pooled seldom are all in use at once, and
-// three eighths are as much as full load needs.
-func (c *Config) poolBytes() int64 { return c.MemoryLimit / 8 * 3 }
+// poolBytes is for all buffers of these shares together, which seldom are in use at once.
+func (c *Config) poolBytes() int64 { return c.MemoryLimit / 2 }
 
 // trimEvery is how long a buffer waits for use at most, or twice that.
 const trimEvery = 15 * time.Second
@@ -165,7 +164,7 @@ func (s *session) build() {
 		OnDelete: s.dropTopic, Session: s.member.Session(), Announce: s.member.TopicsChanged, Grace: s.cfg.Grace,
 	})
 	s.index = segment.NewIndex(s.stores.Facts, s.stores.Objects, segment.IndexConfig{Cluster: s.cluster, Keys: s.keys, Bytes: s.cfg.MemoryLimit / indexShare})
-	s.reader = fetch.New(s.stores.Objects, s.keys, &s.pool, fetch.Config{
+	s.reader = fetch.New(s.stores.Objects, s.keys, s.pool, fetch.Config{
 		Extents:    s.index,
 		CacheBytes: s.cfg.MemoryLimit / cacheShare, Loads: int(min(32, max(2, s.cfg.MemoryLimit/loadsShare/fetch.BlockLen))),
 	})
@@ -173,7 +172,7 @@ func (s *session) build() {
 		Cluster: s.cluster, ClusterID: s.member.Cluster().Cluster, Session: s.member.Session(), Keys: s.keys,
 		Interval: s.cfg.Flush, FlushBytes: s.cfg.FlushBytes, PutBudget: s.cfg.PutBudget, Heartbeat: s.cfg.Heartbeat,
 		SnapshotInterval: s.cfg.SnapshotInterval, SnapshotFlushes: s.cfg.SnapshotFlushes, Beaten: s.member.Beaten, Grace: s.cfg.Grace,
-	}, s.stores.Objects, s.stores.Facts, &s.pool, s.budget, sink{s}, s.log)
+	}, s.stores.Objects, s.stores.Facts, s.pool, s.budget, sink{s}, s.log)
 	s.groups = group.New(s.groupConfig(), s.stores.Facts, s.log)
 	s.buildSegments()
 	metrics := &collectorSet{}
@@ -185,7 +184,7 @@ func (s *session) build() {
 		Idle: s.settings.Millis("connections.max.idle.ms"), MaxConnections: int(min(10_000, s.settings.Int("max.connections"))),
 	}, kafka.Deps{
 		Topics: s.topics, Partitions: s.parts, Reader: s.reader, Cluster: s.member, Peers: peers{s},
-		Producers: txn.NewIDs(s.stores.Facts, s.cluster), Groups: s.groups, Budget: s.budget, Pool: &s.pool, Log: s.log, Registry: metrics,
+		Producers: txn.NewIDs(s.stores.Facts, s.cluster), Groups: s.groups, Budget: s.budget, Pool: s.pool, Log: s.log, Registry: metrics,
 		MoveLogStart: s.moveLogStart, Rewriter: s.segments, ExtentBytes: s.index.Size,
 	})
 	s.metrics.Store(metrics)

@@ -107,7 +107,7 @@ func (r *Reader) load(ctx context.Context, topic uuid.UUID, index int32, o bundl
 // costs as much CPU as all else that is done to it.
 func (r *Reader) blank(n int) *memory.Buf {
 	if memory.Capacity(n) == n {
-		return r.pool.Fit(n)
+		return r.pool.Get(n)
 	}
 	return memory.Wrap(make([]byte, n))
 }

@@ -81,7 +81,8 @@ func newWorld(t testing.TB, o option) *world {
 	settings, err := topic.NewSettings(o.settings)
 	must(t, err)
 	logger := slog.New(slog.DiscardHandler)
-	w := &world{t: t, budget: memory.NewBudget(o.budget), pool: &memory.Pool{}, node: newFakeCluster()}
+	w := &world{t: t, budget: memory.NewBudget(o.budget), pool: memory.NewPool(256 << 20), node: newFakeCluster()}
+	t.Cleanup(w.pool.Clear)
 	w.wal = &heldWAL{w: w, store: gated{mem.New(), o.gate}, session: uuid.New(), kick: make(chan struct{}, 1)}
 	w.set = partition.NewSet(w.wal)
 	w.facts = factsmem.New()

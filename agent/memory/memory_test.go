@@ -8,7 +8,7 @@ import (
 )
 
 func TestClassHoldsSize(t *testing.T) {
-	for n := 1; n <= 1<<20; n += 1 + n/7 {
+	for n := 1; n <= 1<<maxClass; n += 1 + n/7 {
 		class, size := classOf(n)
 		if size < n {
 			t.Fatalf("class %d of %d bytes has %d", class, n, size)
@@ -20,16 +20,10 @@ func TestClassHoldsSize(t *testing.T) {
 			t.Fatalf("class %d of size %d maps to %d of size %d", class, size, c2, s2)
 		}
 	}
-	last, _ := classOf(1 << maxClass)
-	for n := 1<<maxClass + 1; n <= 1<<maxClass+bigSteps*bigStep; n += 1 << 20 {
-		class, size := classOf(n)
-		if size < n || size-n >= bigStep || class != last && class != last+1 || class >= classes {
-			t.Fatalf("%d bytes are of class %d after %d, of size %d", n, class, last, size)
+	for n := 1<<maxClass + 1; n <= 1<<30; n += n / 3 {
+		if size := Capacity(n); size < n || size-n >= page || Capacity(size) != size {
+			t.Fatalf("%d bytes take %d, which take %d", n, size, Capacity(size))
 		}
-		last = class
-	}
-	if n := 1<<maxClass + bigSteps*bigStep + 1; Capacity(n) != n || last != classes-1 {
-		t.Fatalf("oversized: %d take %d; the last class is %d", n, Capacity(n), last)
 	}
 }
 

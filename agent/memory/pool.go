@@ -12,24 +12,29 @@ import (
 	"sync/atomic"
 )
 
-// The pools keep buffers of 2^minClass to 2^maxClass bytes, four sizes to a doubling, and above that, for packs and segments
-// being written, those of up to bigSteps steps of bigStep more. Even larger ones are left to the garbage collector. To take pages
-// from the system and have them cleared costs up to 3 CPU-s/GiB, more than all else that is done to a byte. Pages behind
-// the content of a large buffer are never touched, so they take no memory.
+// Buffers of up to 2^maxClass bytes come from lists by size, four sizes to a doubling; larger ones are parts of the pool's own memory,
+// in pages. To take pages from the system and have them cleared costs up to 3 CPU-s/GiB, more than all else that is done to a byte.
 const (
 	minClass = 12
-	maxClass = 25
+	maxClass = 15
 	quarters = 4
-	bigStep  = 16 << 20
-	bigSteps = 16 // up to 288 MiB
-	classes  = quarters*(maxClass-minClass) + 1 + bigSteps
+	classes  = quarters*(maxClass-minClass) + 1
+	page     = 4 << 10
+)
+
+// What a buffer's memory is, instead of a class.
+const (
+	ofHeap  = -1 // of nobody: the garbage collector's
+	ofArena = -2
 )
 
 // Buf is a counted buffer.
 type Buf struct {
 	b      []byte
 	refs   atomic.Int32
-	class  int // index of its pool; -1: none
+	class  int   // of its list, or ofHeap, ofArena
+	at     int64 // in the arena
+	size   int64 // of its memory
 	pool   *Pool
 	parent *Buf // whose bytes these are a slice of
 	sound  bool // see Sound
@@ -37,40 +42,64 @@ type Buf struct {
 	charge int64
 }
 
-// Pool hands out buffers by size class. What is released is kept for use again, last in, first out, so that as few pages as can be
-// are in use: until Trim finds that it was not needed, or other sizes are, see SetLimit. The zero Pool is ready for use and has no limit.
+// Pool hands out buffers. Small ones that were released are kept for use again, last in, first out, until Trim finds that they were not
+// needed. Large ones lie in memory of its own outside of the Go heap, which keeps the pages that were touched, lowest first: so it has as much
+// of the system's memory as was used at once, until Trim. What does not fit there comes from the heap, as do all large buffers of the zero Pool.
 type Pool struct {
 	out atomic.Int64
 
 	mu struct {
 		sync.Mutex
-		limit int64 // of bytes handed out and kept together; 0: none
+		limit int64 // of small buffers handed out and kept together; 0: none
+		out   int64 // bytes of small buffers that are handed out
 		kept  int64 // bytes
 		idle  [classes][]*Buf
 		least [classes]int // of idle, since the last Trim
+		arena *arena       // nil: none
+		bytes []byte       // the arena's
+		bufs  []*Buf       // without memory, for use again
 	}
+}
+
+// mostBufs is how many buffers without memory are kept.
+const mostBufs = 1 << 10
+
+// NewPool returns a pool with n bytes of address space for large buffers, which keeps small ones as long as those and others that are handed out
+// have no more than n/4. That the sum of what is taken stays below n is up to who takes it, by its own bounds.
+func NewPool(n int64) *Pool {
+	p := &Pool{}
+	n = n / page * page
+	p.mu.limit = n / 4
+	if p.mu.bytes = reserve(n); p.mu.bytes != nil {
+		p.mu.arena = newArena(n)
+	}
+	return p
 }
 
 // Outstanding returns the capacity of all buffers that are not released, in bytes.
 func (p *Pool) Outstanding() int64 { return p.out.Load() }
 
-// Kept returns the bytes of buffers that wait for use.
+// Kept returns the bytes that wait for use and may take memory of the system.
 func (p *Pool) Kept() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.mu.kept
+	if p.mu.arena == nil {
+		return p.mu.kept
+	}
+	return p.mu.kept + p.mu.arena.kept()
 }
 
-// SetLimit makes p keep no more than what is left of n bytes by buffers that are handed out. That these stay below it is up to who
-// takes them, by its own bounds.
-func (p *Pool) SetLimit(n int64) {
+// Apart returns how much memory of the system is not of the Go heap, at most.
+func (p *Pool) Apart() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mu.limit = n
-	p.shrink(0)
+	if p.mu.arena == nil {
+		return 0
+	}
+	return p.mu.arena.out + p.mu.arena.kept()
 }
 
-// Trim lets go of buffers that were not used since the last call.
+// Trim lets go of what was not used since the last call.
 func (p *Pool) Trim() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,66 +109,115 @@ func (p *Pool) Trim() {
 		}
 		p.mu.least[class] = len(p.mu.idle[class])
 	}
-}
-
-// Get returns a buffer of n bytes of undefined content, with one reference. It may be of a size that is up to lent classes larger, if
-// such a one waits for use: for what is released soon.
-func (p *Pool) Get(n int) *Buf { return p.get(n, lent) }
-
-// Fit is Get for what is kept for long: a buffer of no more than Capacity(n).
-func (p *Pool) Fit(n int) *Buf { return p.get(n, 0) }
-
-// lent is how much larger a buffer may be than what it is used for, in classes: twice as large.
-const lent = quarters
-
-func (p *Pool) get(n, lent int) *Buf {
-	class, size := classOf(n)
-	if class < 0 {
-		p.out.Add(int64(n))
-		return newBuf(p, make([]byte, n), -1)
-	}
-	if b := p.reuse(class, min(class+lent, classes-1), int64(size)); b != nil {
-		b.b, b.sound = b.b[:n], false
-		b.refs.Store(1)
-		return b
-	}
-	return newBuf(p, make([]byte, n, size), class)
-}
-
-// reuse takes the buffer that was released last of the first class up to most that has one, or makes room for a new one of size bytes.
-func (p *Pool) reuse(class, most int, size int64) *Buf {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := class; c <= most; c++ {
-		idle := p.mu.idle[c]
-		if len(idle) == 0 {
-			continue
+	if p.mu.arena != nil {
+		if s := p.mu.arena.idle(); s.len() > 0 {
+			giveBack(p.mu.bytes[s.at:s.end])
 		}
-		b := idle[len(idle)-1]
-		idle[len(idle)-1] = nil
-		p.mu.idle[c] = idle[:len(idle)-1]
-		p.mu.least[c] = min(p.mu.least[c], len(idle)-1)
-		p.mu.kept -= int64(cap(b.b))
-		p.out.Add(int64(cap(b.b)))
-		return b
 	}
-	p.out.Add(size)
-	p.shrink(class)
-	return nil
 }
 
-// keep takes a buffer back.
+// Clear lets go of all that waits for use.
+func (p *Pool) Clear() {
+	p.Trim()
+	p.Trim()
+}
+
+// Get returns a buffer of n bytes of undefined content, with one reference.
+func (p *Pool) Get(n int) *Buf {
+	class, size := classOf(n)
+	p.out.Add(int64(size))
+	p.mu.Lock()
+	var b *Buf
+	if class >= 0 {
+		b = p.reuse(class, int64(size))
+	} else {
+		b = p.part(int64(size))
+	}
+	p.mu.Unlock()
+	if b == nil {
+		b = &Buf{b: make([]byte, size), class: class, size: int64(size), pool: p}
+		if class < 0 {
+			b.class = ofHeap
+		}
+	}
+	b.b, b.sound = b.b[:n], false
+	b.refs.Store(1)
+	return b
+}
+
+// reuse takes the small buffer of a class that was released last, or makes room for a new one of size bytes.
+func (p *Pool) reuse(class int, size int64) *Buf {
+	p.mu.out += size
+	idle := p.mu.idle[class]
+	if len(idle) == 0 {
+		p.shrink(class)
+		return nil
+	}
+	b := idle[len(idle)-1]
+	idle[len(idle)-1] = nil
+	p.mu.idle[class] = idle[:len(idle)-1]
+	p.mu.least[class] = min(p.mu.least[class], len(idle)-1)
+	p.mu.kept -= size
+	return b
+}
+
+// part takes size bytes of the arena, or returns nil.
+func (p *Pool) part(size int64) *Buf {
+	if p.mu.arena == nil {
+		return nil
+	}
+	at, ok := p.mu.arena.take(size)
+	if !ok {
+		return nil
+	}
+	var b *Buf
+	if n := len(p.mu.bufs); n > 0 {
+		b = p.mu.bufs[n-1]
+		p.mu.bufs[n-1] = nil
+		p.mu.bufs = p.mu.bufs[:n-1]
+	} else {
+		b = &Buf{class: ofArena, pool: p}
+	}
+	b.b, b.at, b.size = p.mu.bytes[at:at+size:at+size], at, size
+	return b
+}
+
+// keep takes a buffer's memory back.
 func (p *Pool) keep(b *Buf) {
+	p.out.Add(-b.size)
+	if b.class == ofHeap {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	size := int64(cap(b.b))
-	p.out.Add(-size)
-	p.mu.kept += size
+	if b.class == ofArena {
+		p.mu.arena.give(b.at, b.size)
+		if b.b = nil; len(p.mu.bufs) < mostBufs {
+			p.mu.bufs = append(p.mu.bufs, b)
+		}
+		return
+	}
+	p.mu.out -= b.size
+	p.mu.kept += b.size
 	p.mu.idle[b.class] = append(p.mu.idle[b.class], b)
 	p.shrink(b.class)
 }
 
-// shrink lets go of what is beyond the limit: of other classes than one that is in demand if it can, the largest first.
+// drop takes back what b had when its content has left it for memory of the heap.
+func (p *Pool) drop(b *Buf) {
+	p.out.Add(-b.size)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch b.class {
+	case ofHeap:
+	case ofArena:
+		p.mu.arena.give(b.at, b.size)
+	default:
+		p.mu.out -= b.size
+	}
+}
+
+// shrink lets go of small buffers beyond the limit: of other classes than one that is in demand if it can, the largest first.
 func (p *Pool) shrink(spared int) {
 	for class := classes - 1; class >= 0 && p.over(); class-- {
 		for class != spared && len(p.mu.idle[class]) > 0 && p.over() {
@@ -152,27 +230,25 @@ func (p *Pool) shrink(spared int) {
 }
 
 func (p *Pool) over() bool {
-	return p.mu.limit > 0 && p.mu.kept > 0 && p.mu.kept+p.out.Load() > p.mu.limit
+	return p.mu.limit > 0 && p.mu.kept > 0 && p.mu.kept+p.mu.out > p.mu.limit
 }
 
 // forget leaves the buffer of a class that was released first to the garbage collector. The others stay where they are: there may be
 // hundreds of thousands, and everybody waits for the lock.
 func (p *Pool) forget(class int) {
 	idle := p.mu.idle[class]
-	p.mu.kept -= int64(cap(idle[0].b))
+	p.mu.kept -= idle[0].size
 	idle[0] = nil
 	p.mu.idle[class] = idle[1:]
 	p.mu.least[class] = min(p.mu.least[class], len(idle)-1)
 }
 
-func newBuf(p *Pool, b []byte, class int) *Buf {
-	buf := &Buf{b: b, class: class, pool: p}
+// Wrap returns a counted buffer over bytes that belong to no pool. The caller gives b away.
+func Wrap(b []byte) *Buf {
+	buf := &Buf{b: b, class: ofHeap}
 	buf.refs.Store(1)
 	return buf
 }
-
-// Wrap returns a counted buffer over bytes that belong to no pool. The caller gives b away.
-func Wrap(b []byte) *Buf { return newBuf(nil, b, -1) }
 
 // Slice returns bytes [from, to) of b as a buffer of their own with one reference, which keeps b alive.
 func Slice(b *Buf, from, to int) *Buf {
@@ -184,33 +260,23 @@ func Slice(b *Buf, from, to int) *Buf {
 
 // Capacity returns how many bytes Get(n) really takes.
 func Capacity(n int) int {
-	if class, size := classOf(n); class >= 0 {
-		return size
-	}
-	return n
+	_, size := classOf(n)
+	return size
 }
 
-// classOf returns the smallest class that holds n bytes: classes are 2^k, 1.25, 1.5 and 1.75 times as much, then multiples of bigStep.
+// classOf returns the smallest class that holds n bytes: classes are 2^k, 1.25, 1.5 and 1.75 times as much. For large buffers the
+// class is negative.
 func classOf(n int) (class, size int) {
-	if n <= 1<<minClass {
+	switch {
+	case n <= 1<<minClass:
 		return 0, 1 << minClass
+	case n > 1<<maxClass:
+		return ofArena, (n + page - 1) / page * page
 	}
 	k := bits.Len(uint(n-1)) - 1 // 2^k < n <= 2^(k+1)
-	if k >= maxClass {
-		return bigClass(n)
-	}
 	step := 1 << k / quarters
 	steps := (n - 1<<k + step - 1) / step
 	return quarters*(k-minClass) + steps, 1<<k + steps*step
-}
-
-// bigClass is classOf for more than 2^maxClass bytes.
-func bigClass(n int) (class, size int) {
-	steps := (n - 1<<maxClass + bigStep - 1) / bigStep
-	if steps > bigSteps {
-		return -1, n
-	}
-	return classes - 1 - bigSteps + steps, 1<<maxClass + steps*bigStep
 }
 
 // Bytes returns the content.
@@ -245,8 +311,9 @@ func (b *Buf) Cap() int {
 // SetBytes replaces the content by a slice of the same memory, after appending to it for example. A content that outgrew
 // the memory takes its place and will not be pooled.
 func (b *Buf) SetBytes(c []byte) {
-	if cap(c) > 0 && cap(b.b) > 0 && &c[:1][0] != &b.b[:1][0] {
-		b.drop()
+	if cap(c) > 0 && cap(b.b) > 0 && &c[:1][0] != &b.b[:1][0] && b.pool != nil {
+		b.pool.drop(b)
+		b.class, b.pool = ofHeap, nil
 	}
 	b.b = c
 }
@@ -282,19 +349,7 @@ func (b *Buf) Release() {
 	if poison {
 		b.poison()
 	}
-	if b.class < 0 {
-		b.pool.out.Add(-int64(cap(b.b)))
-		return
-	}
 	b.pool.keep(b)
-}
-
-// drop forgets the pooled memory, because the content left it.
-func (b *Buf) drop() {
-	if b.pool != nil {
-		b.pool.out.Add(-int64(cap(b.b)))
-	}
-	b.class, b.pool = -1, nil
 }
 
 func (b *Buf) poison() {

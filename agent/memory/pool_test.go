@@ -5,73 +5,88 @@ import (
 	"testing"
 )
 
-// TestPoolStaysWithinItsLimit: whatever is taken and given back, what waits for use is never more than the limit leaves.
-func TestPoolStaysWithinItsLimit(t *testing.T) {
-	const limit = 1 << 20
+// TestPoolKeepsWithinItsLimit: whatever is taken and given back, what waits for use of small buffers is never more than the limit leaves, and
+// of large ones never more than was in use at once.
+func TestPoolKeepsWithinItsLimit(t *testing.T) {
+	const size = 8 << 20
 	rng := rand.New(rand.NewPCG(1, 2))
-	var p Pool
-	p.SetLimit(limit)
+	p := NewPool(size)
 	var held []*Buf
-	most := int64(0)
-	for range 4000 {
-		if i := rng.IntN(40); i < len(held) {
+	mostSmall, mostLarge, peak := int64(0), int64(0), int64(0)
+	for step := range 8000 {
+		if i := rng.IntN(100); i < len(held) {
 			held[i].Release()
 			held[i] = held[len(held)-1]
 			held = held[:len(held)-1]
 		} else {
-			held = append(held, p.Get(1+rng.IntN(48<<10)))
+			n := 1 + rng.IntN(1<<maxClass)
+			if step%2 == 1 {
+				n *= 8
+			}
+			held = append(held, p.Get(n))
 		}
-		want := int64(0)
+		small, large, heap := int64(0), int64(0), int64(0)
 		for _, b := range held {
-			want += int64(b.Cap())
+			switch {
+			case b.class == ofHeap:
+				heap += int64(b.Cap())
+			case b.class == ofArena:
+				large += int64(b.Cap())
+			default:
+				small += int64(b.Cap())
+			}
 		}
-		kept := p.Kept()
-		if p.Outstanding() != want || kept > max(0, limit-want) {
-			t.Fatalf("%d bytes are handed out, said to be %d; %d wait for use", want, p.Outstanding(), kept)
+		if p.Outstanding() != small+large+heap || p.mu.kept > max(0, size/4-small) || p.Apart() < large || p.Apart() > size {
+			t.Fatalf("%d small, %d large, %d of the heap: said to be %d, %d of them apart; %d small ones wait", small, large, heap, p.Outstanding(), p.Apart(), p.mu.kept)
 		}
-		most = max(most, kept)
+		mostSmall, mostLarge, peak = max(mostSmall, p.mu.kept), max(mostLarge, p.mu.arena.kept()), max(peak, large)
 	}
-	if most < limit/4 {
-		t.Fatalf("never more than %d bytes waited for use", most)
-	}
-	p.SetLimit(1)
-	if p.Kept() != 0 {
-		t.Fatalf("%d bytes wait for use beyond a smaller limit", p.Kept())
+	if mostSmall < size/16 || mostLarge < size/16 || mostLarge > peak {
+		t.Fatalf("never more than %d bytes waited for use, %d of large ones, of which %d were used", mostSmall, mostLarge, peak)
 	}
 }
 
 // TestPoolSparesTheSizeInDemand: a size that comes back finds its buffers, and others go for it.
 func TestPoolSparesTheSizeInDemand(t *testing.T) {
-	var p Pool
-	p.SetLimit(5 << 20)
-	small, large := p.Get(1<<20), p.Get(4<<20)
+	p := NewPool(4 * 56 << 10)
+	small, large := p.Get(8<<10), p.Get(32<<10)
 	large.Release()
 	small.Release()
-	other := p.Get(2 << 20)
-	if again := p.Get(1 << 20); again != small || p.Kept() != 0 {
+	other := p.Get(24 << 10)
+	if again := p.Get(8 << 10); again != small || p.Kept() != 0 {
 		t.Fatalf("not the one that is there, or %d bytes are kept beside it", p.Kept())
 	}
 	other.Release()
 }
 
-// TestPoolLends: for a short while a larger buffer will do, of twice the size at most, and goes back to where it came from.
-func TestPoolLends(t *testing.T) {
-	var p Pool
-	large := p.Get(2 << 20)
-	large.Release()
-	if b := p.Fit(1<<20 + 1); b == large {
-		t.Fatal("lent for long")
+// TestPoolFallsBackToTheHeap for what its memory has no room for, and takes such a buffer back like any other.
+func TestPoolFallsBackToTheHeap(t *testing.T) {
+	for _, p := range []*Pool{NewPool(1 << 20), {}} {
+		a, b := p.Get(768<<10), p.Get(768<<10)
+		copy(a.Bytes(), "one")
+		copy(b.Bytes(), "two")
+		if string(a.Bytes()[:3]) != "one" || b.class != ofHeap || p.Outstanding() != 2*768<<10 || p.Apart() > 768<<10 {
+			t.Fatalf("%d handed out, %d apart from the heap", p.Outstanding(), p.Apart())
+		}
+		a.Release()
+		b.Release()
+		if p.Outstanding() != 0 {
+			t.Fatalf("%d still handed out", p.Outstanding())
+		}
 	}
-	if b := p.Get(3 << 18); b == large {
-		t.Fatal("lent for less than half of it")
-	}
+}
+
+// TestOutgrownGivesItsPartBack: a content that leaves its buffer's memory leaves it to others.
+func TestOutgrownGivesItsPartBack(t *testing.T) {
+	p := NewPool(1 << 20)
 	b := p.Get(1 << 20)
-	if b != large || b.Len() != 1<<20 || b.Cap() != 2<<20 || p.Kept() != 0 {
-		t.Fatalf("not lent: %d bytes wait for use", p.Kept())
+	b.SetBytes(append(b.Bytes(), 1))
+	if again := p.Get(1 << 20); again.class != ofArena {
+		t.Fatal("the part is lost")
 	}
 	b.Release()
-	if p.Kept() != 2<<20 || p.Fit(2<<20) != large {
-		t.Fatal("it did not go back to those of its size")
+	if p.Outstanding() != 1<<20 {
+		t.Fatalf("%d handed out", p.Outstanding())
 	}
 }
 
@@ -88,11 +103,17 @@ func TestPoolReusesWhatWasReleasedLast(t *testing.T) {
 
 // TestTrimLeavesWhatIsUsed: between two calls three buffers were in use at most, so the other two go.
 func TestTrimLeavesWhatIsUsed(t *testing.T) {
-	var p Pool
+	for _, size := range []int{1 << maxClass, 1 << 20} {
+		trimLeavesWhatIsUsed(t, size)
+	}
+}
+
+func trimLeavesWhatIsUsed(t *testing.T, size int) {
+	p := NewPool(32 << 20)
 	use := func(n int) {
 		var held []*Buf
 		for range n {
-			held = append(held, p.Get(1<<20))
+			held = append(held, p.Get(size))
 		}
 		for _, b := range held {
 			b.Release()
@@ -100,13 +121,13 @@ func TestTrimLeavesWhatIsUsed(t *testing.T) {
 	}
 	use(5)
 	p.Trim()
-	if p.Kept() != 5<<20 {
+	if p.Kept() != int64(5*size) {
 		t.Fatalf("%d bytes are left of what was just used", p.Kept())
 	}
 	use(3)
 	use(2)
 	p.Trim()
-	if p.Kept() != 3<<20 {
+	if p.Kept() != int64(3*size) {
 		t.Fatalf("%d bytes are left of five buffers, three of them used", p.Kept())
 	}
 	p.Trim()
@@ -115,12 +136,27 @@ func TestTrimLeavesWhatIsUsed(t *testing.T) {
 	}
 }
 
+// TestClearLeavesNothing but what is handed out.
+func TestClearLeavesNothing(t *testing.T) {
+	p := NewPool(1 << 20)
+	held := p.Get(100 << 10)
+	for _, n := range []int{1, 200 << 10, 500 << 10} {
+		p.Get(n).Release()
+	}
+	copy(held.Bytes(), "held")
+	if p.Clear(); p.Kept() != 0 || p.Apart() != held.size || string(held.Bytes()[:4]) != "held" {
+		t.Fatalf("%d bytes are kept, %d apart from the heap; %q", p.Kept(), p.Apart(), held.Bytes()[:4])
+	}
+}
+
 // TestPoolAllocatesNothing for a buffer that is there.
 func TestPoolAllocatesNothing(t *testing.T) {
-	var p Pool
-	p.Get(1 << 16).Release()
-	if n := testing.AllocsPerRun(100, func() { p.Get(1 << 16).Release() }); n != 0 {
-		t.Fatalf("%v allocations", n)
+	p := NewPool(1 << 20)
+	for _, size := range []int{1 << maxClass, 1 << 16} {
+		p.Get(size).Release()
+		if n := testing.AllocsPerRun(100, func() { p.Get(size).Release() }); n != 0 {
+			t.Fatalf("%v allocations for %d bytes", n, size)
+		}
 	}
 }
 

@@ -105,7 +105,7 @@ func (l *Log) build(f *flush, entries []Entry, size int) {
 	total := bundle.HeaderLen + size + bundle.FooterSize(f.footer)
 	f.charge = int64(memory.Capacity(total))
 	l.budget.Take(f.charge)
-	f.body = l.pool.Fit(total)
+	f.body = l.pool.Get(total)
 	f.body.MarkSound() // each batch was checked when it came
 	out := bundle.AppendHeader(f.body.Bytes()[:0], bundle.Header{
 		Kind: bundle.WAL, Cluster: l.cfg.ClusterID, Session: l.cfg.Session, Seq: f.seq,

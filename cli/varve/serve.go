@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
@@ -15,9 +16,10 @@ import (
 )
 
 // How much garbage the collector may let lie, unless the environment has GOGC: so many percent of what lives besides the pooled buffers,
-// and gcSlack bytes. The buffers are the bulk, and no collection frees them: a percentage of them would be memory for nothing.
+// and gcSlack bytes. No collection frees the buffers: a percentage of them would be memory for nothing.
 const (
-	gcMost  = 100
+	gcShare = 100
+	gcMost  = 400
 	gcLeast = 10
 	gcSlack = 16 << 20
 	gcEvery = time.Second // how often it is adjusted
@@ -30,8 +32,9 @@ const goMemoryShare = 85
 // serve runs an agent until ctx ends. once runs when the agent serves for the first time; its context ends with the
 // agent, and its error ends the agent.
 func serve(ctx context.Context, cfg agent.Config, opened *openedStores, log *slog.Logger, once func(context.Context, agent.Addresses) error) error {
+	limit := int64(math.MaxInt64)
 	if !opened.unbounded { // else the collector would run without end once the objects pass the limit
-		debug.SetMemoryLimit(cfg.MemoryLimit / 100 * goMemoryShare)
+		limit = cfg.MemoryLimit / 100 * goMemoryShare
 	}
 	a, err := agent.New(cfg, opened.agent, log)
 	if err != nil {
@@ -42,9 +45,7 @@ func serve(ctx context.Context, cfg agent.Config, opened *openedStores, log *slo
 	stop := ctx
 	ctx, cancel := context.WithCancelCause(stop)
 	defer cancel(nil)
-	if os.Getenv("GOGC") == "" {
-		pacing.Go(func() { paceCollector(ctx, a.Buffers) })
-	}
+	pacing.Go(func() { paceCollector(ctx, limit, a.Buffers) })
 	began := make(chan error, 1)
 	go func() {
 		select {
@@ -69,10 +70,15 @@ func serve(ctx context.Context, cfg agent.Config, opened *openedStores, log *slo
 	return err
 }
 
-// paceCollector sets GOGC by what lives, until ctx ends.
-func paceCollector(ctx context.Context, buffers func() int64) {
-	now := gcMost
-	debug.SetGCPercent(now)
+// paceCollector sets GOGC by what lives, and the heap's limit to what memory apart from it leaves of limit, but a quarter at least, until ctx ends.
+func paceCollector(ctx context.Context, limit int64, buffers func() (heap, apart int64)) {
+	now := gcShare
+	free := os.Getenv("GOGC") == ""
+	if free {
+		debug.SetGCPercent(now)
+	}
+	set := limit
+	debug.SetMemoryLimit(set)
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	tick := time.NewTicker(gcEvery)
 	defer tick.Stop()
@@ -83,7 +89,12 @@ func paceCollector(ctx context.Context, buffers func() int64) {
 			return
 		}
 		metrics.Read(live)
-		if want := gcPercent(int64(live[0].Value.Uint64()), buffers()); max(want, now)-min(want, now) > now/8 {
+		heap, apart := buffers()
+		if left := max(limit/4, limit-apart); max(left, set)-min(left, set) > limit/32 {
+			set = left
+			debug.SetMemoryLimit(set)
+		}
+		if want := gcPercent(int64(live[0].Value.Uint64()), heap); free && max(want, now)-min(want, now) > now/8 {
 			now = want
 			debug.SetGCPercent(now) // stops the world for a moment
 		}
@@ -93,7 +104,7 @@ func paceCollector(ctx context.Context, buffers func() int64) {
 // gcPercent is GOGC for a heap of which live bytes survived the last collection, buffers of them in pools. More may be in pools
 // than survived: they were made since.
 func gcPercent(live, buffers int64) int {
-	garbage := max(0, live-buffers)*gcMost/100 + gcSlack
+	garbage := max(0, live-buffers)*gcShare/100 + gcSlack
 	return int(max(gcLeast, min(gcMost, garbage*100/max(live, 1))))
 }
 
