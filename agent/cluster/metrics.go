@@ -18,8 +18,8 @@ type Metrics struct {
 func newMetrics() *Metrics {
 	return &Metrics{
 		steps: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "varve_cluster_step_seconds", Help: "Steps of fail-overs and of moves of slots: detect, fence, seal, assign, open, hand_over.",
-			Buckets: []float64{.005, .02, .05, .1, .25, .5, 1, 2, 5, 10, 30},
+			Name: "varve_failover_ms", Help: "Steps of fail-overs and of moves of slots, in ms: detect, fence, seal, assign, open, hand_over.",
+			Buckets: []float64{5, 20, 50, 100, 250, 500, 1000, 2000, 5000, 10_000, 30_000},
 		}, []string{"step"}),
 		slots:    prometheus.NewDesc("varve_cluster_slots", "Slots that this agent holds, by state.", []string{"state"}, nil),
 		view:     prometheus.NewDesc("varve_cluster_view_version", "Version of the slot map that this agent acts on.", nil, nil),
@@ -28,7 +28,7 @@ func newMetrics() *Metrics {
 }
 
 func (m *Metrics) observe(s Step, took time.Duration) {
-	m.steps.WithLabelValues(string(s)).Observe(took.Seconds())
+	m.steps.WithLabelValues(string(s)).Observe(float64(took) / float64(time.Millisecond))
 }
 
 // count takes over what the core knows after a step.

@@ -70,7 +70,7 @@ func (c *conn) body(h preamble, a *api) (*memory.Buf, error) {
 	if err == nil && h.key != keyProduce && in.size > readBuffer {
 		err = in.decoded()
 	}
-	a.m.throttled.Add(in.waited.Seconds())
+	a.m.held(in.waited)
 	if err != nil {
 		if in.buf != nil {
 			in.buf.Release()

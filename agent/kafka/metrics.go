@@ -27,7 +27,8 @@ type keyMetrics struct {
 	bytesIn   prometheus.Counter
 	bytesOut  prometheus.Counter
 	seconds   prometheus.Observer // counts the requests too
-	throttled prometheus.Counter
+	throttled prometheus.Counter  // seconds
+	waited    prometheus.Counter  // likewise, in ms, of all APIs that draw on the same bytes
 
 	errors *prometheus.CounterVec
 	name   string
@@ -56,16 +57,21 @@ func newMetrics(apis []api, reg prometheus.Registerer) *metrics {
 	}
 	m.across = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_xzone_bytes_total",
 		Help: "Bytes to and from clients that say they are in another zone."}, []string{"src", "dst", "purpose"})
+	waited := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_throttle_ms_total",
+		Help: "Time that requests waited for room before they were read, in ms: Produce in the agent's buffer, all others in the reserve."}, []string{"kind"})
 	for i := range apis {
-		name := apis[i].name
+		name, kind := apis[i].name, "reserve"
+		if apis[i].key == keyProduce {
+			kind = "buffer"
+		}
 		apis[i].m = &keyMetrics{
 			inFlight: inFlight.WithLabelValues(name), seconds: seconds.WithLabelValues(name),
 			bytesIn: in.WithLabelValues(name), bytesOut: out.WithLabelValues(name),
-			throttled: throttled.WithLabelValues(name), errors: errs, name: name, byCode: map[int16]prometheus.Counter{},
+			throttled: throttled.WithLabelValues(name), waited: waited.WithLabelValues(kind), errors: errs, name: name, byCode: map[int16]prometheus.Counter{},
 		}
 	}
 	if reg != nil {
-		reg.MustRegister(m.connections, m.panics, m.ends, m.across, inFlight, seconds, in, out, throttled, errs)
+		reg.MustRegister(m.connections, m.panics, m.ends, m.across, waited, inFlight, seconds, in, out, throttled, errs)
 	}
 	return m
 }
@@ -86,6 +92,12 @@ func (m *metrics) closed(err error) {
 		}
 	}
 	m.ends.WithLabelValues(reason).Inc()
+}
+
+// held counts what a request waited for room.
+func (k *keyMetrics) held(d time.Duration) {
+	k.throttled.Add(d.Seconds())
+	k.waited.Add(float64(d) / float64(time.Millisecond))
 }
 
 // observe counts a request whose answer was written.

@@ -1,8 +1,10 @@
 package kafka
 
 import (
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -63,6 +65,31 @@ func TestMetrics(t *testing.T) {
 		if strings.Contains(name, "chosen") {
 			t.Errorf("label %s", name)
 		}
+	}
+}
+
+// TestWaitsForRoomAreCounted: a Produce request that the agent's buffer has no room for, and nothing besides it.
+func TestWaitsForRoomAreCounted(t *testing.T) {
+	w := newWorld(t, option{budget: 64 << 10, auto: true})
+	w.topic("t", 1)
+	c := w.dial()
+	w.budget.Take(64 << 10)
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		call[*kmsg.ProduceResponse](c, producing(9, "t", batch(t, 1, 100)))
+	}()
+	eventually(t, "it waits", w.budget.Contended)
+	time.Sleep(20 * time.Millisecond) // what is to be counted
+	w.budget.Release(64 << 10)
+	<-answered
+	call[*kmsg.FetchResponse](c, fetching(11, "t", 0))
+	produce, fetch := w.s.lookup(keyProduce).m, w.s.lookup(keyFetch).m
+	if ms, s := counterValue(produce.waited), counterValue(produce.throttled); ms < 20 || math.Abs(ms-1000*s) > 1e-6 {
+		t.Errorf("%v ms, %v s", ms, s)
+	}
+	if ms, s := counterValue(fetch.waited), counterValue(fetch.throttled); ms != 0 || s != 0 {
+		t.Errorf("requests that waited for nothing: %v ms, %v s", ms, s)
 	}
 }
 

@@ -65,7 +65,7 @@ flag, without the dashes, and may also set heartbeat, ttl, snapshot-interval, sn
 			}
 		}
 		log := newLogger(w, f.level)
-		stores, err := openStores(ctx, f.store, f.meta, log)
+		stores, err := openStores(ctx, f.store, f.meta, f.cfg.Zone, log)
 		if err != nil {
 			return err
 		}

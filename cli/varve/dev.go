@@ -165,7 +165,7 @@ func removeEmpty(dirs []string) error {
 // serve runs the agent; served tells whether it came to serve.
 func (d *dev) serve(ctx context.Context, w *world, store, meta string) (served bool, err error) {
 	log := newLogger(w, d.level)
-	stores, err := openStores(ctx, store, meta, log)
+	stores, err := openStores(ctx, store, meta, d.cfg.Zone, log)
 	if errors.Is(err, bolt.ErrLocked) {
 		return false, fmt.Errorf("another varve runs on %s: stop it, or choose another folder with --data DIR", d.data)
 	}

@@ -29,11 +29,19 @@ import (
 // openedStores is the two stores of an agent and what belongs to them.
 type openedStores struct {
 	agent     agent.Stores
+	zone      string // of who asks, for its counters
 	prefix    string // of object keys
 	exclusive bool   // no other process can use the table while this one does
 	foreign   bool   // one of them is somebody else's program: to be probed
 	unbounded bool   // objects lie in this process's memory, which no limit of the agent's bounds
 	closers   []func() error
+
+	// What is below the counters, and how it is counted.
+	objects      objstore.Store
+	objectPrices meter.Prices
+	slow         bool // reads of objects are hedged
+	facts        metastore.Store
+	factPrices   factmeter.Prices
 }
 
 func (o *openedStores) close(log *slog.Logger) {
@@ -45,8 +53,8 @@ func (o *openedStores) close(log *slog.Logger) {
 }
 
 // openStores opens what two URLs name, metered, and looks whether bucket and table are there.
-func openStores(ctx context.Context, store, meta string, log *slog.Logger) (*openedStores, error) {
-	o := new(openedStores)
+func openStores(ctx context.Context, store, meta, zone string, log *slog.Logger) (*openedStores, error) {
+	o := &openedStores{zone: zone}
 	if err := errors.Join(o.openObjects(ctx, store, log), o.openFacts(ctx, meta, log)); err != nil {
 		o.close(log)
 		return nil, err
@@ -86,14 +94,28 @@ func (o *openedStores) openObjects(ctx context.Context, raw string, log *slog.Lo
 	if err != nil {
 		return usagef("--store: %w", err)
 	}
-	m := meter.New(s, prices)
+	o.objects, o.objectPrices, o.slow = s, prices, o.foreign || u.sim != nil // what is here answers at once, or is busy
+	o.meterObjects(o.zone)
+	return nil
+}
+
+// meterObjects makes the way of one agent to the bucket.
+func (o *openedStores) meterObjects(zone string) {
+	m := meter.New(o.objects, o.objectPrices).In(zone)
 	o.agent.Objects, o.agent.Collectors = m, append(o.agent.Collectors, m)
-	if o.foreign || u.sim != nil { // what is here answers at once, or is busy
+	if o.slow {
 		h := hedge.New(m)
 		o.agent.Objects, o.agent.Collectors = h, append(o.agent.Collectors, h)
 		o.closers = append([]func() error{func() error { h.Wait(); return nil }}, o.closers...)
 	}
-	return nil
+}
+
+// another makes the ways of one more agent to the same stores, with counters of its own.
+func (o *openedStores) another(zone string) agent.Stores {
+	o.agent = agent.Stores{}
+	o.meterObjects(zone)
+	o.meterFacts()
+	return o.agent
 }
 
 // embedded reports whether stores of a scheme are code of this binary alone.
@@ -189,9 +211,15 @@ func (o *openedStores) openFacts(ctx context.Context, raw string, log *slog.Logg
 	if err != nil {
 		return usagef("--meta: %w", err)
 	}
-	m := factmeter.New(s, prices)
-	o.agent.Facts, o.agent.Collectors = m, append(o.agent.Collectors, m)
+	o.facts, o.factPrices = s, prices
+	o.meterFacts()
 	return nil
+}
+
+// meterFacts makes the way of one agent to the table.
+func (o *openedStores) meterFacts() {
+	m := factmeter.New(o.facts, o.factPrices)
+	o.agent.Facts, o.agent.Collectors = m, append(o.agent.Collectors, m)
 }
 
 func (o *openedStores) openFile(path string) (metastore.Store, error) {

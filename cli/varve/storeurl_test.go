@@ -102,7 +102,7 @@ func TestOpenStores(t *testing.T) {
 		{"fault+mem://?put.delay=1us&seed=3", "fault+mem://?delay=1us", true},
 		{"sim+mem://?model=s3-express&seed=3", "fault+sim+mem://?model=dynamodb&delay=1us&seed=3", true},
 	} {
-		o, err := openStores(context.Background(), c.store, c.meta, quiet())
+		o, err := openStores(context.Background(), c.store, c.meta, "", quiet())
 		if err != nil {
 			t.Errorf("%s, %s: %v", c.store, c.meta, err)
 			continue
@@ -163,19 +163,19 @@ func TestOpenStoresRefuses(t *testing.T) {
 		{"minio://bucket?endpoint=127.0.0.1:9000", "mem://", "is not of the form http(s)://host:port", exitFailed},
 		{"s3://b?region=x&checksum=md5", "mem://", "none of auto, always, never", exitUsage},
 	} {
-		_, err := openStores(context.Background(), c.store, c.meta, quiet())
+		_, err := openStores(context.Background(), c.store, c.meta, "", quiet())
 		if err == nil || !strings.Contains(err.Error(), c.want) || exitCode(err) != c.code {
 			t.Errorf("%s, %s: %v (exit %d); want %q, exit %d", c.store, c.meta, err, exitCode(err), c.want, c.code)
 		}
 	}
 	// The same file twice is refused: it is held by a lock.
 	dir := t.TempDir()
-	first, err := openStores(context.Background(), "mem://", fileURL("bolt", dir, "f.db"), quiet())
+	first, err := openStores(context.Background(), "mem://", fileURL("bolt", dir, "f.db"), "", quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.close(quiet())
-	if _, err := openStores(context.Background(), "mem://", fileURL("bolt", dir, "f.db"), quiet()); !errors.Is(err, metastore.ErrRefused) {
+	if _, err := openStores(context.Background(), "mem://", fileURL("bolt", dir, "f.db"), "", quiet()); !errors.Is(err, metastore.ErrRefused) {
 		t.Errorf("opened twice: %v", err)
 	}
 }

@@ -69,7 +69,7 @@ type Store struct {
 		counts   map[Label]Count
 		purposes map[metastore.Purpose]bool
 		sizes    map[metastore.Key]int // of items, with key; 0: there is none
-		session  int                   // bytes of the last session item written
+		session  int                   // bytes of the largest session item written
 	}
 }
 
@@ -148,7 +148,7 @@ func (s *Store) write(op metastore.Op, it metastore.Item, err error) float64 {
 	case op.Kind != metastore.OpCheck:
 		s.remember(op.Key, after)
 		if after > 0 && strings.Contains(op.Key.PK, sessionMark) {
-			s.mu.session = after
+			s.mu.session = max(s.mu.session, after)
 		}
 	}
 	return writeUnits(before, after)

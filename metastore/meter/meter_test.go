@@ -213,8 +213,8 @@ func TestCollector(t *testing.T) {
 	s := New(mem.New(), Prices{Date: "2026-11-01", Region: "here", WriteMillion: 1e6})
 	ctx := metastore.WithPurpose(context.Background(), metastore.PurposeCommit)
 	session := metastore.Key{PK: "varve/S#6ba7b810-9dad-11d1-80b4-00c04fd430c8", SK: "-"}
-	for range 2 {
-		op := metastore.Op{Kind: metastore.OpUpdate, Key: session, Set: sized(session, 1500)}
+	for _, n := range []int{1500, 1100} { // an alarm must not miss the first because the second came before the next look
+		op := metastore.Op{Kind: metastore.OpUpdate, Key: session, Set: sized(session, n)}
 		if _, err := s.Write(ctx, op); err != nil {
 			t.Fatal(err)
 		}
@@ -238,11 +238,11 @@ func TestCollector(t *testing.T) {
 		}
 	}
 	want := map[string]float64{
-		"varve_ddb_requests_total op=update purpose=commit result=ok":         2,
+		"varve_ddb_requests_total kind=write op=update purpose=commit result=ok":         2,
 		"varve_ddb_units_total kind=write op=update purpose=commit result=ok": 4,
-		"varve_ddb_requests_total op=put purpose=commit result=ok":            1,
+		"varve_ddb_requests_total kind=write op=put purpose=commit result=ok":            1,
 		"varve_ddb_units_total kind=write op=put purpose=commit result=ok":    1,
-		"varve_ddb_requests_total op=get purpose=commit result=ok":            1,
+		"varve_ddb_requests_total kind=read op=get purpose=commit result=ok":            1,
 		"varve_ddb_units_total kind=read op=get purpose=commit result=ok":     0.5,
 		"varve_cost_dollars_total purpose=commit service=dynamodb":            5,
 		"varve_session_item_bytes":                                            1500,

@@ -14,7 +14,7 @@ import (
 // Snapshot is what was counted since New.
 type Snapshot struct {
 	Counts       map[Label]Count
-	SessionBytes int // of the last session item written, key included; 0: none yet
+	SessionBytes int // of the largest session item written, key included; 0: none yet
 }
 
 // Snapshot returns the counts. The caller owns them.
@@ -81,7 +81,7 @@ func (s Snapshot) labels() []Label {
 }
 
 var (
-	requestsDesc = prometheus.NewDesc("varve_ddb_requests_total", "Requests to the metastore.", []string{"op", "purpose", "result"}, nil)
+	requestsDesc = prometheus.NewDesc("varve_ddb_requests_total", "Requests to the metastore.", []string{"op", "kind", "purpose", "result"}, nil)
 	unitsDesc    = prometheus.NewDesc("varve_ddb_units_total",
 		"Request units of the metastore as DynamoDB charges them: read units for get and query, write units for the rest.",
 		[]string{"op", "kind", "purpose", "result"}, nil)
@@ -89,7 +89,7 @@ var (
 		[]string{"purpose"}, prometheus.Labels{"service": "dynamodb"})
 	pricesDesc = prometheus.NewDesc("varve_price_list_info", "1: the price list that dollars are counted by, and its date.",
 		[]string{"list", "date"}, prometheus.Labels{"service": "dynamodb"})
-	sessionDesc = prometheus.NewDesc("varve_session_item_bytes", "Size of the last session item written, with key.", nil, nil)
+	sessionDesc = prometheus.NewDesc("varve_session_item_bytes", "Size of the largest session item written, with key. From 1,024 on each commit costs two units; an alarm belongs at 900.", nil, nil)
 )
 
 // kind is which units an operation takes: they have a price each.
@@ -114,7 +114,7 @@ func (s *Store) Collect(ch chan<- prometheus.Metric) {
 	dollars := map[metastore.Purpose]float64{}
 	for _, l := range snap.labels() { // in order: sums of dollars that did not change are the same to the last bit
 		c := snap.Counts[l]
-		ch <- prometheus.MustNewConstMetric(requestsDesc, prometheus.CounterValue, float64(c.Requests), l.Op, string(l.Purpose), l.Result)
+		ch <- prometheus.MustNewConstMetric(requestsDesc, prometheus.CounterValue, float64(c.Requests), l.Op, kind(l.Op), string(l.Purpose), l.Result)
 		ch <- prometheus.MustNewConstMetric(unitsDesc, prometheus.CounterValue, c.ReadUnits+c.WriteUnits, l.Op, kind(l.Op), string(l.Purpose), l.Result)
 		dollars[l.Purpose] += c.Dollars
 	}

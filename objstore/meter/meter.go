@@ -61,6 +61,7 @@ const maxPurposes = 32
 type Store struct {
 	inner  objstore.Store
 	prices Prices
+	zone   string
 	rows   atomic.Pointer[map[objstore.Purpose]*row] // replaced, never changed
 	adding sync.Mutex                                // held while rows is replaced
 }
@@ -80,6 +81,12 @@ func New(inner objstore.Store, prices Prices) *Store {
 	}
 	s := &Store{inner: inner, prices: prices}
 	s.rows.Store(&map[objstore.Purpose]*row{objstore.PurposeOther: {}})
+	return s
+}
+
+// In says in which zone the process is that asks the store: the label "zone". To be called before the first request; it returns s.
+func (s *Store) In(zone string) *Store {
+	s.zone = zone
 	return s
 }
 

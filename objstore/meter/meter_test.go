@@ -132,7 +132,7 @@ func TestDollars(t *testing.T) {
 
 // TestCollector holds the names and labels of the series.
 func TestCollector(t *testing.T) {
-	s := meter.New(results(), meter.Prices{})
+	s := meter.New(results(), meter.Prices{}).In("z1")
 	exercise(s)
 	reg := prometheus.NewPedanticRegistry()
 	if err := reg.Register(s); err != nil {
@@ -167,27 +167,33 @@ varve_cost_dollars_total purpose=other service=s3 4e-07
 varve_cost_dollars_total purpose=tail service=s3 1.2e-06
 varve_cost_dollars_total purpose=wal service=s3 3e-05
 varve_price_list_info date=2026-11 list=S3 Standard, us-east-1 service=s3 1
-varve_s3_bytes_total op=delete purpose=gc 0
-varve_s3_bytes_total op=get purpose=other 0
-varve_s3_bytes_total op=get purpose=tail 1100
-varve_s3_bytes_total op=list purpose=gc 0
-varve_s3_bytes_total op=put purpose=wal 7000
+varve_s3_bytes_total class=standard op=delete purpose=gc result=ok zone=z1 0
+varve_s3_bytes_total class=standard op=get purpose=other result=range zone=z1 0
+varve_s3_bytes_total class=standard op=get purpose=tail result=not_found zone=z1 0
+varve_s3_bytes_total class=standard op=get purpose=tail result=ok zone=z1 1100
+varve_s3_bytes_total class=standard op=list purpose=gc result=ok zone=z1 0
+varve_s3_bytes_total class=standard op=put purpose=wal result=corrupt zone=z1 1000
+varve_s3_bytes_total class=standard op=put purpose=wal result=ok zone=z1 2000
+varve_s3_bytes_total class=standard op=put purpose=wal result=other zone=z1 1000
+varve_s3_bytes_total class=standard op=put purpose=wal result=refused zone=z1 1000
+varve_s3_bytes_total class=standard op=put purpose=wal result=throttled zone=z1 1000
+varve_s3_bytes_total class=standard op=put purpose=wal result=unknown zone=z1 1000
 varve_s3_request_seconds op=delete purpose=gc count 1
 varve_s3_request_seconds op=get purpose=other count 1
 varve_s3_request_seconds op=get purpose=tail count 3
 varve_s3_request_seconds op=list purpose=gc count 1
 varve_s3_request_seconds op=put purpose=wal count 7
-varve_s3_requests_total class=standard op=delete purpose=gc result=ok 1
-varve_s3_requests_total class=standard op=get purpose=other result=range 1
-varve_s3_requests_total class=standard op=get purpose=tail result=not_found 1
-varve_s3_requests_total class=standard op=get purpose=tail result=ok 2
-varve_s3_requests_total class=standard op=list purpose=gc result=ok 1
-varve_s3_requests_total class=standard op=put purpose=wal result=corrupt 1
-varve_s3_requests_total class=standard op=put purpose=wal result=ok 2
-varve_s3_requests_total class=standard op=put purpose=wal result=other 1
-varve_s3_requests_total class=standard op=put purpose=wal result=refused 1
-varve_s3_requests_total class=standard op=put purpose=wal result=throttled 1
-varve_s3_requests_total class=standard op=put purpose=wal result=unknown 1
+varve_s3_requests_total class=standard op=delete purpose=gc result=ok zone=z1 1
+varve_s3_requests_total class=standard op=get purpose=other result=range zone=z1 1
+varve_s3_requests_total class=standard op=get purpose=tail result=not_found zone=z1 1
+varve_s3_requests_total class=standard op=get purpose=tail result=ok zone=z1 2
+varve_s3_requests_total class=standard op=list purpose=gc result=ok zone=z1 1
+varve_s3_requests_total class=standard op=put purpose=wal result=corrupt zone=z1 1
+varve_s3_requests_total class=standard op=put purpose=wal result=ok zone=z1 2
+varve_s3_requests_total class=standard op=put purpose=wal result=other zone=z1 1
+varve_s3_requests_total class=standard op=put purpose=wal result=refused zone=z1 1
+varve_s3_requests_total class=standard op=put purpose=wal result=throttled zone=z1 1
+varve_s3_requests_total class=standard op=put purpose=wal result=unknown zone=z1 1
 `
 	if got.String() != want {
 		t.Errorf("got:\n%s", got.String())

@@ -12,9 +12,9 @@ import (
 // variable and service constant, or a registry refuses the second of them.
 var (
 	requestsDesc = prometheus.NewDesc("varve_s3_requests_total",
-		"Requests to the object store.", []string{"op", "class", "purpose", "result"}, nil)
+		"Requests to the object store.", []string{"op", "class", "zone", "purpose", "result"}, nil)
 	bytesDesc = prometheus.NewDesc("varve_s3_bytes_total",
-		"Bytes of objects sent to the object store and received from it.", []string{"op", "purpose"}, nil)
+		"Bytes of objects sent to the object store and received from it.", []string{"op", "class", "zone", "purpose", "result"}, nil)
 	secondsDesc = prometheus.NewDesc("varve_s3_request_seconds",
 		"Time that requests to the object store took.", []string{"op", "purpose"}, nil)
 	dollarsDesc = prometheus.NewDesc("varve_cost_dollars_total",
@@ -39,17 +39,17 @@ func (s *Store) Collect(ch chan<- prometheus.Metric) {
 		op Op
 		p  objstore.Purpose
 	}
-	bytes := map[opPurpose]int64{}
+	timed := map[opPurpose]bool{}
 	dollars := map[objstore.Purpose]float64{}
 	for _, l := range s.Snapshot().Lines {
-		ch <- prometheus.MustNewConstMetric(requestsDesc, prometheus.CounterValue, float64(l.Requests),
-			l.Op.String(), s.prices.Class, string(l.Purpose), l.Result.String())
-		bytes[opPurpose{l.Op, l.Purpose}] += l.Bytes
+		labels := []string{l.Op.String(), s.prices.Class, s.zone, string(l.Purpose), l.Result.String()}
+		ch <- prometheus.MustNewConstMetric(requestsDesc, prometheus.CounterValue, float64(l.Requests), labels...)
+		ch <- prometheus.MustNewConstMetric(bytesDesc, prometheus.CounterValue, float64(l.Bytes), labels...)
+		timed[opPurpose{l.Op, l.Purpose}] = true
 		dollars[l.Purpose] += l.Dollars
 	}
 	rows := *s.rows.Load()
-	for k, n := range bytes {
-		ch <- prometheus.MustNewConstMetric(bytesDesc, prometheus.CounterValue, float64(n), k.op.String(), string(k.p))
+	for k := range timed {
 		count, sum, buckets := rows[k.p][k.op].seconds.read()
 		ch <- prometheus.MustNewConstHistogram(secondsDesc, count, sum, buckets, k.op.String(), string(k.p))
 	}
