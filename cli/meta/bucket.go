@@ -3,6 +3,7 @@ package meta
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -229,11 +230,24 @@ func (l *look) checkPack(ctx context.Context, id uuid.UUID) (known bool, err err
 	switch {
 	case p.Live == named || p.Live > named && (!writer.ended() || l.blind): // a writer that lives knows more than its snapshots
 	case named == 0:
-		l.sweep(PackCounter, id.String(), "it counts %d runs, and none is needed", p.Live)
+		l.idle = append(l.idle, Finding{PackCounter, id.String(), fmt.Sprintf("it counts %d runs, and none is needed", p.Live), slices.Clone(sweeps), ""})
 	default:
 		l.repair(PackCounter, id.String(), "it counts %d runs, %d are needed", p.Live, named)
 	}
 	return true, nil
+}
+
+// checkIdle adds the packs that nobody needs to the findings; not as long as something else is missing: there may be a copy of it in one of them.
+func (l *look) checkIdle(context.Context) error {
+	for _, f := range l.sorted() {
+		if f.Class == MissingPack || f.Class == MissingWAL || f.Class == Damaged {
+			return nil
+		}
+	}
+	for _, f := range l.idle {
+		l.add(f)
+	}
+	return nil
 }
 
 // checkRest looks for what is of no kind: it asks for the first key after each kind that there is.

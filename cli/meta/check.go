@@ -48,7 +48,7 @@ func (t *Tool) Check(ctx context.Context, deep bool) (Report, error) {
 func (t *Tool) once(ctx context.Context, deep bool) (*look, error) {
 	l := t.look(deep)
 	for _, step := range []func(context.Context) error{
-		l.read, l.checkPartitions, l.reread, l.readTails, l.readNamed, l.checkPacks, l.checkBundles, l.checkSnapshots, l.checkProbes, l.checkRest,
+		l.read, l.checkPartitions, l.reread, l.readTails, l.readNamed, l.checkPacks, l.checkBundles, l.checkSnapshots, l.checkProbes, l.checkRest, l.checkIdle,
 	} {
 		if err := errors.Join(step(ctx), l.readDeep(ctx)); err != nil {
 			return nil, err

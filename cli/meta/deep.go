@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/bundle"
 	"github.com/varvelog/varve/objstore/recordbatch"
@@ -57,6 +60,33 @@ func (l *look) readJob(ctx context.Context, key string, same func(h bundle.Heade
 		return nil
 	}
 	return err
+}
+
+// soundObject reads an object that was not found to be wrong, and reports whether it is what its key and the table say.
+func (l *look) soundObject(ctx context.Context, key string) (bool, error) {
+	k, err := l.cfg.Keys.Parse(key)
+	if err != nil {
+		return false, err
+	}
+	same := func(bundle.Header, *bundle.Footer, int64) error { return nil }
+	switch k.Kind {
+	case objstore.KindWAL, objstore.KindSnapshot:
+		same = isBundle(k)
+	case objstore.KindSegment:
+		p := part{k.Topic, k.Partition}
+		y, err := l.readLayout(ctx, p, func(metastore.Key, error) {})
+		if err != nil {
+			return false, err
+		}
+		if i := slices.IndexFunc(y.extents, func(e records.Extent) bool { return e.Segment == k.ID }); i >= 0 {
+			same = func(_ bundle.Header, f *bundle.Footer, pos int64) error { return isSegmentOf(p, y.extents[i], f, pos) }
+		}
+	}
+	err = l.readWhole(ctx, key, same)
+	if broken(err) || errors.Is(err, objstore.ErrRange) || errors.Is(err, objstore.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func (l *look) readWhole(ctx context.Context, key string, same func(bundle.Header, *bundle.Footer, int64) error) error {

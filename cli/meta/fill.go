@@ -48,8 +48,8 @@ func (l *look) repairObject(ctx context.Context, key string) (string, error) {
 	return "", fmt.Errorf("%w: %s", ErrBeyondRepair, key)
 }
 
-// refill writes a bundle or pack anew: what of it is sound, and in the place of the rest, of which snapshots say where it lay, batches
-// without records. The key says what it was, and nobody can tell what was in it: the one case in which a key is written twice.
+// refill writes a bundle or pack anew: what of it is sound, there or in another pack, and in the place of the rest, of which snapshots say where
+// it lay, batches without records. The key says what it was, and nobody can tell what was in it: the one case in which a key is written twice.
 func (l *look) refill(ctx context.Context, key string, k objstore.Parsed) (string, error) {
 	o := bundle.Object{Kind: bundle.PACK, Session: k.ID}
 	h := bundle.Header{Kind: bundle.PACK, Cluster: l.config.Cluster}
@@ -60,7 +60,7 @@ func (l *look) refill(ctx context.Context, key string, k objstore.Parsed) (strin
 			return "", fmt.Errorf("%w: no snapshot says what was in it: %s", ErrBeyondRepair, lostBundle)
 		}
 	}
-	f, end, err := l.runsIn(ctx, o)
+	f, end, by, err := l.runsIn(ctx, o)
 	if err != nil {
 		return "", err
 	}
@@ -69,13 +69,19 @@ func (l *look) refill(ctx context.Context, key string, k objstore.Parsed) (strin
 		return "", err
 	}
 	if h.Kind == bundle.PACK {
-		if h.Session, err = l.packWriter(ctx, k, old.Body); err != nil {
+		if h.Session, err = l.packWriter(ctx, k, old.Body, by); err != nil {
 			return "", err
 		}
 	}
+	end = keepRuns(f, old.Body, end)
 	body := make([]byte, end)
+	copy(body, old.Body)
 	copy(body, bundle.AppendHeader(nil, h))
-	lost, err := fillRuns(body, old.Body, f)
+	gone, err := l.fromPacks(ctx, body, f, lostIn(body, f))
+	if err != nil {
+		return "", err
+	}
+	lost, err := fillRuns(body, f, gone)
 	if err != nil {
 		return "", err
 	}
@@ -88,49 +94,52 @@ func (l *look) refill(ctx context.Context, key string, k objstore.Parsed) (strin
 	return fmt.Sprintf("wrote it anew: %d runs, of which %d are lost; readers skip their %d offsets", len(f.Runs), lost.runs, lost.offsets), nil
 }
 
-// packWriter returns the session that wrote a pack, as its header or its item says.
-func (l *look) packWriter(ctx context.Context, k objstore.Parsed, object []byte) (uuid.UUID, error) {
+// packWriter returns the session that wrote a pack, as its header or its item says; if neither is there, by, whose snapshot names it.
+func (l *look) packWriter(ctx context.Context, k objstore.Parsed, object []byte, by uuid.UUID) (uuid.UUID, error) {
 	if h, err := bundle.ParseHeader(object); err == nil {
 		return h.Session, nil
 	}
 	it, err := l.item(ctx, l.cfg.Cluster.PackKey(k.ID))
-	if err != nil {
-		return uuid.Nil, err
+	if err != nil || it == nil {
+		return by, err
 	}
 	p, err := records.DecodePack(it)
 	return p.Session, err
 }
 
-// runsIn collects, from the snapshots that slots would be opened from, the runs that lie in an object, and where its body ends.
-func (l *look) runsIn(ctx context.Context, o bundle.Object) (*bundle.Footer, uint64, error) {
-	keys := map[string]map[uint16]bool{}
+// runsIn collects, from the snapshots that slots would be opened from, the runs that lie in an object, and where its body ends; by is the
+// session of one of those snapshots.
+func (l *look) runsIn(ctx context.Context, o bundle.Object) (_ *bundle.Footer, end uint64, by uuid.UUID, err error) {
+	keys, sessions := map[string]map[uint16]bool{}, map[string]uuid.UUID{}
 	for slot, from := range l.opens {
 		if from.key != "" {
+			sessions[from.key] = from.session
 			if keys[from.key] == nil {
 				keys[from.key] = map[uint16]bool{}
 			}
 			keys[from.key][slot] = true
 		}
 	}
-	out, end := &bundle.Footer{}, uint64(bundle.HeaderLen)
+	out := &bundle.Footer{}
+	end = bundle.HeaderLen
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		f, _, _, err := l.readFooter(ctx, key)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, by, err
 		}
 		for i, r := range f.Runs {
 			if !keys[key][r.Slot] || f.Refs[i].Object == bundle.Here {
 				continue
 			}
 			if in := f.Objects[f.Refs[i].Object]; in.Kind == o.Kind && in.Session == o.Session && in.Seq == o.Seq {
-				end = max(end, in.Size)
+				end, by = max(end, in.Size), sessions[key]
 				r.Topic = topicIn(out, f.Topics[r.Topic])
 				out.Runs = append(out.Runs, r)
 			}
 		}
 	}
 	sortRuns(out)
-	return out, end, nil
+	return out, end, by, nil
 }
 
 // lostRuns counts what could not be kept.
@@ -139,27 +148,23 @@ type lostRuns struct {
 	offsets int64
 }
 
-// fillRuns copies the runs of f that are sound in old to body, and fills the others. It makes the index of batches.
-func fillRuns(body, old []byte, f *bundle.Footer) (lost lostRuns, err error) {
-	for i := range f.Runs {
+// fillRuns puts what holds nothing in the place of the runs of f that are gone, and makes the index of the batches of all.
+func fillRuns(body []byte, f *bundle.Footer, gone []int) (lost lostRuns, err error) {
+	for _, i := range gone {
 		r := &f.Runs[i]
-		at := body[r.Pos : r.Pos+uint64(r.Len)]
-		if uint64(len(old)) >= r.Pos+uint64(r.Len) {
-			copy(at, old[r.Pos:])
-		}
-		if indexRun(f, r, at) == nil {
-			continue
-		}
 		batch, err := emptyBatch(r.Len, r.LeaderEpoch, r.Base, r.Next)
 		if err != nil {
 			return lost, err
 		}
-		copy(at, batch)
-		if err := indexRun(f, r, at); err != nil {
-			return lost, err
-		}
+		copy(body[r.Pos:], batch)
 		lost.runs++
 		lost.offsets += r.Next - r.Base
+	}
+	for i := range f.Runs {
+		r := &f.Runs[i]
+		if err := indexRun(f, r, body[r.Pos:r.Pos+uint64(r.Len)]); err != nil {
+			return lost, err
+		}
 	}
 	return lost, nil
 }

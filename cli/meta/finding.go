@@ -53,6 +53,7 @@ type findings struct {
 	mu   sync.Mutex
 	all  []Finding
 	more int
+	idle []Finding // packs that nobody needs, if that is all: see checkIdle
 }
 
 func (f *findings) add(n Finding) {

@@ -34,7 +34,14 @@ func (t *Tool) Repair(ctx context.Context, class Class, where string) (string, e
 		return "", err
 	}
 	found := slices.ContainsFunc(l.sorted(), func(f Finding) bool { return f.Class == class && f.Where == where })
-	if !found && class != Damaged { // what is damaged inside shows only when it is read
+	if !found && class == Damaged { // what is damaged inside shows only when it is read
+		sound, err := l.soundObject(ctx, where)
+		if err != nil {
+			return "", err
+		}
+		found = !sound
+	}
+	if !found {
 		return "", fmt.Errorf("%w: %s %s", ErrSound, class, where)
 	}
 	switch class {
