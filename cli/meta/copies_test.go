@@ -28,8 +28,8 @@ func (r *rig) body(key string) []byte {
 	return bytes.Clone(o.Body[f.Runs[0].Pos : f.Runs[0].Pos+uint64(f.Runs[0].Len)])
 }
 
-// merged writes a pack with one run of partition 0 that holds batches, from offset base to next.
-func (r *rig) merged(base, next int64, batches []byte) (id uuid.UUID, end uint64) {
+// mergedPack writes a pack with one run of partition 0 that holds batches, from offset base to next.
+func (r *rig) mergedPack(base, next int64, batches []byte) (id uuid.UUID, end uint64) {
 	r.t.Helper()
 	id = uuid.New()
 	out := bundle.AppendHeader(nil, bundle.Header{Kind: bundle.PACK, Cluster: r.id, Session: r.a})
@@ -52,7 +52,7 @@ func TestMendedFromAMergedPack(t *testing.T) {
 	r := newRig(t)
 	r.older(4)
 	packed, flushed := r.body(r.keys.Pack(r.pack)), r.body(r.keys.WAL(r.a, 4))
-	id, end := r.merged(20, 40, append(bytes.Clone(packed), flushed...))
+	id, end := r.mergedPack(20, 40, append(bytes.Clone(packed), flushed...))
 	key := r.keys.Snapshot(r.a, 5, r.snap)
 	f, _, _, err := r.tool().readFooter(context.Background(), key)
 	if err != nil {
