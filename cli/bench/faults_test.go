@@ -2,6 +2,8 @@ package bench
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,15 +57,57 @@ func TestFindsALyingServer(t *testing.T) {
 	}
 }
 
-// TestCatchUpOnAReference: the backlog is counted once, and the tail besides.
+// TestCatchUpOnAReference: the backlog is counted in each round, and the tail besides, which has a phase between any two of them. What is to
+// happen to the backlog is done once it is written.
 func TestCatchUpOnAReference(t *testing.T) {
 	l := short()
-	r, err := CatchUp(t.Context(), fake(t), l, &Live{})
-	if err != nil || !r.Verified.Good() || r.Verified.Records <= 1024 {
-		t.Fatalf("%v, %+v", err, r)
+	l.Rounds = 2
+	asked := 0
+	ready := func(_ context.Context, topic string) error {
+		asked++
+		return nil
 	}
-	if v, ok := r.Get("drain_mib_per_s"); !ok || v <= 0 {
-		t.Errorf("%+v", r.Measures)
+	r, err := CatchUp(t.Context(), fake(t), l, ready, &Live{})
+	if err != nil || !r.Verified.Good() || r.Verified.Records <= 2*1024 || asked != 1 {
+		t.Fatalf("%v, %+v, asked %d times", err, r, asked)
+	}
+	for _, l := range r.Latencies {
+		if l.Count < 100 {
+			t.Errorf("%+v", l)
+		}
+	}
+	for _, name := range []string{"drain_mib_per_s", "tail_p99_ratio", "tail_p99_ratio_high", "tail_during_p99_ms", "tail_alone_p99_low_ms"} {
+		if v, ok := r.Get(name); !ok || v <= 0 {
+			t.Errorf("%s is %v: %+v", name, v, r.Measures)
+		}
+	}
+	ready = func(context.Context, string) error { return errors.New("the backlog does not settle") }
+	if _, err := CatchUp(t.Context(), fake(t), l, ready, &Live{}); err == nil || !strings.Contains(err.Error(), "does not settle") {
+		t.Error(err)
+	}
+}
+
+// TestPhases: what was intended in the warm-up, or after the end, is of no phase.
+func TestPhases(t *testing.T) {
+	s := &stage{load: short()}
+	s.load.Warmup, s.load.Duration, s.load.Rounds = time.Second, time.Second, 1
+	at := func(ms int) int { return s.phase(time.Unix(1000, int64(ms)*1e6)) }
+	if n := at(1500); n != -1 {
+		t.Error("before anything began: ", n)
+	}
+	s.began.Store(time.Unix(1000, 0).UnixNano())
+	for ms, want := range map[int]int{999: -1, 1000: 0, 1999: 0, 2000: -1} {
+		if got := at(ms); got != want {
+			t.Errorf("%d ms: %d, want %d", ms, got, want)
+		}
+	}
+	for _, ms := range []int64{1000, 2000, 5000, 6000} {
+		s.turn(time.Unix(1000, ms*1e6))
+	}
+	for ms, want := range map[int]int{999: -1, 1000: 0, 1999: 0, 2000: 1, 4999: 1, 5000: 2, 5999: 2, 6000: -1, 9000: -1} {
+		if got := at(ms); got != want {
+			t.Errorf("%d ms: %d, want %d", ms, got, want)
+		}
 	}
 }
 

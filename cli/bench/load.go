@@ -43,6 +43,7 @@ type Load struct {
 	Seed       uint64
 	FanOut     int   // how many readers read everything
 	Backlog    int64 // bytes of values that are there before reading begins
+	Rounds     int   // how often a backlog is read beside a live tail
 	Keep       bool  // leave the topic there
 	Hurry      bool  // clients repeat, and look for new leaders, as soon as they can instead of as they do by default
 }
@@ -52,7 +53,7 @@ func DefaultLoad() Load {
 	return Load{
 		Rate: 20_000, Size: 1 << 10, Partitions: 16, Producers: 4, Acks: AcksAll, Spread: SpreadSticky,
 		Linger: 5 * time.Millisecond, BatchBytes: 1 << 20, Warmup: 5 * time.Second, Duration: 20 * time.Second,
-		Seed: 1, FanOut: 1, Backlog: 256 << 20,
+		Seed: 1, FanOut: 1, Backlog: 256 << 20, Rounds: 1,
 	}
 }
 
@@ -61,6 +62,7 @@ const (
 	maxRecord    = 64 << 20
 	maxClients   = 1024
 	maxParts     = 100_000
+	maxRounds    = 100
 	maxSpan      = 24 * time.Hour
 	bufferedMost = 256 << 20 // bytes that all producers together hold of records that are not answered
 )
@@ -78,6 +80,7 @@ func (l Load) Validate() error {
 	check(l.Partitions >= 1 && l.Partitions <= maxParts, "partitions: %d is not in 1..%d", l.Partitions, maxParts)
 	check(l.Producers >= 1 && l.Producers <= maxClients, "producers: %d is not in 1..%d", l.Producers, maxClients)
 	check(l.FanOut >= 1 && l.FanOut <= maxClients, "fan-out: %d is not in 1..%d", l.FanOut, maxClients)
+	check(l.Rounds >= 1 && l.Rounds <= maxRounds, "rounds: %d is not in 1..%d", l.Rounds, maxRounds)
 	check(l.Duration > 0 && l.Duration <= maxSpan, "duration: %v is not above 0 and at most %v", l.Duration, maxSpan)
 	check(l.Warmup >= 0 && l.Warmup <= maxSpan, "warm-up: %v is not in 0..%v", l.Warmup, maxSpan)
 	check(l.Limit >= 0, "limit: %d is less than 0", l.Limit)

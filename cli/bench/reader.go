@@ -17,20 +17,13 @@ const (
 	fetchPartitionBytes = 8 << 20
 )
 
-// The phases of a run that has two; others have the first alone.
-const (
-	phaseAlone  = iota // nothing but the tail is read
-	phaseBeside        // a backlog is read beside it
-	phases
-)
-
 // reader reads every partition of a topic from some offsets on, and checks what it sees. All of it belongs to the goroutine of
 // run but read and position.
 type reader struct {
 	cl       *kgo.Client
 	check    *checker
 	phase    func(intended time.Time) int // of the run; nil, or below 0: it is not measured
-	consumed [phases]Histogram            // by phase: from the intended time of sending to here
+	consumed []Histogram                  // by phase: from the intended time of sending to here
 	service  requestTimes
 	read     *atomic.Int64 // records
 	wants    atomic.Pointer[map[int32]int64]
@@ -121,7 +114,12 @@ func (r *reader) see(partition int32, records []*kgo.Record, end int64, now time
 
 // note observes how long a record took.
 func (r *reader) note(now, intended time.Time) {
-	if phase := r.phase(intended); phase >= 0 {
-		r.consumed[phase].Observe(now.Sub(intended))
+	phase := r.phase(intended)
+	if phase < 0 {
+		return
 	}
+	for len(r.consumed) <= phase {
+		r.consumed = append(r.consumed, Histogram{})
+	}
+	r.consumed[phase].Observe(now.Sub(intended))
 }

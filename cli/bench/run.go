@@ -86,7 +86,7 @@ func (s *stage) endToEnd(ctx context.Context) (*Report, error) {
 	}
 	r := s.report("e2e", w, w.to.acked-w.from.acked)
 	s.reportAnswers(r)
-	consumed := tails.consumed(phaseAlone)
+	consumed := tails.consumed(0)
 	r.latency(latencyConsumed, consumed)
 	s.afterAck(r, consumed)
 	r.Verified = s.disorder(tails.verified(s.written()))

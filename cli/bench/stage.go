@@ -30,24 +30,34 @@ type stage struct {
 	sent      chan struct{}  // closed when they have ended
 	settled   bool           // their clients are closed
 	began     atomic.Int64   // the last start, Unix time in ns; 0: none yet
-	drains    atomic.Int64   // when reading the backlog began, likewise
-	drained   atomic.Int64   // and ended
+	phases    atomic.Pointer[[]int64]
+}
+
+// turned is when the phases of a run began that has several, one after the other, Unix times in ns. The last one is the end of all.
+func (s *stage) turned() []int64 {
+	if all := s.phases.Load(); all != nil {
+		return *all
+	}
+	return nil
 }
 
 // phase is that of a record that was intended for a moment: below 0 in the warm-up, and after the end.
 func (s *stage) phase(intended time.Time) int {
-	at, began := intended.UnixNano(), s.began.Load()
-	since := time.Duration(at - began)
-	drains, drained := s.drains.Load(), s.drained.Load()
-	switch {
-	case began == 0 || since < s.load.Warmup:
-	case drained != 0 && at >= drained:
-	case drains != 0 && at >= drains:
-		return phaseBeside
-	case since < s.load.Warmup+s.load.Duration:
-		return phaseAlone
+	at, began, turned := intended.UnixNano(), s.began.Load(), s.turned()
+	if len(turned) == 0 {
+		if since := time.Duration(at - began); began == 0 || since < s.load.Warmup || since >= s.load.Warmup+s.load.Duration {
+			return -1
+		}
+		return 0
 	}
-	return -1
+	n := len(turned) - 1
+	for n >= 0 && at < turned[n] {
+		n--
+	}
+	if n > 2*s.load.Rounds {
+		return -1
+	}
+	return n
 }
 
 // everyProducer is those of all starts.

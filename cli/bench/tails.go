@@ -84,7 +84,9 @@ func (t *tails) close() {
 func (t *tails) consumed(phase int) *Histogram {
 	h := &Histogram{}
 	for _, r := range t.all {
-		h.Merge(&r.consumed[phase])
+		if phase < len(r.consumed) {
+			h.Merge(&r.consumed[phase])
+		}
 	}
 	return h
 }

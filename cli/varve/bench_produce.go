@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/varvelog/varve/cli/bench"
+	"github.com/varvelog/varve/client"
 )
 
 func benchProduceCommand() *command {
@@ -78,25 +80,57 @@ Every record is checked as it arrives.`,
 func benchCatchUpCommand() *command {
 	b := newBenchFlags()
 	b.rate, b.store = 5000, "mem"
+	segments := false
 	c := &command{
 		name: "catch-up", max: 0,
 		short: "read a backlog beside a live tail: how fast, and who pays",
-		long: `Writes --backlog bytes, then writes at --rate while a reader follows; after --warmup and --duration another reader begins at
-the beginning and reads the backlog. "tail_before" and "tail_during" are how long the first reader waits for a record, without
-the other and beside it. Costs are those of a GiB of the backlog.`,
+		long: `Writes --backlog bytes, then writes at --rate while a reader follows; after --warmup and --duration other readers go through the
+backlog, from its beginning to its end, one after the other until --duration is over again, and then the first one has the server
+to itself for --duration: that is a round, of --rounds. "tail_before", "tail_during" and "tail_after" are how long the first reader waits for a
+record, before the others come, beside them and after they have gone. "tail_p99_ratio" is the p99 of the time beside them to that of the
+time before and after: the median of all rounds, the lowest and the highest. Costs are those of a GiB of the backlog, in the first
+round.
+
+With --segments the backlog is cut into segments before it is read, as it will be hours later; without, it lies where it is.`,
 		options: b.options(
 			opt(&b.backlog, parseBytes, "backlog", "SIZE", "what is there to read"),
+			optSwitch(&segments, "segments", "have the backlog cut into segments first, and wait for it"),
+			opt(&b.load.Rounds, parseCount, "rounds", "N", "how often the backlog's readers come and go"),
 			opt(&b.load.FanOut, parseCount, "fan-out", "N", "readers that follow the tail"),
 		),
-		examples: []string{"varve bench catch-up --backlog 64MiB --warmup 1s --duration 1s", "varve bench catch-up --store sim --backlog 16MiB --rate 100 --warmup 1s --duration 1s"},
+		examples: []string{"varve bench catch-up --backlog 64MiB --warmup 1s --duration 1s", "varve bench catch-up --store sim --backlog 16MiB --segments --rate 100 --warmup 1s --duration 1s"},
 	}
 	c.option("store").def = b.store
 	c.run = func(ctx context.Context, w *world, _ []string) error {
 		return b.run(ctx, w, c, func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error) {
-			return bench.CatchUp(ctx, t, b.load, live)
+			if !segments {
+				return bench.CatchUp(ctx, t, b.load, nil, live)
+			}
+			return bench.CatchUp(ctx, t, b.load, func(ctx context.Context, topic string) error { return cutNow(ctx, t, topic) }, live)
 		})
 	}
 	return c
+}
+
+// cutTime bounds how long the backlog of a bench may take to become segments.
+const cutTime = time.Hour
+
+// cutNow has what a topic holds cut into segments, as "varve segment compact" does, and waits for it.
+func cutNow(ctx context.Context, t bench.Target, name string) error {
+	c, err := client.Open(t.Bootstrap...)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	topic, err := c.Topic(ctx, name)
+	if err != nil {
+		return err
+	}
+	run := compactRun{c: c, topic: topic, began: map[int32]int64{}}
+	if _, err = run.wait(ctx, cutTime); err != nil {
+		return fmt.Errorf("have the backlog cut into segments: %w", err)
+	}
+	return nil
 }
 
 func benchIdleCommand() *command {

@@ -220,7 +220,7 @@ func TestBenchCompare(t *testing.T) {
 	s.fails(exitFailed, "not a report", "bench", "compare", before, "bench_test.go")
 }
 
-// TestBenchCatchUp: the backlog is read once, whole, and the tail is followed all the time.
+// TestBenchCatchUp: the backlog is read once at least, whole, and the tail is followed all the time.
 func TestBenchCatchUp(t *testing.T) {
 	r := runBench(t, "catch-up", "--backlog", "4MiB", "--rate", "1000", "--warmup", "100ms", "--duration", "500ms", "--flush", "10ms", "--partitions", "4")
 	if len(r.Latencies) == 0 || r.Latencies[0].Name != "tail_before" {
