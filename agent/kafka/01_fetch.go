@@ -4,8 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
-
 	"github.com/varvelog/varve/agent/fetch"
 	"github.com/varvelog/varve/agent/partition"
 	"github.com/varvelog/varve/agent/topic"
@@ -62,11 +60,12 @@ type fetchPart struct {
 }
 
 // admitFetch answers at once what can be, and starts a goroutine for what must wait or load.
-func admitFetch(c *conn, sl *slot, req kmsg.Request) {
-	q := req.(*kmsg.FetchRequest)
-	c.inZone(q.Rack)
+func (c *conn) admitFetch(sl *slot, q *fetchRequest) {
+	if string(q.rack) != c.zone {
+		c.inZone(string(q.rack))
+	}
 	op := c.s.newFetch(c, sl, q)
-	if q.IsolationLevel < 0 || q.IsolationLevel > 1 {
+	if q.isolation < 0 || q.isolation > 1 {
 		op.addAll(q)
 		op.refuse(codeInvalidRequest)
 		return
@@ -105,16 +104,16 @@ func (op *fetchOp) mayRespond() bool {
 	return true
 }
 
-func (s *Server) newFetch(c *conn, sl *slot, q *kmsg.FetchRequest) *fetchOp {
+func (s *Server) newFetch(c *conn, sl *slot, q *fetchRequest) *fetchOp {
 	op, ok := s.fetches.Get().(*fetchOp)
 	if !ok {
 		op = &fetchOp{early: make(chan time.Duration, 1)}
 	}
 	op.c, op.sl, op.began = c, sl, sl.start
-	op.minBytes = int(q.MinBytes)
-	op.maxBytes = int(min(max(q.MaxBytes, 0), s.cfg.FetchMaxBytes))
-	op.wait = min(time.Duration(max(q.MaxWaitMillis, 0))*time.Millisecond, maxFetchWait)
-	op.stable = q.IsolationLevel == 1
+	op.minBytes = int(q.minBytes)
+	op.maxBytes = int(min(max(q.maxBytes, 0), s.cfg.FetchMaxBytes))
+	op.wait = min(time.Duration(max(q.maxWait, 0))*time.Millisecond, maxFetchWait)
+	op.stable = q.isolation == 1
 	op.session, op.epoch, op.loaded, op.unknown, op.hasty = nil, 0, false, false, false
 	return op
 }
@@ -138,9 +137,12 @@ func (op *fetchOp) refuse(code int16) {
 
 // find looks the partitions up.
 func (op *fetchOp) find() {
+	var top *topic.Topic
 	for i := range op.parts {
 		part := &op.parts[i]
-		top := op.lookup(part.key)
+		if i == 0 || !part.key.sameTopic(&op.parts[i-1].key) {
+			top = op.lookup(part.key)
+		}
 		op.unknown = op.unknown || top == nil
 		if top == nil && op.sl.hdr.version >= 13 {
 			part.code = codeUnknownTopicID

@@ -45,12 +45,7 @@ func TestCapsOfElements(t *testing.T) {
 	for key, most := range map[int16]int{keyProduce: maxElements, keyFetch: maxElements, 3: maxElements, 75: maxAdmin} {
 		decode := func(n int) error {
 			req := filled(t, key, n)
-			cur := cursor{b: req.AppendTo(nil), flex: true}
-			if key == keyProduce {
-				return new(produceRequest).decode(cur, req.GetVersion())
-			}
-			_, err := s.lookup(key).decode(cur, req.GetVersion())
-			return err
+			return s.lookup(key).decodes(cursor{b: req.AppendTo(nil), flex: true}, req.GetVersion())
 		}
 		if err := decode(most); err != nil {
 			t.Errorf("key %d, %d elements: %v", key, most, err)

@@ -316,6 +316,14 @@ func (c *conn) dispatch(sl *slot, buf *memory.Buf) error {
 	} else {
 		defer buf.Release()
 	}
+	if sl.hdr.key == keyFetch {
+		var q fetchRequest
+		if err := q.decode(cur, sl.hdr.version); err != nil {
+			return fmt.Errorf("%w: key %d, version %d", err, sl.hdr.key, sl.hdr.version)
+		}
+		c.admitFetch(sl, &q)
+		return nil
+	}
 	req, err := sl.api.decode(cur, sl.hdr.version)
 	if err != nil {
 		return fmt.Errorf("%w: key %d, version %d", err, sl.hdr.key, sl.hdr.version)

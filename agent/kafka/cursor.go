@@ -33,6 +33,13 @@ func (c *cursor) span(n int) []byte {
 	return v
 }
 
+func (c *cursor) int8() int8 {
+	if v := c.span(1); len(v) == 1 {
+		return int8(v[0])
+	}
+	return 0
+}
+
 func (c *cursor) int16() int16 {
 	if len(c.b) < 2 {
 		c.fail()
@@ -50,6 +57,16 @@ func (c *cursor) int32() int32 {
 	}
 	v := int32(binary.BigEndian.Uint32(c.b))
 	c.b = c.b[4:]
+	return v
+}
+
+func (c *cursor) int64() int64 {
+	if len(c.b) < 8 {
+		c.fail()
+		return 0
+	}
+	v := int64(binary.BigEndian.Uint64(c.b))
+	c.b = c.b[8:]
 	return v
 }
 
@@ -129,7 +146,11 @@ func (c *cursor) count(smallest int) int {
 }
 
 // skipTags passes over the tagged fields that end a structure of a flexible version.
-func (c *cursor) skipTags() {
+func (c *cursor) skipTags() { c.tagged(nil) }
+
+// tagged is skipTags for a structure some of whose tagged fields are known: known reads the content of each, as far as it has to be
+// there, and what is missing is an error.
+func (c *cursor) tagged(known func(tag uint32, content *cursor)) {
 	if !c.flex || c.bad {
 		return
 	}
@@ -138,7 +159,13 @@ func (c *cursor) skipTags() {
 		c.fail()
 	}
 	for ; n > 0 && !c.bad; n-- {
-		c.uvarint()
-		c.span(int(c.uvarint()))
+		tag := c.uvarint()
+		content := cursor{b: c.span(int(c.uvarint())), flex: true, tags: c.tags}
+		if known == nil || c.bad {
+			continue
+		}
+		if known(tag, &content); content.bad {
+			c.fail()
+		}
 	}
 }

@@ -27,7 +27,7 @@ type api struct {
 	flexible int16 // first flexible version (KIP-482)
 	elements int   // most array elements of a request
 	fields   []field
-	admit    func(c *conn, sl *slot, req kmsg.Request) // takes over the slot; nil: Produce, which is not decoded by kmsg
+	admit    func(c *conn, sl *slot, req kmsg.Request) // takes over the slot; nil: Produce and Fetch, which are not decoded by kmsg
 	m        *keyMetrics
 }
 
@@ -36,7 +36,7 @@ type api struct {
 func dispatch() []api {
 	return rows([]api{
 		{key: keyProduce, name: "Produce", min: 0, max: 13, floor: 3, flexible: 9},
-		{key: keyFetch, name: "Fetch", min: 4, max: 18, flexible: 12, elements: maxElements, admit: admitFetch},
+		{key: keyFetch, name: "Fetch", min: 4, max: 18, flexible: 12},
 		{key: 2, name: "ListOffsets", min: 1, max: 11, flexible: 6, elements: maxElements, admit: mayWait((*Server).listOffsets, listOffsetsWaits)},
 		{key: 3, name: "Metadata", min: 0, max: 13, flexible: 9, elements: maxElements, admit: admitMetadata},
 		{key: 8, name: "OffsetCommit", min: 2, max: 10, flexible: 8, elements: maxElements, admit: grouped(offsetCommit)},

@@ -91,7 +91,7 @@ func (a *fetchAnswer) topics() (n int) {
 
 func (a *fetchAnswer) same(i int) int {
 	n := 1
-	for i+n < len(a.results) && a.results[i+n].key.topic == a.results[i].key.topic && a.results[i+n].key.id == a.results[i].key.id {
+	for i+n < len(a.results) && a.results[i+n].key.sameTopic(&a.results[i].key) {
 		n++
 	}
 	return n

@@ -98,7 +98,7 @@ func (op *fetchOp) learn(ctx context.Context) {
 	last := partKey{}
 	for i, n := 0, 0; i < len(op.parts) && n < maxFinds; i++ {
 		part := &op.parts[i]
-		if part.p != nil || part.key.topic == last.topic && part.key.id == last.id {
+		if part.p != nil || part.key.sameTopic(&last) {
 			continue
 		}
 		if last = part.key; op.sl.hdr.version >= 13 {

@@ -3,22 +3,23 @@ package kafka
 import (
 	"math/rand/v2"
 	"slices"
+	"unsafe"
 
-	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/google/uuid"
 )
 
 // What a Fetch does with sessions; what sessions do is in session.go.
 
 // resolve finds the session and the partitions that the request is about.
-func (op *fetchOp) resolve(q *kmsg.FetchRequest) int16 {
+func (op *fetchOp) resolve(q *fetchRequest) int16 {
 	c := op.c
-	if q.Version < 7 {
+	if op.sl.hdr.version < 7 {
 		op.addAll(q)
 		op.find()
 		return codeNone
 	}
 	c.mu.Lock()
-	s, fresh, freed, code := c.mu.sessions.find(q.SessionID, q.SessionEpoch, q.Version >= 13)
+	s, fresh, freed, code := c.mu.sessions.find(q.sessionID, q.sessionEpoch, op.sl.hdr.version >= 13)
 	if code == codeNone && s == nil {
 		op.addAll(q)
 		if fresh {
@@ -35,22 +36,26 @@ func (op *fetchOp) resolve(q *kmsg.FetchRequest) int16 {
 	return code
 }
 
-func (op *fetchOp) addAll(q *kmsg.FetchRequest) {
-	n := 0
-	for i := range q.Topics {
-		n += len(q.Topics[i].Partitions)
-	}
-	op.parts = slices.Grow(op.parts, n)
-	for i := range q.Topics {
-		t := &q.Topics[i]
-		for j := range t.Partitions {
-			op.parts = append(op.parts, fetchPart{key: partKey{t.Topic, t.TopicID, t.Partitions[j].Partition}, want: wantOf(&t.Partitions[j])})
+func (op *fetchOp) addAll(q *fetchRequest) {
+	op.parts = slices.Grow(op.parts, q.parts)
+	for w := q.topics; w.topic(); {
+		name, id := op.named(&w)
+		for w.partition() {
+			op.parts = append(op.parts, fetchPart{key: partKey{name, id, w.index}, want: w.want})
 		}
 	}
 }
 
-func wantOf(p *kmsg.FetchRequestTopicPartition) fetchWant {
-	return fetchWant{offset: p.FetchOffset, maxBytes: p.PartitionMaxBytes, epoch: p.CurrentLeaderEpoch, lastEpoch: p.LastFetchedEpoch}
+// named returns what stays of the name of the topic at hand when the frame is gone: of one that is known here no copy is made.
+func (op *fetchOp) named(w *fetchWalk) (string, uuid.UUID) {
+	if w.version >= 13 {
+		return "", w.id
+	}
+	// The string aliases the frame: Lookup keeps no key, and nothing else sees it.
+	if top := op.c.s.deps.Topics.Lookup(unsafe.String(unsafe.SliceData(w.name), len(w.name))); top != nil {
+		return top.Name, uuid.UUID{}
+	}
+	return string(w.name), uuid.UUID{}
 }
 
 // open begins a session if the request has enough partitions for it to pay, and there is room; under the connection's lock.
@@ -83,18 +88,19 @@ func (s *Server) sessionRoom(n, more int) bool {
 
 // update applies an incremental request to its session, and asks for all that it holds; under the connection's lock. A
 // session that grows too large ends: the client is told that it is not there and asks in full.
-func (op *fetchOp) update(s *session, q *kmsg.FetchRequest) (freed int, code int16) {
+func (op *fetchOp) update(s *session, q *fetchRequest) (freed int, code int16) {
 	before := len(s.parts)
-	for i := range q.ForgottenTopics {
-		for _, index := range q.ForgottenTopics[i].Partitions {
-			s.remove(partKey{q.ForgottenTopics[i].Topic, q.ForgottenTopics[i].TopicID, index})
+	for w := q.forgotten; w.topic(); {
+		name, id := op.named(&w)
+		for w.partition() {
+			s.remove(partKey{name, id, w.index})
 		}
 	}
 	s.prune()
-	for i := range q.Topics {
-		for j := range q.Topics[i].Partitions {
-			p := &q.Topics[i].Partitions[j]
-			s.put(partKey{q.Topics[i].Topic, q.Topics[i].TopicID, p.Partition}, wantOf(p))
+	for w := q.topics; w.topic(); {
+		name, id := op.named(&w)
+		for w.partition() {
+			s.put(partKey{name, id, w.index}, w.want)
 		}
 	}
 	if n := len(s.parts); !op.c.s.sessionRoom(n, n-before) {

@@ -17,7 +17,7 @@ func fetched(resp *kmsg.FetchResponse, i int) kmsg.FetchResponseTopicPartition {
 }
 
 // loaded is a world with a topic t of some partitions, each with batches of n records of 100 bytes.
-func loaded(t *testing.T, o option, partitions int32, n ...int) (*world, *client) {
+func loaded(t testing.TB, o option, partitions int32, n ...int) (*world, *client) {
 	o.auto = true
 	if o.cache == 0 {
 		o.cache = 64 << 20

@@ -234,13 +234,19 @@ func (w *world) script(stream []byte) (all []awaited, closes bool) {
 			e.req.SetVersion(h.version)
 			must = must && p.acks != 0
 			e.must = must
+		case h.key == keyFetch:
+			var q fetchRequest
+			if q.decode(cur, h.version) != nil {
+				return all, must
+			}
+			e.req = kmsg.NewPtrFetchRequest()
+			e.req.SetVersion(h.version)
+			must = must && q.maxWait < 100
+			e.must = must
 		default:
 			if e.req, err = a.decode(cur, h.version); err != nil {
 				return all, must
 			}
-			q, ok := e.req.(*kmsg.FetchRequest)
-			must = must && (!ok || q.MaxWaitMillis < 100)
-			e.must = must
 		}
 		all = append(all, e)
 	}

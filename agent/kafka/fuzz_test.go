@@ -40,14 +40,14 @@ func FuzzProduceDecode(f *testing.F) {
 // FuzzBodies: what passes the check of a layout, kmsg decodes without harm, and what it encodes passes again.
 func FuzzBodies(f *testing.F) {
 	each(func(a *api, v int16) {
-		if a.key != keyProduce {
+		if a.admit != nil {
 			f.Add(a.key, v, randomRequest(rand.New(rand.NewPCG(5, uint64(v))), a.key, v).AppendTo(nil))
 		}
 	})
 	s := New(Config{}, Deps{})
 	f.Fuzz(func(t *testing.T, key, version int16, b []byte) {
 		a := s.lookup(key)
-		if a == nil || key == keyProduce || version < a.floor || version > a.max || len(b) > 64<<10 {
+		if a == nil || a.admit == nil || version < a.floor || version > a.max || len(b) > 64<<10 {
 			return
 		}
 		req, err := a.decode(cursor{b: b, flex: version >= a.flexible}, version)

@@ -87,9 +87,13 @@ func (w *crafter) number(n int64) {
 	}
 }
 
-// layoutOf is layout, with that of Produce, which the server decodes by itself.
+// layoutOf is layout, with those of Produce and Fetch, which the server decodes by itself.
 func layoutOf(a *api, version int16) []field {
-	if a.key != keyProduce {
+	switch a.key {
+	case keyProduce:
+	case keyFetch:
+		return layoutFetch()
+	default:
 		return a.fields
 	}
 	none := num(4) // of records
@@ -98,6 +102,14 @@ func layoutOf(a *api, version int16) []field {
 	}
 	part := arrayOf(num(4), none)
 	return []field{text(), num(2), num(4), arrayOf(text().until(12), num(16).since(13), part)}
+}
+
+func layoutFetch() []field {
+	partition := arrayOf(num(4), num(4).since(9), num(8), num(4).since(12), num(8).since(5), num(4))
+	return []field{
+		num(4).until(14), num(4), num(4), num(4).since(3), num(1).since(4), num(4).since(7), num(4).since(7),
+		arrayOf(text().until(12), num(16).since(13), partition), arrayOf(text().until(12), num(16).since(13), vectorOf(num(4))).since(7), text().since(11),
+	}
 }
 
 // crafted counts how many arrays a request has, and makes a frame with a chosen one.
@@ -157,7 +169,7 @@ func TestAMillionElements(t *testing.T) {
 		version := a.max
 		_, arrays := craft(&a, version, -1, 0, 0)
 		limit := a.elements
-		if a.key == keyProduce {
+		if a.key == keyProduce || a.key == keyFetch {
 			limit = maxElements
 		}
 		for at := range arrays {

@@ -6,8 +6,6 @@ package kafka
 // decoded by kmsg. A test walks encoded requests of every version and must end exactly at their end.
 func layout(key int16) []field {
 	switch key {
-	case 1:
-		return layoutFetch()
 	case 2: // ListOffsets
 		partition := arrayOf(num(4), num(4).since(4), num(8))
 		return []field{num(4), num(1).since(2), arrayOf(text(), partition), num(4).since(10)}
@@ -111,12 +109,4 @@ func layoutAdmin(key int16) []field {
 		return []field{arrayOf(text()), num(4), maybe(text(), num(4))}
 	}
 	return nil
-}
-
-func layoutFetch() []field {
-	partition := arrayOf(num(4), num(4).since(9), num(8), num(4).since(12), num(8).since(5), num(4))
-	return []field{
-		num(4).until(14), num(4), num(4), num(4).since(3), num(1).since(4), num(4).since(7), num(4).since(7),
-		arrayOf(text().until(12), num(16).since(13), partition), arrayOf(text().until(12), num(16).since(13), vectorOf(num(4))).since(7), text().since(11),
-	}
 }

@@ -74,6 +74,7 @@ func TestLayouts(t *testing.T) {
 		if a.key == keyProduce {
 			return
 		}
+		fields := layoutOf(a, version)
 		r := rand.New(rand.NewPCG(uint64(a.key), uint64(version)))
 		for range 200 {
 			req := randomRequest(r, a.key, version)
@@ -82,12 +83,12 @@ func TestLayouts(t *testing.T) {
 				t.Fatalf("%s v%d: flexible %v", a.name, version, flex)
 			}
 			w := walker{cursor: cursor{b: b, flex: req.IsFlexible()}, version: version, elements: 1 << 20}
-			w.structure(a.fields)
+			w.structure(fields)
 			if w.bad || len(w.b) != 0 {
 				t.Fatalf("%s v%d: walk of %d bytes: bad %v, %d left", a.name, version, len(b), w.bad, len(w.b))
 			}
 			for cut := range b { // what is cut is refused, or kmsg has nothing to complain about either
-				if !checkBody(cursor{b: b[:cut], flex: req.IsFlexible()}, a.fields, version, 1<<20) {
+				if !checkBody(cursor{b: b[:cut], flex: req.IsFlexible()}, fields, version, 1<<20) {
 					continue
 				}
 				if err := kmsgDecode(a.key, version, b[:cut]); err != nil {
@@ -96,6 +97,18 @@ func TestLayouts(t *testing.T) {
 			}
 		}
 	})
+}
+
+// decodes decodes a body as the server does.
+func (a *api) decodes(c cursor, version int16) error {
+	switch a.key {
+	case keyProduce:
+		return new(produceRequest).decode(c, version)
+	case keyFetch:
+		return new(fetchRequest).decode(c, version)
+	}
+	_, err := a.decode(c, version)
+	return err
 }
 
 func kmsgDecode(key, version int16, b []byte) error {
@@ -129,18 +142,12 @@ func crafted(size int, flex bool) [][]byte {
 // TestAmplification: no body makes a decoder take more than 16 times its size (security), for every key and version.
 func TestAmplification(t *testing.T) {
 	const size = 256 << 10 / raceFactor
-	var p produceRequest
 	each(func(a *api, version int16) {
 		flex := version >= a.flexible
 		for n, b := range crafted(size, flex) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			if a.key == keyProduce {
-				p = produceRequest{}
-				_ = p.decode(cursor{b: b, flex: flex}, version)
-			} else {
-				_, _ = a.decode(cursor{b: b, flex: flex}, version)
-			}
+			_ = a.decodes(cursor{b: b, flex: flex}, version)
 			runtime.ReadMemStats(&after)
 			if got := after.TotalAlloc - before.TotalAlloc; got > 16*raceFactor*size {
 				t.Errorf("%s v%d, body %d: %d bytes taken for %d", a.name, version, n, got, size)
@@ -155,11 +162,7 @@ func TestAmplificationOfAFullFrame(t *testing.T) {
 	each(func(a *api, version int16) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		if a.key == keyProduce {
-			_ = new(produceRequest).decode(cursor{b: b, flex: version >= a.flexible}, version)
-		} else {
-			_, _ = a.decode(cursor{b: b, flex: version >= a.flexible}, version)
-		}
+		_ = a.decodes(cursor{b: b, flex: version >= a.flexible}, version)
 		runtime.ReadMemStats(&after)
 		if got := after.TotalAlloc - before.TotalAlloc; got > 16*raceFactor*uint64(len(b)) {
 			t.Errorf("%s v%d: %d bytes taken for %d", a.name, version, got, len(b))

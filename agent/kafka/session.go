@@ -43,6 +43,9 @@ type partKey struct {
 	index int32
 }
 
+// sameTopic reports whether two partitions are of one topic.
+func (k *partKey) sameTopic(other *partKey) bool { return k.topic == other.topic && k.id == other.id }
+
 // fetchWant is what a client asks of a partition.
 type fetchWant struct {
 	offset    int64
