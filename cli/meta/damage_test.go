@@ -161,6 +161,7 @@ var damages = []struct {
 		e := r.segment(0, 0, 5)
 		r.item(r.cluster.ExtentKey(r.topic.ID, 0, 0), e.Item())
 		r.item(r.cluster.PartitionKey(r.topic.ID, 0), records.Partition{Topic: r.topic.ID, Tiered: 5, Bytes: e.Bytes, Extents: 1, V: 1}.Item())
+		r.item(r.cluster.DroppedKey(r.topic.ID, r.a), records.Dropped{Session: r.a, TTL: 1}.Item())
 		return r.part(0)
 	}},
 	{"a pack counted too low", PackCounter, false, func(r *rig) string {
@@ -426,6 +427,33 @@ func TestOnlyAPersonCanMend(t *testing.T) {
 				t.Errorf("repair: %v", err)
 			}
 		})
+	}
+}
+
+// TestALostTopicIsNotDeleted: nothing says that a topic was deleted that has extents and no item. What it has is not called needless, nor mended away.
+func TestALostTopicIsNotDeleted(t *testing.T) {
+	r := newRig(t)
+	r.drop(r.cluster.TopicKey("t"))
+	found := r.check(true)
+	if i := slices.IndexFunc(found, func(f Finding) bool { return f.Class == ExtentBounds && f.Where == r.part(0) }); i < 0 || found[i].Hint == "" || found[i].Fix != nil {
+		t.Errorf("%+v", found)
+	}
+	for _, f := range found {
+		if f.Class == Orphan || f.Class == PackCounter || f.Class == SessionNeedless {
+			t.Errorf("%s %s: %s: %s", f.Class, f.Where, f.What, f.Fix)
+		}
+	}
+	if got, err := r.tool().Sweep(context.Background(), false); err != nil || got.Objects+int64(got.Queued) > 0 {
+		t.Error(got, err)
+	}
+	r.item(r.cluster.TopicKey("t"), r.topic.Item())
+	r.clean()
+	r.drop(r.cluster.TopicKey("t"))
+	if did, err := r.tool().Repair(context.Background(), ExtentBounds, r.part(0)); err != nil { // whoever calls knows that it was deleted
+		t.Error(did, err)
+	}
+	if found := r.check(true); slices.ContainsFunc(found, func(f Finding) bool { return f.Class == ExtentBounds }) {
+		t.Errorf("%+v", found)
 	}
 }
 

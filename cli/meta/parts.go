@@ -154,7 +154,9 @@ func (l *look) checkPartition(ctx context.Context, p part, objects []segment) er
 		return nil // objects go before the extents that name them
 	}
 	if !alive && !blind && (y.item != nil || len(y.extents) > 0) {
-		l.repair(ExtentBounds, p.String(), "%d extents of a topic that is gone", len(y.extents))
+		if err := l.gonePartition(ctx, p, len(y.extents)); err != nil {
+			return err
+		}
 	}
 	for _, f := range y.faults() {
 		l.repair(f.class, p.String(), "%s", f.what)
@@ -171,6 +173,32 @@ func (l *look) checkPartition(ctx context.Context, p part, objects []segment) er
 			}
 		}
 	}
+	return nil
+}
+
+// lostTopic is what to do when extents have no topic.
+const lostTopic = "if nobody deleted the topic, its item is lost: stop the agents and restore the table to a moment before, or rebuild it: varve meta rebuild. " +
+	"Only if somebody did: varve meta repair extent-bounds, with this place"
+
+// gonePartition judges a partition whose topic the table does not have. Who deletes a topic queues what it has in segments first, and every leader
+// says in the table that it has dropped it: without a word of that the item is lost, and nothing is called needless for its sake.
+func (l *look) gonePartition(ctx context.Context, p part, extents int) error {
+	deleted := false
+	err := l.query(ctx, l.cfg.Cluster.DroppedPK(p.topic), "", func(metastore.Row) error {
+		deleted = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if deleted {
+		l.repair(ExtentBounds, p.String(), "%d extents of a topic that is gone", extents)
+		return nil
+	}
+	l.mu.Lock()
+	l.blind = true
+	l.mu.Unlock()
+	l.hint(ExtentBounds, p.String(), lostTopic, "%d extents of a topic that the table does not have, and nothing says that it was deleted", extents)
 	return nil
 }
 

@@ -64,6 +64,9 @@ func (t *Tool) Repair(ctx context.Context, class Class, where string) (string, e
 		if err != nil {
 			return "", err
 		}
+		if err := l.forgetTopic(ctx, p); err != nil {
+			return "", err
+		}
 		return l.repairPartition(ctx, p, "")
 	case PackCounter:
 		id, err := uuid.Parse(where)
@@ -77,6 +80,18 @@ func (t *Tool) Repair(ctx context.Context, class Class, where string) (string, e
 		return l.repairItem(ctx, where)
 	}
 	return "", fmt.Errorf("%w: class %s: see what varve meta check says", ErrBeyondRepair, class)
+}
+
+// forgetTopic is called for a partition that somebody wants mended: if its topic is gone, whoever calls knows that it was deleted, and all else that
+// the table does not say counts.
+func (l *look) forgetTopic(ctx context.Context, p part) error {
+	if _, alive := l.topics[p.topic]; alive {
+		return nil
+	}
+	table := l.Tool.look(false)
+	err := table.read(ctx)
+	l.blind = table.blind
+	return err
 }
 
 func parsePart(s string) (part, error) {
