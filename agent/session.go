@@ -34,8 +34,8 @@ const (
 	indexShare   = 64 // where the records in segments lie
 )
 
-// poolBytes is for all buffers of these shares together, which seldom are in use at once.
-func (c *Config) poolBytes() int64 { return c.MemoryLimit / 2 }
+// poolBytes is room for all buffers of these shares together, which seldom are in use at once.
+func (c *Config) poolBytes() int64 { return c.MemoryLimit / 8 * 5 }
 
 // trimEvery is how long a buffer waits for use at most, or twice that.
 const trimEvery = 15 * time.Second

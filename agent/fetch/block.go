@@ -95,21 +95,12 @@ func (r *Reader) load(ctx context.Context, topic uuid.UUID, index int32, o bundl
 	off := int64(i) * BlockLen
 	n := min(BlockLen, int64(o.Size)-off)
 	k := r.key(topic, index, o)
-	buf := r.blank(int(n))
+	buf := r.pool.Get(int(n))
 	if err := objstore.GetInto(objstore.WithPurpose(ctx, objstore.PurposeCatchup), r.store, k, off, buf.Bytes()); err != nil {
 		buf.Release()
 		return nil, fmt.Errorf("read %s: %w", k, err)
 	}
 	return buf, nil
-}
-
-// blank returns memory for a block of n bytes: of the pool, unless it would take more there. To take pages from the system for each block
-// costs as much CPU as all else that is done to it.
-func (r *Reader) blank(n int) *memory.Buf {
-	if memory.Capacity(n) == n {
-		return r.pool.Get(n)
-	}
-	return memory.Wrap(make([]byte, n))
 }
 
 // key returns the key of an object that holds records of a partition.
