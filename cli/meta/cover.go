@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/google/uuid"
+
 	"github.com/varvelog/varve/metastore/records"
 )
 
@@ -15,19 +17,22 @@ import (
 type way struct {
 	lost int64 // offsets that no extent of it holds
 	end  int64 // where it ends
+	new  int   // extents that the table does not have
 	n    int   // extents
 	next int   // index of the first one
 }
 
-// better orders ways: the one that loses least, then the one that reaches furthest, then the one of the fewest extents.
+// better orders ways: the one that loses least, then the one that reaches furthest, then the one that changes least in the table, then the one of
+// the fewest extents.
 func better(a, b way) bool {
-	return cmp.Or(cmp.Compare(a.lost, b.lost), cmp.Compare(b.end, a.end), cmp.Compare(a.n, b.n)) < 0
+	return cmp.Or(cmp.Compare(a.lost, b.lost), cmp.Compare(b.end, a.end), cmp.Compare(a.new, b.new), cmp.Compare(a.n, b.n)) < 0
 }
 
 // cover returns which of some segments, which may hold the same offsets as others, hold [from, to) together: none overlaps another one, and as
 // few offsets as possible are in none of them, which is lost. They may reach beyond to, without a hole, as far as limit. Of two segments that
-// begin together it is not always the longer one: what was to take the place of some may end in the middle of what did.
-func cover(segments []records.Extent, from, to, limit int64) (chosen []records.Extent, lost int64) {
+// begin together it is not always the longer one: what was to take the place of some may end in the middle of what did. Those that the table has
+// are named: they are left as they are where nothing is lost by that.
+func cover(segments []records.Extent, named map[uuid.UUID]bool, from, to, limit int64) (chosen []records.Extent, lost int64) {
 	all := slices.DeleteFunc(slices.Clone(segments), func(e records.Extent) bool { return e.Base < from || e.Next > limit || e.Next <= e.Base })
 	slices.SortFunc(all, func(a, b records.Extent) int { return cmp.Compare(a.Base, b.Base) })
 	ways := make([]way, len(all)+1) // the best from extent i on or a later one, its hole counted from offset 0
@@ -45,7 +50,11 @@ func cover(segments []records.Extent, from, to, limit int64) (chosen []records.E
 		w := onward(all[i].Next)
 		tails[i] = w
 		ways[i] = ways[i+1]
-		if mine := (way{lost: all[i].Base + w.lost, end: w.end, n: w.n + 1, next: i}); better(mine, ways[i]) {
+		mine := way{lost: all[i].Base + w.lost, end: w.end, new: w.new, n: w.n + 1, next: i}
+		if !named[all[i].Segment] {
+			mine.new++
+		}
+		if better(mine, ways[i]) {
 			ways[i] = mine
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/varvelog/varve/metastore/records"
 )
 
@@ -31,7 +33,7 @@ func TestCover(t *testing.T) {
 		{"beyond the end", spans(0, 10, 10, 40, 10, 20), spans(0, 10, 10, 20)},
 		{"before the begin", spans(-5, 10, 5, 10), spans(5, 10)},
 	} {
-		if got, _ := cover(c.segments, 0, 30, 30); !slices.Equal(got, c.want) {
+		if got, _ := cover(c.segments, nil, 0, 30, 30); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.what, got, c.want)
 		}
 	}
@@ -69,8 +71,26 @@ func TestCoverIsTheBest(t *testing.T) {
 				most, fewest = n, len(some)
 			}
 		}
-		if got, lost := cover(all, 0, 14, 14); held(got) != most || lost != 14-most || len(got) != fewest {
+		if got, lost := cover(all, nil, 0, 14, 14); held(got) != most || lost != 14-most || len(got) != fewest {
 			t.Fatalf("of %v it takes %v: %d offsets in %d, want %d in %d", all, got, held(got), len(got), most, fewest)
 		}
+	}
+}
+
+// What the table has stays where nothing is lost by that: a wider merge that nobody has linked yet is its writer's.
+func TestCoverLeavesWhatIsNamed(t *testing.T) {
+	all := spans(0, 10, 10, 20, 0, 20, 20, 30, 12, 30)
+	named := map[uuid.UUID]bool{}
+	for i := range all {
+		all[i].Segment = uuid.New()
+		named[all[i].Segment] = all[i].Next-all[i].Base == 10
+	}
+	got, lost := cover(all, named, 0, 30, 30)
+	if lost != 0 || len(got) != 3 || got[0].Next != 10 || got[1].Next != 20 {
+		t.Error(got, lost)
+	}
+	got, lost = cover(slices.DeleteFunc(all, func(e records.Extent) bool { return e.Base == 10 }), named, 0, 30, 30)
+	if lost != 0 || len(got) != 2 || got[0].Next != 20 || !named[got[1].Segment] {
+		t.Error(got, lost)
 	}
 }

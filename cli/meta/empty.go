@@ -9,39 +9,8 @@ import (
 	"math"
 	"slices"
 
-	"github.com/varvelog/varve/metastore/records"
-	"github.com/varvelog/varve/objstore/bundle"
 	"github.com/varvelog/varve/objstore/recordbatch"
 )
-
-// emptySegment lays out a segment that holds the offsets [base, next), at most 2^31-1 of them, and no record of anybody. Readers go on
-// at its end.
-func emptySegment(h bundle.Header, p part, t records.Topic, epoch int32, base, next int64) ([]byte, records.Extent, error) {
-	h.Kind = bundle.SEG
-	empty, err := emptyBatch(emptySize, epoch, base, next)
-	if err != nil {
-		return nil, records.Extent{}, err
-	}
-	object := append(bundle.AppendHeader(nil, h), empty...)
-	end := len(object)
-	batch := recordbatch.Batch(empty)
-	f := &bundle.Footer{
-		Topics: []bundle.Topic{{ID: t.ID, Name: t.Name}},
-		Runs: []bundle.Run{{
-			Partition: p.index, Slot: t.Slots[p.index], LeaderEpoch: epoch, Base: base, Next: next, Pos: bundle.HeaderLen, Len: uint32(len(batch)),
-			Batches: 1, MaxTimestamp: batch.MaxTimestamp(), Digest: uint32(bundle.RunDigest(t.ID, p.index, epoch, base, batch.CRC())),
-		}},
-		Sparse: []bundle.Sparse{{MaxTimestamp: batch.MaxTimestamp(), Batches: 1}},
-	}
-	if err := f.Check(bundle.SEG, int64(end)); err != nil {
-		return nil, records.Extent{}, err
-	}
-	object = bundle.AppendFooter(object, bundle.SEG, f)
-	return object, records.Extent{
-		Base: base, Next: next, Size: uint64(end), FooterLen: uint32(len(object) - end), Bytes: int64(end - bundle.HeaderLen), Records: 1,
-		MinTimestamp: batch.BaseTimestamp(), MaxTimestamp: batch.MaxTimestamp(),
-	}, nil
-}
 
 // skippedKey is the key of a control record of version 0 and of a type that nobody uses: clients skip it (KIP-98, "Control Messages").
 var skippedKey = []byte{0, 0, 0x7f, 0xff}

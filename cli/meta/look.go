@@ -37,6 +37,7 @@ type look struct {
 	slots    map[uint16]records.Slot
 	topics   map[uuid.UUID]records.Topic
 	parts    map[part]*reach
+	lines    map[part]line       // as the snapshots have them
 	packs    map[uuid.UUID]int64 // runs that the snapshots name and that are not in segments
 
 	tails     map[uuid.UUID]*tail   // of the sessions that are not drained
@@ -91,7 +92,7 @@ func (t *Tool) look(deep bool) *look {
 		sessions: map[uuid.UUID]*session{}, slots: map[uint16]records.Slot{}, topics: map[uuid.UUID]records.Topic{},
 		tails: map[uuid.UUID]*tail{}, opens: map[uint16]origin{}, snapshots: map[string]struct{}{}, halfRead: map[uuid.UUID]bool{},
 		needed: map[uint16]needs{}, bundles: map[objectID]struct{}{},
-		parts: map[part]*reach{}, packs: map[uuid.UUID]int64{}, queued: map[string]struct{}{}, queuedParts: map[uuid.UUID][]records.Garbage{},
+		parts: map[part]*reach{}, lines: map[part]line{}, packs: map[uuid.UUID]int64{}, queued: map[string]struct{}{}, queuedParts: map[uuid.UUID][]records.Garbage{},
 		leaving: map[uuid.UUID]bool{},
 	}
 }

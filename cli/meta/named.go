@@ -97,10 +97,12 @@ func (l *look) lostOpening(ctx context.Context, key string) error {
 
 // nameRuns goes through the runs of some slots in a snapshot, partition by partition.
 func (l *look) nameRuns(key string, f *bundle.Footer, slots map[uint16]bool) error {
-	ends := map[part]bundle.Partition{}
+	ends, epochs := map[part]bundle.Partition{}, f.Epochs
 	for _, p := range f.Partitions {
-		if slots[p.Slot] {
-			ends[part{f.Topics[p.Topic].ID, p.Partition}] = p
+		led := epochs[:p.Epochs]
+		epochs = epochs[p.Epochs:]
+		if name := (part{f.Topics[p.Topic].ID, p.Partition}); slots[p.Slot] {
+			ends[name], l.lines[name] = p, line{led, p.LogEnd}
 		}
 	}
 	if len(f.Refs) != len(f.Runs) {

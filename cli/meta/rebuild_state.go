@@ -54,14 +54,15 @@ func (b *rebuild) takeSnapshot(f *bundle.Footer, won map[uint16]claim) {
 		}
 		b.merged.add(f, apart)
 	}
-	producers := f.Producers
+	producers, epochs := f.Producers, f.Epochs
 	for _, p := range f.Partitions {
-		own := producers[:p.Producers]
-		producers = producers[p.Producers:]
+		own, led := producers[:p.Producers], epochs[:p.Epochs]
+		producers, epochs = producers[p.Producers:], epochs[p.Epochs:]
 		c, ok := won[p.Slot]
 		if !ok {
 			continue
 		}
+		b.lines[part{f.Topics[p.Topic].ID, p.Partition}] = line{led, p.LogEnd}
 		b.topicOf(f.Topics[p.Topic], p.Partition, p.Slot, c)
 		b.logs[part{f.Topics[p.Topic].ID, p.Partition}] = &logState{start: p.LogStart, end: p.LogEnd, base: p.LogEnd, slot: p.Slot}
 		for _, w := range own {
@@ -295,11 +296,12 @@ func (b *rebuild) writeExtents(ctx context.Context) error {
 	b.say("reads the segments of %d partitions", len(all))
 	return b.each(ctx, len(all), func(ctx context.Context, i int) error {
 		m := &mending{look: b.look, p: all[i]}
-		if err := m.findSpare(ctx); err != nil {
+		if err := m.find(ctx); err != nil {
 			return err
 		}
 		start, end := m.span(b.logs[all[i]])
-		if err := m.fill(ctx, start, end); err != nil || len(m.extent) == 0 {
+		some, _ := cover(m.there, nil, start, end, end)
+		if err := m.fill(ctx, start, end, some); err != nil || len(m.extent) == 0 {
 			return err
 		}
 		b.logs[all[i]].tiered = end
@@ -361,12 +363,12 @@ func (m *mending) span(l *logState) (start, end int64) {
 // cheapest is cover from a log start on, or from the base of a segment that it lies within, wherever less is lost.
 func (m *mending) cheapest(logStart, to, limit int64) (start int64, some []records.Extent, lost int64) {
 	start = logStart
-	some, lost = cover(m.spare, start, to, limit)
-	for _, e := range m.spare {
+	some, lost = cover(m.there, m.named, start, to, limit)
+	for _, e := range m.there {
 		if e.Base >= logStart || e.Next <= logStart {
 			continue
 		}
-		if others, less := cover(m.spare, e.Base, to, limit); less < lost {
+		if others, less := cover(m.there, m.named, e.Base, to, limit); less < lost {
 			start, some, lost = e.Base, others, less
 		}
 	}

@@ -194,7 +194,7 @@ func TestRebuiltSpan(t *testing.T) {
 		{"all below the log start", spans(0, 10), logState{start: 10, base: 10, end: 10}, 10, 10},
 		{"all behind the log start", spans(0, 10, 10, 12), logState{start: 10, base: 10, end: 12, gone: true}, 10, 12},
 	} {
-		m := &mending{spare: c.segments}
+		m := &mending{there: c.segments}
 		if start, end := m.span(&c.log); start != c.start || end != c.end {
 			t.Errorf("%s: %d to %d, want %d to %d", c.what, start, end, c.start, c.end)
 		}

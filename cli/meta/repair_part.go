@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -19,18 +20,21 @@ type mending struct {
 	*look
 	p      part
 	was    layout
-	bad    []metastore.Key  // items that do not decode
-	spare  []records.Extent // segments that no extent names, by base: what they could be linked as
-	extent []records.Extent // as they should be
+	bad    []metastore.Key    // items that do not decode
+	there  []records.Extent   // segments of the log that are there, and what their extents are, or would be
+	named  map[uuid.UUID]bool // of there, those that the table has
+	torn   []records.Extent   // that the table has, and whose segments are not what they should be: some batches may be
+	extent []records.Extent   // as they should be
 	ops    []metastore.Op
 	lost   int64    // offsets that are filled with nothing
 	keys   []string // objects that are not needed any more
 }
 
-// repairPartition puts the extents of a partition in order: what they overlap is dropped, where a segment is missing or broken
-// another one is linked that holds the same offsets, and if there is none, one that holds nothing: readers skip its offsets.
+// repairPartition puts the extents of a partition in order: of the segments that are there, those are linked that hold most of the log together, which
+// leaves out what overlaps. What lies in the others alone, or is sound in a broken one, is copied; and what is nowhere is filled with what
+// holds nothing: readers skip its offsets.
 func (l *look) repairPartition(ctx context.Context, p part, broken string) (string, error) {
-	m := &mending{look: l, p: p}
+	m := &mending{look: l, p: p, named: map[uuid.UUID]bool{}}
 	var err error
 	if m.was, err = l.readLayout(ctx, p, func(key metastore.Key, _ error) { m.bad = append(m.bad, key) }); err != nil {
 		return "", err
@@ -41,40 +45,55 @@ func (l *look) repairPartition(ctx context.Context, p part, broken string) (stri
 		}
 		return m.unlinkAll(ctx)
 	}
-	if err := m.findSpare(ctx); err != nil {
+	if err := m.find(ctx); err != nil {
 		return "", err
 	}
 	start, end := m.bounds()
-	at := start
-	for _, e := range m.was.extents {
-		key := l.cfg.Keys.Segment(p.topic, p.index, e.Base, e.Segment)
-		sound, err := m.sound(ctx, e, key, broken)
-		switch {
-		case err != nil:
-			return "", err
-		case !sound, e.Next > start && e.Next <= at: // the one before holds these offsets
-			if e.Next > start && e.Base < at && e.Next > at {
-				return "", m.straddles(e, at)
-			}
-			m.remove(e, key)
-			continue
-		case e.Next > start && e.Base < at && e.Base > start:
-			return "", m.straddles(e, at)
-		}
-		if err := m.fill(ctx, at, e.Base); err != nil {
-			return "", err
-		}
-		m.extent = append(m.extent, e)
-		at = max(at, e.Next)
-	}
-	if err := m.fill(ctx, at, end); err != nil {
+	below, err := m.take(ctx, start, broken)
+	if err != nil {
 		return "", err
 	}
-	return m.write(ctx, start, max(at, end))
+	at, some, _ := m.cheapest(start, end, end)
+	for _, e := range below {
+		if e.Next > at {
+			m.remove(e)
+		} else {
+			m.extent = append(m.extent, e)
+		}
+	}
+	if err := m.fill(ctx, at, end, some); err != nil {
+		return "", err
+	}
+	for _, e := range m.was.extents {
+		if m.named[e.Segment] && !slices.Contains(some, e) {
+			m.remove(e) // others hold these offsets
+		}
+	}
+	return m.write(ctx, start, end)
 }
 
-func (m *mending) straddles(e records.Extent, at int64) error {
-	return fmt.Errorf("%w: extent %d to %d begins within another one, which ends at %d: restore the table to a moment before, or rebuild it", ErrBeyondRepair, e.Base, e.Next, at)
+// take looks at what the extents name: they may stay if their segments are sound. It returns those that lie below start, and wait for their unlink.
+func (m *mending) take(ctx context.Context, start int64, broken string) (below []records.Extent, err error) {
+	for _, e := range m.was.extents {
+		sound, err := m.sound(ctx, e, broken)
+		switch {
+		case err != nil:
+			return nil, err
+		case !sound:
+			m.remove(e)
+			m.torn = append(m.torn, e)
+		case e.Next <= start:
+			below = append(below, e)
+		default:
+			m.there = append(m.there, e)
+			m.named[e.Segment] = true
+		}
+	}
+	return below, nil
+}
+
+func (m *mending) key(e records.Extent) string {
+	return m.cfg.Keys.Segment(m.p.topic, m.p.index, e.Base, e.Segment)
 }
 
 // bounds returns from where to where extents should reach: as the item says, but not less than they do, and as far as the tail.
@@ -86,11 +105,8 @@ func (m *mending) bounds() (start, end int64) {
 	if m.was.item != nil {
 		start, end = m.was.item.LogStart, max(end, m.was.item.LogStart)
 	}
-	for _, e := range m.spare {
-		if n == 0 && m.was.item == nil {
-			start = e.Base
-			break
-		}
+	if n == 0 && m.was.item == nil && len(m.there) > 0 {
+		start = m.there[0].Base
 	}
 	r := m.parts[m.p]
 	if r != nil && r.base >= 0 {
@@ -103,19 +119,19 @@ func (m *mending) bounds() (start, end int64) {
 }
 
 // sound reports whether an extent's object is there, of the right size, and not the one that is known to be broken.
-func (m *mending) sound(ctx context.Context, e records.Extent, key, broken string) (bool, error) {
-	if key == broken {
+func (m *mending) sound(ctx context.Context, e records.Extent, broken string) (bool, error) {
+	if m.key(e) == broken {
 		return false, nil
 	}
-	o, err := m.get(ctx, key, objstore.Suffix(1))
+	o, err := m.get(ctx, m.key(e), objstore.Suffix(1))
 	if errors.Is(err, objstore.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil && o.Size == int64(e.Size)+int64(e.FooterLen), err
 }
 
-// findSpare looks for segments of the partition that no extent names.
-func (m *mending) findSpare(ctx context.Context) error {
+// find looks for segments of the partition's log that no extent names, by base.
+func (m *mending) find(ctx context.Context) error {
 	named := map[uuid.UUID]bool{}
 	for _, e := range m.was.extents {
 		named[e.Segment] = true
@@ -125,62 +141,54 @@ func (m *mending) findSpare(ctx context.Context) error {
 		if err != nil || named[k.ID] {
 			return nil
 		}
-		e, err := m.extentOf(ctx, m.p, o.Key, k)
+		e, f, err := m.extentOf(ctx, m.p, o.Key, k)
 		if broken(err) || errors.Is(err, objstore.ErrNotFound) {
 			return nil
 		}
-		if err == nil {
-			m.spare = append(m.spare, e)
+		if line := m.lines[m.p]; err == nil && !slices.ContainsFunc(f.Runs, func(r bundle.Run) bool { return line.refutes(&r) }) {
+			m.there = append(m.there, e)
 		}
 		return err
 	})
 }
 
-// fill adds extents for [from, to): segments that are there, and what holds nothing in between.
-func (m *mending) fill(ctx context.Context, from, to int64) error {
-	some, _ := cover(m.spare, from, to, to)
+// fill adds extents for [from, to): some segments that are there, and in between what can be had of others, or else nothing.
+func (m *mending) fill(ctx context.Context, from, to int64, some []records.Extent) error {
 	for _, e := range some {
-		if err := m.leave(ctx, from, e.Base); err != nil {
+		if err := m.patch(ctx, from, e.Base); err != nil {
 			return err
 		}
-		e, err := m.unqueued(ctx, e)
+		from = e.Next
+		if m.named[e.Segment] {
+			m.extent = append(m.extent, e)
+			continue
+		}
+		e, err := m.own(ctx, e)
 		if err != nil {
 			return err
 		}
 		m.add(e)
-		from = e.Next
 	}
-	return m.leave(ctx, from, to)
+	return m.patch(ctx, from, to)
 }
 
-// unqueued returns e, or the extent of a copy if its object waits for deletion, as what was merged does: whoever deletes it may be at it, and
-// would not see that it has a name again.
-func (m *mending) unqueued(ctx context.Context, e records.Extent) (records.Extent, error) {
-	key := m.cfg.Keys.Segment(m.p.topic, m.p.index, e.Base, e.Segment)
-	if _, queued := m.queued[key]; !queued {
+// own returns e, or the extent of a copy if somebody might delete its object: it waits for that, as what was merged does, and whoever deletes it
+// would not see that it has a name again; or an agent that lives may find that what it wrote cannot be linked any more.
+func (m *mending) own(ctx context.Context, e records.Extent) (records.Extent, error) {
+	key := m.key(e)
+	_, queued := m.queued[key]
+	if !queued && !m.live {
 		return e, nil
 	}
 	o, err := m.get(ctx, key, objstore.Range{})
 	if err != nil {
 		return e, err
 	}
-	e.Segment = uuid.New()
-	return e, m.put(ctx, m.cfg.Keys.Segment(m.p.topic, m.p.index, e.Base, e.Segment), o.Body)
-}
-
-// leave adds extents for [from, to) that hold nothing.
-func (m *mending) leave(ctx context.Context, from, to int64) error {
-	for from < to {
-		next := min(to, from+math.MaxInt32)
-		e, err := m.empty(ctx, from, next)
-		if err != nil {
-			return err
-		}
-		m.lost += next - from
-		m.add(e)
-		from = next
+	if !queued {
+		m.keys = append(m.keys, key)
 	}
-	return nil
+	e.Segment = uuid.New()
+	return e, m.put(ctx, m.key(e), o.Body)
 }
 
 func (m *mending) add(e records.Extent) {
@@ -189,33 +197,9 @@ func (m *mending) add(e records.Extent) {
 }
 
 // remove takes an extent out, and queues its object, which may be a reader's.
-func (m *mending) remove(e records.Extent, key string) {
+func (m *mending) remove(e records.Extent) {
 	m.ops = append(m.ops, metastore.Op{Kind: metastore.OpDelete, Key: m.cfg.Cluster.ExtentKey(m.p.topic, m.p.index, e.Base)})
-	m.keys = append(m.keys, key)
-}
-
-// empty writes a segment that holds the offsets [base, next) and no record.
-func (m *mending) empty(ctx context.Context, base, next int64) (records.Extent, error) {
-	t := m.topics[m.p.topic]
-	if int(m.p.index) >= len(t.Slots) {
-		return records.Extent{}, fmt.Errorf("%w: topic %s has no partition %d", ErrBeyondRepair, t.Name, m.p.index)
-	}
-	epoch := int32(0)
-	if n := len(m.extent); n > 0 {
-		before := m.extent[n-1]
-		if f, _, _, err := m.readFooter(ctx, m.cfg.Keys.Segment(m.p.topic, m.p.index, before.Base, before.Segment)); err == nil {
-			epoch = f.Runs[len(f.Runs)-1].LeaderEpoch
-		}
-	}
-	id := uuid.New()
-	h := bundle.Header{Cluster: m.config.Cluster, Session: m.slots[t.Slots[m.p.index]].Leader}
-	object, e, err := emptySegment(h, m.p, t, epoch, base, next)
-	if err != nil {
-		return e, err
-	}
-	e.Segment = id
-	key := m.cfg.Keys.Segment(m.p.topic, m.p.index, base, id)
-	return e, m.put(ctx, key, object)
+	m.keys = append(m.keys, m.key(e))
 }
 
 func (t *Tool) put(ctx context.Context, key string, object []byte) error {
@@ -289,7 +273,7 @@ func (m *mending) last() []metastore.Op {
 // unlinkAll takes out the items of a partition whose topic is gone, and queues its segments.
 func (m *mending) unlinkAll(ctx context.Context) (string, error) {
 	for _, e := range m.was.extents {
-		m.remove(e, m.cfg.Keys.Segment(m.p.topic, m.p.index, e.Base, e.Segment))
+		m.remove(e)
 	}
 	ops := m.last()
 	for len(ops) > 0 {
@@ -303,14 +287,14 @@ func (m *mending) unlinkAll(ctx context.Context) (string, error) {
 	return m.commit(ctx, did, metastore.Op{Kind: metastore.OpDelete, Key: m.cfg.Cluster.PartitionKey(m.p.topic, m.p.index)})
 }
 
-// extentOf reads a segment and returns what its extent says. An error that is broken: it is not this partition's segment.
-func (t *Tool) extentOf(ctx context.Context, p part, key string, k objstore.Parsed) (records.Extent, error) {
+// extentOf reads a segment's footer and returns what its extent says. An error that is broken: it is not this partition's segment.
+func (t *Tool) extentOf(ctx context.Context, p part, key string, k objstore.Parsed) (records.Extent, *bundle.Footer, error) {
 	f, kind, pos, err := t.readFooter(ctx, key)
 	if err != nil {
-		return records.Extent{}, err
+		return records.Extent{}, nil, err
 	}
 	if kind != bundle.SEG || len(f.Runs) == 0 {
-		return records.Extent{}, fmt.Errorf("%s: %w: a %v of %d runs", key, bundle.ErrCorrupt, kind, len(f.Runs))
+		return records.Extent{}, nil, fmt.Errorf("%s: %w: a %v of %d runs", key, bundle.ErrCorrupt, kind, len(f.Runs))
 	}
 	e := records.Extent{
 		Base: k.Base, Next: f.Runs[len(f.Runs)-1].Next, Segment: k.ID, Size: uint64(pos),
@@ -321,5 +305,5 @@ func (t *Tool) extentOf(ctx context.Context, p part, key string, k objstore.Pars
 		e.MinTimestamp = min(e.MinTimestamp, f.Sparse[f.Runs[i].FirstBatch].MaxTimestamp) // the footer has no better
 		e.Records += f.Runs[i].Next - f.Runs[i].Base
 	}
-	return e, isSegmentOf(p, e, f, pos)
+	return e, f, isSegmentOf(p, e, f, pos)
 }

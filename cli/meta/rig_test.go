@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"testing"
@@ -128,9 +129,9 @@ func (r *rig) write(key string, h bundle.Header, runs []bundle.Run) written {
 	out := bundle.AppendHeader(nil, h)
 	for _, run := range runs {
 		at := len(out)
-		run.LeaderEpoch, run.Pos = 3, uint64(at)
+		run.LeaderEpoch, run.Pos = cmp.Or(run.LeaderEpoch, 3), uint64(at)
 		middle := run.Base + (run.Next-run.Base)/2
-		out = r.batch(r.batch(out, run.Base, middle), middle, run.Next)
+		out = r.batch(r.batch(out, run.LeaderEpoch, run.Base, middle), run.LeaderEpoch, middle, run.Next)
 		run.Len = uint32(len(out) - at)
 		if err := indexRun(f, &run, out[at:]); err != nil {
 			r.t.Fatal(err)
@@ -152,9 +153,9 @@ func (r *rig) write(key string, h bundle.Header, runs []bundle.Run) written {
 	return written{f, end, len(out)}
 }
 
-func (r *rig) batch(dst []byte, base, next int64) []byte {
+func (r *rig) batch(dst []byte, epoch int32, base, next int64) []byte {
 	r.t.Helper()
-	b := recordbatch.Builder{BaseOffset: base, LeaderEpoch: 3}
+	b := recordbatch.Builder{BaseOffset: base, LeaderEpoch: epoch}
 	var all []recordbatch.Record
 	for o := base; o < next; o++ {
 		all = append(all, recordbatch.Record{Value: fmt.Append(nil, "record ", o)})
@@ -168,15 +169,29 @@ func (r *rig) batch(dst []byte, base, next int64) []byte {
 
 // segment writes a segment that nothing names yet.
 func (r *rig) segment(index int32, base, next int64) records.Extent {
-	e := records.Extent{Base: base, Next: next, Segment: uuid.New(), Records: next - base}
+	return r.segmentAs(uuid.New(), 3, index, base, next)
+}
+
+// merged writes one that is to take the place of several.
+func (r *rig) merged(index int32, base, next int64) records.Extent {
+	return r.segmentAs(objstore.MergedID(uuid.New()), 3, index, base, next)
+}
+
+func (r *rig) segmentAs(id uuid.UUID, epoch, index int32, base, next int64) records.Extent {
+	e := records.Extent{Base: base, Next: next, Segment: id, Records: next - base}
 	w := r.write(r.keys.Segment(r.topic.ID, index, base, e.Segment), bundle.Header{Kind: bundle.SEG, Session: r.a},
-		[]bundle.Run{{Partition: index, Slot: r.topic.Slots[index], Base: base, Next: next}})
+		[]bundle.Run{{Partition: index, Slot: r.topic.Slots[index], LeaderEpoch: epoch, Base: base, Next: next}})
 	e.Size, e.FooterLen, e.Bytes = w.end, uint32(w.all-int(w.end)), int64(w.end-bundle.HeaderLen)
 	return e
 }
 
 func (r *rig) link(index int32, base, next int64) records.Extent {
-	e := r.segment(index, base, next)
+	return r.linkOf(3, index, base, next)
+}
+
+// linkOf is link of what a leader of an epoch wrote.
+func (r *rig) linkOf(epoch, index int32, base, next int64) records.Extent {
+	e := r.segmentAs(uuid.New(), epoch, index, base, next)
 	r.extents = append(r.extents, e)
 	r.item(r.cluster.ExtentKey(r.topic.ID, index, base), e.Item())
 	return e
