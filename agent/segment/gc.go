@@ -86,9 +86,9 @@ func (c *Collector) Sweep(ctx context.Context, now time.Time) error {
 // stay: the error tells of the first one.
 func (c *Collector) sweepShard(ctx context.Context, shard int, now int64, left *backlog) error {
 	pk, after := c.d.Cluster.GarbagePK(shard), ""
-	b := batch{c: c}
+	b := batch{c: c, kept: map[int]bool{}}
 	defer func() {
-		for i := range b.items { // what a flush did not come to
+		for i := range b.items { // what a flush did not come to, or the store refused
 			left.add(&b.items[i].garbage, now)
 		}
 	}()
@@ -127,7 +127,8 @@ func (c *Collector) sweepShard(ctx context.Context, shard int, now int64, left *
 			break
 		}
 	}
-	return errors.Join(bad, b.flush(ctx))
+	err := b.flush(ctx)
+	return errors.Join(bad, b.refused, err)
 }
 
 // add counts an item that stays.
@@ -139,19 +140,30 @@ func (b *backlog) add(g *records.Garbage, now int64) {
 
 // batch gathers keys of several items for one request.
 type batch struct {
-	c     *Collector
-	keys  []string
-	items []due // all of whose keys are deleted with the next flush, at the latest
+	c       *Collector
+	keys    []string
+	owners  []int // of each key: the number of its item
+	number  int   // of the item that is being added
+	items   []due // all of whose keys are deleted with the next flush, at the latest; first those that were kept
+	kept    map[int]bool
+	vain    int   // flushes in a row of which the store refused every key
+	refused error // the first refusal
 }
 
 // due is an item that may go.
 type due struct {
 	key     metastore.Key
 	garbage records.Garbage
+	number  int
 }
+
+// maxRefused is how many requests in a row, of which the store refuses every key, end a shard. A key that is refused by itself, because its object
+// is locked, keeps its item and no other.
+const maxRefused = 3
 
 // add deletes, sooner or later, what an item names.
 func (b *batch) add(ctx context.Context, item metastore.Key, g *records.Garbage) error {
+	b.number++
 	for _, key := range g.Keys {
 		if _, err := b.c.d.Keys.Parse(key); err != nil {
 			b.c.d.Log.Error("the garbage queue names what is no object of this cluster; it stays", "item", item, "key", key)
@@ -176,7 +188,7 @@ func (b *batch) add(ctx context.Context, item metastore.Key, g *records.Garbage)
 			return err
 		}
 	}
-	b.items = append(b.items, due{item, *g})
+	b.items = append(b.items, due{item, *g, b.number})
 	return nil
 }
 
@@ -187,23 +199,63 @@ func (b *batch) key(ctx context.Context, key string) error {
 			return err
 		}
 	}
-	b.keys = append(b.keys, key)
+	b.keys, b.owners = append(b.keys, key), append(b.owners, b.number)
 	return nil
 }
 
 // flush deletes the keys, and then the items that named them: only once the store has confirmed every one.
 func (b *batch) flush(ctx context.Context) error {
 	if len(b.keys) > 0 {
-		if err := b.c.deleteKeys(ctx, b.keys); err != nil {
+		if err := b.keep(b.c.deleteKeys(ctx, b.keys)); err != nil {
 			return err
 		}
 	}
-	b.keys = b.keys[:0]
+	b.keys, b.owners = b.keys[:0], b.owners[:0]
+	var kept []due
 	for len(b.items) > 0 {
-		if err := b.c.remove(ctx, b.items[0].key); err != nil {
+		if it := b.items[0]; b.kept[it.number] {
+			kept = append(kept, it)
+		} else if err := b.c.remove(ctx, it.key); err != nil {
+			b.items = append(kept, b.items...)
 			return fmt.Errorf("remove from garbage queue: %w", err)
 		}
 		b.items = b.items[1:]
+	}
+	b.items = kept
+	return nil
+}
+
+// keep notes whose keys the store refused to delete. It returns nil if what comes behind may go: b.refused tells then.
+func (b *batch) keep(err error) error {
+	if err == nil {
+		b.vain = 0
+		return nil
+	}
+	if !errors.Is(err, objstore.ErrRefused) {
+		return err
+	}
+	refused := b.keys
+	var some *objstore.DeleteError
+	if errors.As(err, &some) {
+		refused = some.Keys
+	}
+	if b.vain++; len(refused) < len(b.keys) {
+		b.vain = 0
+	}
+	if b.refused == nil {
+		b.refused = err
+	}
+	if b.vain == maxRefused {
+		return err
+	}
+	bad := map[string]bool{}
+	for _, key := range refused {
+		bad[key] = true
+	}
+	for i, key := range b.keys {
+		if bad[key] {
+			b.kept[b.owners[i]] = true
+		}
 	}
 	return nil
 }

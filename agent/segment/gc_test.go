@@ -201,3 +201,62 @@ func TestCollectBehindWhatIsBroken(t *testing.T) {
 		}
 	}
 }
+
+// locking refuses to delete some keys, and deletes the others.
+type locking struct {
+	objstore.Store
+	locked map[string]bool
+	asked  int
+}
+
+func (s *locking) Delete(ctx context.Context, keys ...string) error {
+	s.asked += len(keys)
+	var some objstore.DeleteError
+	for _, key := range keys {
+		if s.locked[key] {
+			some.Keys, some.Reason = append(some.Keys, key), fmt.Errorf("%w: locked", objstore.ErrRefused)
+		} else if err := s.Store.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	if len(some.Keys) > 0 {
+		return &some
+	}
+	return nil
+}
+
+// An object that the store refuses to delete, because it is locked, keeps its item in the queue, and nothing else.
+func TestCollectBehindALockedObject(t *testing.T) {
+	r := newRig(t)
+	store := &locking{Store: r.inner, locked: map[string]bool{}}
+	item := func(due int64, keys int) (some []string) {
+		for range keys {
+			some = append(some, r.store(r.keys.Pack(uuid.New())))
+		}
+		id := uuid.New()
+		id[0] = 1
+		r.enqueue(records.Garbage{ID: id, NotBefore: due, Keys: some})
+		return some
+	}
+	store.locked[item(1, 3)[1]] = true
+	for i := range int64(8) {
+		item(2+i, records.MaxGarbageKeys) // several requests
+	}
+	item(20, 1)
+	for range 2 {
+		store.asked = 0
+		if err := r.collector(store).Sweep(t.Context(), r.now); !errors.Is(err, objstore.ErrRefused) {
+			t.Fatal(err)
+		}
+		if got := r.kinds()["k"]; got != 1 || len(r.queue()) != 1 || len(r.queue()[0].Keys) != 3 {
+			t.Fatal(got, len(r.queue()))
+		}
+	}
+	if store.asked != 3 {
+		t.Errorf("the second look asked for %d deletions", store.asked)
+	}
+	clear(store.locked)
+	if err := r.collector(store).Sweep(t.Context(), r.now); err != nil || r.kinds()["k"] != 0 || len(r.queue()) != 0 {
+		t.Fatal(err, r.kinds())
+	}
+}
