@@ -48,15 +48,22 @@ func (j *joins) cutSmall(bytes, enough int64) {
 // due reports whether it is worth a look: so partitions that nobody writes to cost nothing.
 func (j *joins) due() bool { return j.doubt != nil || !j.stays && j.small > 0 && j.small >= j.need }
 
-// joinAll merges small neighbouring segments of partitions that have got some: a few at a time, after all that is more urgent.
+// joinAll merges small neighbouring segments of partitions that have got some: a few at a time, after all that is more urgent. A round begins behind
+// the partition that the one before looked at last, so that each has its turn.
 func (r *Room) joinAll(ctx context.Context, tails []Tail, now time.Time) error {
 	var errs []error
 	looks, merges, bytes := 0, 0, int64(0)
-	for i := range tails {
-		t := &tails[i]
+	first, _ := slices.BinarySearchFunc(tails, r.joinAt, func(t Tail, at turn) int { return compareNames(t.Slot, t.Name, at.slot, at.name) })
+	for k := range tails {
+		t := &tails[(first+k)%len(tails)]
 		e := r.ledger.of(t)
-		for e != nil && !e.stays && e.joins.due() && r.d.Partitions.Leads(t.Slot, t.Epoch) {
+		for looked := false; e != nil && !e.stays && e.joins.due() && r.d.Partitions.Leads(t.Slot, t.Epoch); looked = true {
 			if looks++; ctx.Err() != nil || looks > looksAtAll || merges >= joinsAtAll || bytes >= joinRound {
+				if looked {
+					k++
+				}
+				next := &tails[(first+k)%len(tails)]
+				r.joinAt = turn{next.Slot, next.Name}
 				return errors.Join(append(errs, ctx.Err())...)
 			}
 			n, err := r.joinSome(ctx, t, e, now)
@@ -70,6 +77,12 @@ func (r *Room) joinAll(ctx context.Context, tails []Tail, now time.Time) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// turn is where among the tails, as they are sorted, a round begins.
+type turn struct {
+	slot uint16
+	name Name
 }
 
 // joinSome looks at a page of a partition's extents, and merges the first of them that should be. It returns how many bytes it merged.

@@ -18,8 +18,8 @@ const (
 // joiner says which neighbouring segments of a partition become one.
 //
 // A segment of half the size that is enough for a cut is full, and stays as it is. Others are merged when what comes out is joinFold times
-// the largest of them, or is twice the largest and full, and nothing can be added: so a byte is rewritten once per factor of joinFold,
-// and once more. Of a topic that removes old records a merge spans little, because it goes as a whole, when its newest record goes.
+// the largest of them, or is twice the largest, and full or in front of a full one, and nothing can be added: so a byte is rewritten once per factor
+// of joinFold, and once more. Of a topic that removes old records a merge spans little, because it goes as a whole, when its newest record goes.
 type joiner struct {
 	enough int64 // bytes of a merge at most
 	keep   Limits
@@ -63,15 +63,17 @@ func (j joiner) pick(extents []records.Extent) (from, to, settled int) {
 		if end == len(extents) {
 			settled = min(settled, i)
 		}
-		if j.worth(extents[i:end], bytes, end < len(extents)) {
+		closed := end < len(extents)
+		if j.worth(extents[i:end], bytes, closed, closed && j.full(extents[end].Bytes)) {
 			return i, end, settled
 		}
 	}
 	return 0, 0, settled
 }
 
-// worth reports whether some segments, of so many bytes together, are to become one. closed: nothing more can be added to them.
-func (j joiner) worth(some []records.Extent, bytes int64, closed bool) bool {
+// worth reports whether some segments, of so many bytes together, are to become one. closed: nothing more can be added to them; walled: because a
+// full one follows, as with a partition that has much to do by day and little by night.
+func (j joiner) worth(some []records.Extent, bytes int64, closed, walled bool) bool {
 	if len(some) < 2 {
 		return false
 	}
@@ -79,7 +81,7 @@ func (j joiner) worth(some []records.Extent, bytes int64, closed bool) bool {
 	for i := range some {
 		most = max(most, some[i].Bytes)
 	}
-	return most*joinFold <= bytes || most*2 <= bytes && (bytes >= j.nearly() || closed && j.full(bytes))
+	return most*joinFold <= bytes || most*2 <= bytes && (bytes >= j.nearly() || closed && j.full(bytes) || walled)
 }
 
 // wait returns how many small segments must come behind extents, which hold nothing to merge, before it is worth to look again: as many
@@ -97,8 +99,8 @@ func (j joiner) wait(extents []records.Extent) int {
 		n, bytes = n+1, bytes+e.Bytes
 	}
 	lack := min(int64(joinFold-n), (j.nearly()-bytes+each-1)/each)
-	if lack <= 0 {
-		return joinFold / 2 // what the topic keeps, or their sizes, stand in the way
+	if lack <= 0 || n == 0 {
+		return joinFold / 2 // what the topic keeps, or their sizes, stand in the way; or the last one is full and says nothing of what comes
 	}
 	return int(lack)
 }

@@ -3,6 +3,7 @@ package segment
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/varvelog/varve/metastore/records"
@@ -49,7 +50,9 @@ func TestPickJoin(t *testing.T) {
 		{"as many as a transaction takes", row(times(100, 100)...), all, 0, 0, joinMost, 100},
 		{"behind a larger one", row(append([]int64{900}, times(8, 100)...)...), all, 0, 1, 9, 0},
 		{"with a larger one", row(append([]int64{800}, times(64, 100)...)...), all, 0, 0, joinMost, 65},
-		{"between full ones", row(32*mib, 5, 6, 7, 40*mib, 8, 9), all, 0, 0, 0, 5},
+		{"between full ones", row(32*mib, 5, 6, 7, 40*mib, 8, 9), all, 0, 1, 4, 0},
+		{"one and a larger one between full ones", row(32*mib, 5, 6, 40*mib, 8, 9), all, 0, 0, 0, 4},
+		{"behind full ones", row(32*mib, 5, 6, 7), all, 0, 0, 0, 1},
 		{"full ones", row(times(20, 32*mib)...), all, 0, 0, 0, 20},
 		{"two that get full", row(25*mib, 25*mib), all, 0, 0, 2, 0},
 		{"two that wait for a third", row(20*mib, 20*mib), all, 0, 0, 0, 0},
@@ -122,5 +125,36 @@ func TestJoinRewritesLittle(t *testing.T) {
 				t.Errorf("%d segments, %d would do", len(all), least)
 			}
 		})
+	}
+}
+
+// A partition that fills segments by day and gets a small one each six hours of the night: of those of a night one is
+// left, or more if the last are much larger or the first one is: that is not worth to write that one again.
+func TestJoinOfADailyRhythm(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct {
+		day  []int64
+		left int // of a day
+	}{
+		{[]int64{64 * mib, 70 * mib, 64 * mib, 5 * mib, 6 * mib, 7 * mib}, 4},
+		{[]int64{64 * mib, 20 * mib, 1 * mib, 1 * mib}, 3},
+		{[]int64{64 * mib, 1 * mib, 1 * mib, 10 * mib}, 4},
+		{[]int64{64 * mib, 20 * mib, 20 * mib, 20 * mib}, 2},
+	} {
+		j := joiner{enough: 64 * mib, keep: Limits{Time: -1, Bytes: -1}}
+		all := row(slices.Repeat(c.day, 100)...)
+		written := int64(0)
+		for from, to, _ := j.pick(all); to > 0; from, to, _ = j.pick(all) {
+			x := records.Extent{Base: all[from].Base, Next: all[to-1].Next}
+			for _, e := range all[from:to] {
+				x.Bytes += e.Bytes
+			}
+			written += x.Bytes
+			all = slices.Replace(all, from, to, x)
+		}
+		t.Logf("100 days of %d segments: %d are left, %d MiB were written again", len(c.day), len(all), written/mib)
+		if most := 100*c.left + len(c.day); len(all) > most {
+			t.Errorf("%d segments are left, want %d", len(all), most)
+		}
 	}
 }

@@ -119,6 +119,57 @@ func TestJoinsCostLittle(t *testing.T) {
 	}
 }
 
+// Of many partitions whose merges are due each has its turn, although those that come first fail all the time.
+func TestJoinsTakeTurns(t *testing.T) { synctest.Test(t, testJoinsTakeTurns) }
+
+func testJoinsTakeTurns(t *testing.T) {
+	r := newRig(t)
+	names := r.topic("a", looksAtAll+joinsAtAll)
+	r.open()
+	r.drip(names, 7)
+	r.write(names, 300, 1)
+	r.round(time.Minute)
+	bad := map[string]bool{}
+	for _, t := range r.room.tails(r.now)[:looksAtAll] {
+		bad[r.cluster.PartitionPK(t.Topic, t.Index)] = true
+	}
+	r.room.d.Facts = &deaf{r.table, bad}
+	r.round(6 * time.Hour)
+	r.round(time.Minute)
+	merged := 0
+	for _, n := range names {
+		if _, extents := r.extents(n); len(extents) == 1 {
+			merged++
+		}
+	}
+	if merged != joinsAtAll {
+		t.Errorf("%d partitions have their segments merged, want %d", merged, joinsAtAll)
+	}
+	r.room.d.Facts = r.table
+	for range 2 * len(names) / joinsAtAll {
+		r.round(time.Minute)
+	}
+	for _, n := range names {
+		if _, extents := r.extents(n); len(extents) != 1 {
+			t.Fatal(n, extents)
+		}
+	}
+	r.check()
+}
+
+// deaf answers no questions for extents of some partitions.
+type deaf struct {
+	metastore.Store
+	bad map[string]bool
+}
+
+func (s *deaf) Query(ctx context.Context, q metastore.Query) (metastore.Page, error) {
+	if s.bad[q.PK] {
+		return metastore.Page{}, errNoFacts
+	}
+	return s.Store.Query(ctx, q)
+}
+
 // tapped counts writes of merged segments, and reads of segments.
 type tapped struct {
 	objstore.Store

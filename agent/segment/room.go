@@ -144,6 +144,7 @@ type Room struct {
 	metrics *Metrics
 	packed  time.Time // when everything was packed last
 	worked  time.Time // when the last round began
+	joinAt  turn      // where the next round of merges of segments begins
 	seen    []Tail    // what tails returned last
 	asked   chan chan<- struct{}
 	wishes  *wishes
