@@ -182,7 +182,7 @@ func (s *stage) drain(ctx context.Context, d *drain, measured bool) (err error) 
 func (s *stage) readBacklog(ctx context.Context, d *drain) (Verified, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTime)
 	defer cancel()
-	r, err := s.newReader(s.run, s.topic, s.starts(), &s.live.read, nil)
+	r, err := s.newReader(0, s.run, s.topic, s.starts(), &s.live.read, nil)
 	if err != nil {
 		return Verified{}, err
 	}

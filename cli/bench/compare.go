@@ -56,7 +56,7 @@ type Ratio struct {
 
 // higher are the measures of which more is better; unjudged those that describe the run and not the server, by prefix.
 var (
-	higher   = []string{"records_per_s", "mib_per_s", "mib_per_s_per_reader", "cache_hit_percent", "drain_mib_per_s", measureStable}
+	higher   = []string{"records_per_s", "mib_per_s", "mib_per_s_per_reader", "cache_hit_percent", "served_from_memory_percent", "drain_mib_per_s", measureStable}
 	unjudged = []string{
 		"client_", "other_", "steal_", "load_", "rounds", "flush", "wire_", "publish_delay", "session_item", "hedges", "kills",
 		"cpu_user", "cpu_system", "agents_", measureGrowth, measureRefuse,

@@ -14,6 +14,9 @@ type costs struct {
 // hoursPerMonth is what price lists take a month for.
 const hoursPerMonth = 730
 
+// zoneCrossing is what AWS takes for a GB that goes from one zone of a region to another: a cent at either end.
+const zoneCrossing = 0.02
+
 // per adds what a counter has gained for each GiB. A counter that does not exist yet has counted nothing.
 func (c costs) per(name, counter string, labels ...string) {
 	n, _ := c.d.Sum(counter, labels...)
@@ -48,11 +51,18 @@ func (c costs) requests() {
 	c.r.maybe("dollars_per_month", dollars/c.w.took().Hours()*hoursPerMonth, c.known && ok)
 	across, zones := c.d.Sum("varve_xzone_bytes_total")
 	c.r.maybe("cross_zone_percent", across/(c.gb*1e9)*100, c.known && zones)
+	c.r.maybe("cross_zone_dollars_per_gb", across/1e9*zoneCrossing/c.gb, c.known && zones)
+	bytes, pairs := crossings(c.d)
+	for _, pair := range pairs {
+		c.r.maybe("xzone_"+pair+"_mib_per_gib", bytes[pair]/(1<<20)/c.gib, c.known)
+	}
 	in, _ := c.d.Sum("varve_kafka_received_bytes_total", `api="Produce"`)
 	out, _ := c.d.Sum("varve_kafka_sent_bytes_total", `api="Fetch"`)
 	seconds := c.w.took().Seconds()
 	c.r.maybe("wire_in_mib_per_s", in/(1<<20)/seconds, c.known)
 	c.r.maybe("wire_out_mib_per_s", out/(1<<20)/seconds, c.known)
+	stored, _ := c.d.Sum("varve_s3_bytes_total", `op="get"`)
+	c.r.maybe("served_from_memory_percent", max(0, 1-stored/out)*100, c.known && out > 0)
 }
 
 // units are request units of the metastore: reads are charged by another unit than all else.
@@ -72,6 +82,9 @@ func (c costs) flushes() {
 	bytes, _ := c.d.Sum("varve_flush_bytes_sum")
 	c.r.maybe("flushes_per_s", n/c.w.took().Seconds(), c.known && ok)
 	c.r.maybe("flush_mean_kib", bytes/n/(1<<10), c.known && ok)
+	waited, _ := c.d.Sum("varve_flush_wait_ms_sum")
+	spans, _ := c.d.Sum("varve_flush_wait_ms_count")
+	c.r.maybe("flush_interval_mean_ms", waited/spans, c.known && spans > 0)
 	commit, _ := c.d.Sum("varve_ddb_units_total", `purpose="commit"`)
 	c.r.maybe("wru_per_flush", commit/n, c.known && ok)
 	hedges, _ := c.d.Sum("varve_hedge_sent_total", `op="put"`)

@@ -24,21 +24,25 @@ type reader struct {
 	check    *checker
 	phase    func(intended time.Time) int // of the run; nil, or below 0: it is not measured
 	consumed []Histogram                  // by phase: from the intended time of sending to here
+	crossed  []Histogram                  // likewise in the first, by the zone of the producer; empty: zones are not told apart
 	service  requestTimes
 	read     *atomic.Int64 // records
 	wants    atomic.Pointer[map[int32]int64]
 	at       map[int32]int64 // by partition: the offset after the last record seen
 }
 
-// newReader opens a client that reads topic from the offsets in from, by partition.
-func (t Target) newReader(run uint32, topic string, from map[int32]int64, read *atomic.Int64, phase func(time.Time) int) (*reader, error) {
+// newReader opens the nth client that reads topic from the offsets in from, by partition.
+func (t Target) newReader(n int, run uint32, topic string, from map[int32]int64, read *atomic.Int64, phase func(time.Time) int) (*reader, error) {
 	offsets := map[int32]kgo.Offset{}
 	for p, at := range from {
 		offsets[p] = kgo.NewOffset().At(at)
 	}
 	r := &reader{check: newChecker(run), phase: phase, read: read, at: maps.Clone(from)}
 	r.service.key, r.service.counts = fetchKey, func(time.Time) bool { return true }
-	cl, err := t.dial(kgo.WithHooks(&r.service), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+	if zones := t.zones(); len(zones) > 1 {
+		r.crossed = make([]Histogram, len(zones))
+	}
+	cl, err := t.dial(t.zoneOf(n), kgo.WithHooks(&r.service), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchPartitionBytes))
 	if err != nil {
 		return nil, err
@@ -103,7 +107,7 @@ func (r *reader) see(partition int32, records []*kgo.Record, end int64, now time
 		n++
 		s, ok := r.check.see(partition, rec.Value)
 		if ok && r.phase != nil {
-			r.note(now, time.Unix(0, s.intended))
+			r.note(now, s)
 		}
 	}
 	if n > 0 {
@@ -113,7 +117,8 @@ func (r *reader) see(partition int32, records []*kgo.Record, end int64, now time
 }
 
 // note observes how long a record took.
-func (r *reader) note(now, intended time.Time) {
+func (r *reader) note(now time.Time, s stamp) {
+	intended := time.Unix(0, s.intended)
 	phase := r.phase(intended)
 	if phase < 0 {
 		return
@@ -122,4 +127,7 @@ func (r *reader) note(now, intended time.Time) {
 		r.consumed = append(r.consumed, Histogram{})
 	}
 	r.consumed[phase].Observe(now.Sub(intended))
+	if phase == 0 && len(r.crossed) > 0 {
+		r.crossed[int(s.producer)%len(r.crossed)].Observe(now.Sub(intended))
+	}
 }

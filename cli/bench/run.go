@@ -89,6 +89,7 @@ func (s *stage) endToEnd(ctx context.Context) (*Report, error) {
 	consumed := tails.consumed(0)
 	r.latency(latencyConsumed, consumed)
 	s.afterAck(r, consumed)
+	s.reportZones(r, tails)
 	r.Verified = s.disorder(tails.verified(s.written()))
 	return r, nil
 }
@@ -99,12 +100,17 @@ func (s *stage) afterAck(r *Report, consumed *Histogram) {
 	for _, p := range s.producers {
 		acked.Merge(&p.answers.ackIntended)
 	}
+	s.later(r, "", consumed, &acked)
+}
+
+// later adds the difference of two distributions; what names the records.
+func (s *stage) later(r *Report, what string, consumed, acked *Histogram) {
 	after := func(q float64) float64 {
 		return float64(consumed.Quantile(q)-acked.Quantile(q)) / float64(time.Millisecond)
 	}
-	known := s.load.Rate > 0 && consumed.Count() > 0
-	r.maybe("consumed_p50_minus_ack_p50_ms", after(0.5), known)
-	r.maybe("consumed_p99_minus_ack_p99_ms", after(0.99), known)
+	known := s.load.Rate > 0 && consumed.Count() > 0 && acked.Count() > 0
+	r.maybe("consumed_p50_minus_ack_p50"+what+"_ms", after(0.5), known)
+	r.maybe("consumed_p99_minus_ack_p99"+what+"_ms", after(0.99), known)
 }
 
 // Consume writes a backlog, and reads it again and again.
@@ -136,24 +142,63 @@ func (s *stage) consume(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	var w window
+	var one roundsOf
+	if s.load.FanOut > 1 { // what one reader asks of the store is what all of them should
+		if one, err = s.readers(ctx, 1, ends, &w); err != nil {
+			return nil, err
+		}
+	}
+	all, err := s.readers(ctx, s.load.FanOut, ends, &w)
+	if err != nil {
+		return nil, err
+	}
+	read := w.to.read - w.from.read
+	r := s.report("consume", w, read)
+	r.measure("mib_per_s_per_reader", s.rate(w, read)/float64(s.load.FanOut))
+	r.measure("rounds", float64(all.rounds))
+	s.reportGrowth(r, one, all)
+	r.latency(latencyService, &all.service)
+	r.Verified = all.found
+	r.Verified.add(one.found)
+	return r, nil
+}
+
+// reportGrowth adds how many more GETs a GiB of the log takes with all readers than with one.
+func (s *stage) reportGrowth(r *Report, one, all roundsOf) {
+	per := func(rounds roundsOf, readers int) float64 {
+		return rounds.gets / (float64(rounds.found.Records) * float64(s.load.Size) / (1 << 30)) * float64(readers)
+	}
+	known := len(s.Agents) > 0
+	r.maybe("get_per_gib_of_log", per(all, s.load.FanOut), known)
+	if s.load.FanOut > 1 {
+		r.maybe("get_per_gib_of_log_one_reader", per(one, 1), known)
+		r.maybe("get_growth_with_fan_out_per_gib", per(all, s.load.FanOut)-per(one, 1), known)
+	}
+}
+
+// readers reads everything again and again with so many readers, and looks at the counters from the end of the warm-up on.
+func (s *stage) readers(ctx context.Context, n int, ends map[int32]int64, w *window) (all roundsOf, err error) {
+	before, err := s.sight(ctx)
+	if err != nil {
+		return all, err
+	}
+	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
 	over := make(chan struct{})
-	rounds := make(chan *roundsOf, s.load.FanOut)
-	for range s.load.FanOut {
-		go func() { rounds <- s.again(ctx, ends, over) }()
+	rounds := make(chan *roundsOf, n)
+	for i := range n {
+		go func() { rounds <- s.again(reading, i, ends, over) }()
 	}
-	var w window
 	if w.from, err = s.sight(ctx); err == nil {
-		err = s.watch(ctx, &w, time.Now(), nil)
+		err = s.watch(ctx, w, time.Now(), nil)
 	}
 	close(over)
 	if err != nil {
 		cancel()
 	}
 	s.live.say("reading to the end")
-	var all roundsOf
-	for range s.load.FanOut {
+	for range n {
 		one := <-rounds
 		if err == nil {
 			err = one.err
@@ -163,14 +208,11 @@ func (s *stage) consume(ctx context.Context) (*Report, error) {
 		all.rounds += one.rounds
 	}
 	if err != nil {
-		return nil, err
+		return all, err
 	}
-	r := s.report("consume", w, w.to.read-w.from.read)
-	r.measure("mib_per_s_per_reader", s.rate(w, w.to.read-w.from.read)/float64(s.load.FanOut))
-	r.measure("rounds", float64(all.rounds))
-	r.latency(latencyService, &all.service)
-	r.Verified = all.found
-	return r, nil
+	after, err := s.sight(ctx)
+	all.gets, _ = after.series.Since(before.series).Sum("varve_s3_requests_total", `op="get"`)
+	return all, err
 }
 
 // roundsOf is what a reader that began again and again has seen.
@@ -178,14 +220,15 @@ type roundsOf struct {
 	found   Verified
 	service Histogram // of Fetch requests
 	rounds  int
+	gets    float64 // of all readers, from their beginning to their end
 	err     error
 }
 
-// again reads everything from the beginning until over, and the round that it is in then to its end.
-func (s *stage) again(ctx context.Context, ends map[int32]int64, over <-chan struct{}) *roundsOf {
+// again is the nth reader: it reads everything from the beginning until over, and the round that it is in then to its end.
+func (s *stage) again(ctx context.Context, n int, ends map[int32]int64, over <-chan struct{}) *roundsOf {
 	all := &roundsOf{}
 	for {
-		r, err := s.newReader(s.run, s.topic, s.starts(), &s.live.read, nil)
+		r, err := s.newReader(n, s.run, s.topic, s.starts(), &s.live.read, nil)
 		if err != nil {
 			return &roundsOf{err: err}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -16,8 +17,10 @@ const (
 
 // Agent is one agent whose counters can be seen.
 type Agent struct {
-	HTTP string // HOST:PORT of its HTTP side
-	PID  int    // of its process, if it runs on this machine; 0: not known
+	HTTP  string // HOST:PORT of its HTTP side
+	PID   int    // of its process, if it runs on this machine; 0: not known. Several agents may be one process
+	Kafka string // HOST:PORT where clients are, if it has a Zone
+	Zone  string // that it was told it is in; empty: zones are not told apart
 }
 
 // scrape reads an agent's counters.
@@ -55,13 +58,22 @@ type sight struct {
 	acked, read int64 // records by then
 }
 
+// again reports whether an agent is of the same process as one before.
+func again(before []Agent, a Agent) bool {
+	return a.PID != 0 && slices.ContainsFunc(before, func(b Agent) bool { return b.PID == a.PID })
+}
+
 // look reads the counters of all agents.
 func look(ctx context.Context, agents []Agent) (sight, error) {
 	s := sight{at: time.Now(), client: ownCPU(), box: readMachine(), split: len(agents) > 0}
-	for _, a := range agents {
+	for i, a := range agents {
 		one, err := scrape(ctx, a)
 		if err != nil {
 			return s, err
+		}
+		if again(agents[:i], a) { // what is the process's own was counted with another agent
+			s.series = s.series.plus(one.without("process_", "go_"))
+			continue
 		}
 		s.series = s.series.plus(one)
 		user, sys, ok := cpuOf(a.PID)

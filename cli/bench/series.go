@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -77,6 +78,17 @@ func (s Series) Since(earlier Series) Series {
 	d := make(Series, len(s))
 	for k, v := range s {
 		d[k] = v - earlier[k]
+	}
+	return d
+}
+
+// without returns s without the series whose names begin with one of some prefixes.
+func (s Series) without(prefixes ...string) Series {
+	d := Series{}
+	for k, v := range s {
+		if !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(k, p) }) {
+			d[k] = v
+		}
 	}
 	return d
 }

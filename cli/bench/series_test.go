@@ -1,6 +1,10 @@
 package bench
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 )
@@ -65,4 +69,32 @@ func FuzzParseSeries(f *testing.F) {
 			s.Sum("a", `b="c"`)
 		}
 	})
+}
+
+// TestAProcessIsCountedOnce: agents of one process have counters of their own, and tell the same of the process.
+func TestAProcessIsCountedOnce(t *testing.T) {
+	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "process_cpu_seconds_total 3\ngo_memstats_mallocs_total 5\nvarve_x_total 7\n")
+	}))
+	defer served.Close()
+	at := strings.TrimPrefix(served.URL, "http://")
+	for _, c := range []struct {
+		pids []int
+		cpu  float64
+	}{{[]int{os.Getpid(), os.Getpid(), os.Getpid()}, 3}, {[]int{0, 0}, 6}, {[]int{os.Getpid(), os.Getppid()}, 6}} {
+		var agents []Agent
+		for _, pid := range c.pids {
+			agents = append(agents, Agent{HTTP: at, PID: pid})
+		}
+		s, err := look(t.Context(), agents)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.series["process_cpu_seconds_total"] != c.cpu || s.series["go_memstats_mallocs_total"] != c.cpu/3*5 || s.series["varve_x_total"] != float64(7*len(agents)) {
+			t.Errorf("%v: %v", c.pids, s.series)
+		}
+	}
+	if bytes, pairs := crossings(Series{`varve_xzone_bytes_total{dst="b",purpose="fetch",src="a"}`: 1, `varve_xzone_bytes_total{dst="b",purpose="produce",src="a"}`: 2, `varve_xzone_bytes_total{dst="a",purpose="produce",src="other"}`: 0}); len(pairs) != 1 || bytes[pairs[0]] != 3 || pairs[0] != "a_to_b" {
+		t.Errorf("%v, %v", bytes, pairs)
+	}
 }

@@ -123,7 +123,7 @@ func (s *stage) startUntil(sending, ctx context.Context, load Load) (began time.
 		for range load.Partitions {
 			p.answers.last = append(p.answers.last, -1)
 		}
-		if p.cl, err = s.dial(append(load.options(s.topic), kgo.WithHooks(&p.service))...); err != nil {
+		if p.cl, err = s.dial(s.zoneOf(int(id)), append(load.options(s.topic), kgo.WithHooks(&p.service))...); err != nil {
 			cancel()
 			s.closeProducers()
 			return began, err
@@ -250,7 +250,7 @@ func (s *stage) verify(ctx context.Context) (v Verified, err error) {
 	if err != nil {
 		return v, err
 	}
-	r, err := s.newReader(s.run, s.topic, s.starts(), &s.live.read, nil)
+	r, err := s.newReader(0, s.run, s.topic, s.starts(), &s.live.read, nil)
 	if err != nil {
 		return v, err
 	}

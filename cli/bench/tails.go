@@ -19,8 +19,8 @@ type tails struct {
 func (s *stage) startTails(ctx context.Context, n int, from map[int32]int64) (*tails, error) {
 	t := &tails{}
 	ctx, t.stop = context.WithCancel(ctx)
-	for range n {
-		r, err := s.newReader(s.run, s.topic, from, &s.live.read, s.phase)
+	for i := range n {
+		r, err := s.newReader(i, s.run, s.topic, from, &s.live.read, s.phase)
 		if err != nil {
 			t.close()
 			return nil, err

@@ -69,7 +69,10 @@ func (s *stage) pause(ctx context.Context, until time.Time, over <-chan struct{}
 // sampleMemory adds up what all agents have now; if one cannot be seen there is no sample.
 func (w *window) sampleMemory(agents []Agent) {
 	sum := 0.0
-	for _, a := range agents {
+	for i, a := range agents {
+		if again(agents[:i], a) {
+			continue
+		}
 		n, ok := rssOf(a.PID)
 		if !ok {
 			return

@@ -26,7 +26,7 @@ storage comes on top. A list of your own is a file of lines "name = dollars": s3
 s3.in_gb, s3.out_gb, dynamodb.write_million, dynamodb.read_million, and "date = 2026-11-01"; an agent takes it as the parameter
 prices=FILE of --store and --meta. What cannot be seen, as of a server that is not Varve, prints "-".`,
 		sub: []*command{benchProduceCommand(), benchConsumeCommand(), benchEndToEndCommand(), benchCatchUpCommand(), benchFailOverCommand(),
-			benchIdleCommand(), benchCompareCommand()},
+			benchIdleCommand(), benchCompareCommand(), benchAgentsCommand()},
 		examples: []string{"varve bench e2e --duration 1s --warmup 1s", "varve bench produce --store null --rate max --duration 1s --warmup 1s"},
 	}
 }
@@ -46,13 +46,14 @@ type benchFlags struct {
 	output             string
 	memory             byteSize
 	prices, program    string
+	agents, zones      int // that it starts; zones 0: they are not told apart
 }
 
 func newBenchFlags() *benchFlags {
 	l := bench.DefaultLoad()
 	return &benchFlags{
 		load: l, rate: loadRate(l.Rate), size: byteSize(l.Size), batch: byteSize(l.BatchBytes), backlog: byteSize(l.Backlog),
-		acks: string(l.Acks), spread: string(l.Spread), store: "sim", flush: "250ms", flushBytes: 8 << 20, memory: 512 << 20,
+		acks: string(l.Acks), spread: string(l.Spread), store: "sim", flush: "250ms", flushBytes: 8 << 20, memory: 512 << 20, agents: 1,
 	}
 }
 
@@ -69,6 +70,8 @@ func (b *benchFlags) serverOptions() []*option {
 		opt(&b.flush, parseSpan, "flush", "DURATION", "of the agent it starts: longest time between two flushes"),
 		opt(&b.flushBytes, parseBytes, "flush-bytes", "SIZE", "likewise: flush when so much waits"),
 		opt(&b.memory, parseBytes, "memory-limit", "SIZE", "likewise: what its process shall stay under"),
+		opt(&b.agents, parseCount, "agents", "N", "how many it starts; those of one store in memory or on disk share a process"),
+		opt(&b.zones, parseCount, "zones", "N", "likewise: the zones that agents and clients are spread over, 0.4 to 0.6 ms apart").withDefault("not told apart"),
 		opt(&b.prices, parseText, "prices", "FILE", "likewise: a price list, as \"varve bench --help\" has it").withDefault("us-east-1"),
 		opt(&b.program, parseText, "program", "FILE", "likewise: the varve that it is, to compare two with one client").withDefault("this one"),
 		opt(&b.bootstrap, parseList, "bootstrap", "HOST:PORT,...", "load this cluster of Varve instead").withDefault("starts an agent"),
@@ -195,7 +198,7 @@ func (b *benchFlags) settle() error {
 	if len(b.http) > 0 && len(b.bootstrap) == 0 {
 		return usagef("--http is about --bootstrap: add it, or leave both out")
 	}
-	return nil
+	return b.checkAgents()
 }
 
 // hunts reports whether the highest stable rate is to be found.

@@ -17,16 +17,19 @@ import (
 	"github.com/varvelog/varve/cli/bench"
 )
 
-// child is an agent that the bench has started, as a process of this same program.
+// child is a process of this same program that the bench has started: an agent, or several.
 type child struct {
 	program string // empty: this one
 	args    []string
 	log     string // file with what it says on stderr
 	cmd     *exec.Cmd
-	kafka   string
-	http    string
+	agents  int           // that it is
+	at      []addresses   // theirs
 	ended   chan struct{} // closed when the process is gone
 }
+
+// addresses are where an agent is, HOST:PORT each.
+type addresses struct{ kafka, http string }
 
 // Bounds of a child.
 const (
@@ -56,7 +59,7 @@ func (c *child) start(ctx context.Context) error {
 		return err
 	}
 	started, ended := make(chan error, 1), make(chan struct{})
-	served := make(chan [2]string, 1)
+	served := make(chan addresses, c.agents)
 	go func() {
 		defer close(ended)
 		if !startWithParent(c.cmd, started) {
@@ -69,27 +72,40 @@ func (c *child) start(ctx context.Context) error {
 	if err := <-started; err != nil {
 		return fmt.Errorf("start an agent: %w", err)
 	}
-	limit := time.NewTimer(childStart)
-	defer limit.Stop()
-	select {
-	case at := <-served:
-		c.kafka, c.http = at[0], at[1]
-		c.keep("--listen", c.kafka)
-		c.keep("--http", c.http)
-		return nil
-	case <-ended:
-		return fmt.Errorf("the agent ended before it served: %s", c.lastWords())
-	case <-limit.C:
-		err = fmt.Errorf("the agent does not serve after %v: %s", childStart, c.lastWords())
-	case <-ctx.Done():
-		err = ctx.Err()
+	if err := c.await(ctx, served); err != nil {
+		c.stop()
+		return err
 	}
-	c.stop()
-	return err
+	c.keep("--listen", c.at[0].kafka)
+	c.keep("--http", c.at[0].http)
+	return nil
 }
 
-// keep sets a flag, for the starts that follow: an agent comes back at the addresses that clients know.
-func (c *child) keep(flag, value string) { c.args[slices.Index(c.args, flag)+1] = value }
+// await waits until all its agents serve.
+func (c *child) await(ctx context.Context, served <-chan addresses) error {
+	limit := time.NewTimer(childStart)
+	defer limit.Stop()
+	for c.at = nil; len(c.at) < c.agents; {
+		select {
+		case at := <-served:
+			c.at = append(c.at, at)
+		case <-c.ended:
+			return fmt.Errorf("the agent ended before it served: %s", c.lastWords())
+		case <-limit.C:
+			return fmt.Errorf("the agent does not serve after %v: %s", childStart, c.lastWords())
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// keep sets a flag, if it was given, for the starts that follow: an agent comes back at the addresses that clients know.
+func (c *child) keep(flag, value string) {
+	if i := slices.Index(c.args, flag); i >= 0 {
+		c.args[i+1] = value
+	}
+}
 
 // environmentOf leaves out what would set a flag of the agent: all that are to be set stand in its call.
 func environmentOf(all []string) (kept []string) {
@@ -105,8 +121,8 @@ func environmentOf(all []string) (kept []string) {
 	return kept
 }
 
-// readAddresses reads what a server prints first, sends its two addresses, and drops the rest.
-func readAddresses(out io.Reader, served chan<- [2]string) {
+// readAddresses reads what a server prints first, sends the two addresses of each agent, and drops the rest.
+func readAddresses(out io.Reader, served chan<- addresses) {
 	kafka := ""
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -115,7 +131,7 @@ func readAddresses(out io.Reader, served chan<- [2]string) {
 		case "kafka":
 			kafka = strings.TrimSpace(value)
 		case "console":
-			served <- [2]string{kafka, strings.TrimPrefix(strings.TrimSpace(value), "http://")}
+			served <- addresses{kafka, strings.TrimPrefix(strings.TrimSpace(value), "http://")}
 		}
 	}
 }
@@ -148,32 +164,67 @@ type crew struct {
 	stores  benchStore
 	cluster string
 	folder  string // of their logs
+	zones   int
 }
 
-// hire starts n agents on the store of the flags, with more flags for each.
-func (b *benchFlags) hire(ctx context.Context, w *world, n int, more ...string) (*crew, error) {
-	stores, err := b.openStore(w)
-	if err != nil {
-		return nil, err
-	}
-	cr := &crew{stores: stores, cluster: fmt.Sprintf("bench-%08x", rand.Uint32())}
+// hire starts the agents of the flags.
+func (b *benchFlags) hire(ctx context.Context, w *world) (cr *crew, err error) {
+	cr = &crew{cluster: fmt.Sprintf("bench-%08x", rand.Uint32()), zones: b.zones}
 	if cr.folder, err = os.MkdirTemp("", "varve-bench-logs-"); err != nil {
 		return nil, err
 	}
-	for i := range n {
-		name := fmt.Sprintf("a%d", i+1)
-		c := &child{program: b.program, log: filepath.Join(cr.folder, name+".log"), args: append([]string{
-			"agent", "--name", name, "--store", stores.store, "--meta", stores.meta, "--cluster", cr.cluster, "--slots", "16",
-			"--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--flush", b.flush, "--flush-bytes", fmt.Sprint(int64(b.flushBytes)),
-			"--memory-limit", fmt.Sprint(int64(b.memory)), "--log-level", "info",
-		}, more...)}
-		if err := c.start(ctx); err != nil {
-			cr.dismiss(w)
-			return nil, err
-		}
-		cr.agents = append(cr.agents, c)
+	if b.together() {
+		err = cr.start(ctx, &child{program: b.program, agents: b.agents, args: b.togetherArgs(cr.cluster)})
+	} else {
+		err = b.hireEach(ctx, w, cr)
+	}
+	if err != nil {
+		cr.dismiss(w)
+		return nil, err
 	}
 	return cr, nil
+}
+
+// hireEach starts a process for each agent.
+func (b *benchFlags) hireEach(ctx context.Context, w *world, cr *crew) (err error) {
+	if cr.stores, err = b.openStore(w); err != nil {
+		return err
+	}
+	for i := range b.agents {
+		err := cr.start(ctx, &child{program: b.program, agents: 1, args: []string{
+			"agent", "--name", agentName(i), "--store", cr.stores.store, "--meta", cr.stores.meta, "--cluster", cr.cluster, "--slots", fmt.Sprint(benchSlots),
+			"--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--flush", b.flush, "--flush-bytes", fmt.Sprint(int64(b.flushBytes)),
+			"--memory-limit", fmt.Sprint(int64(b.memory)), "--zone", zoneName(i, b.zones), "--log-level", "info",
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// benchSlots is how many slots there are, as in varve dev.
+const benchSlots = 16
+
+// agentName is what the ith agent is called.
+func agentName(i int) string { return fmt.Sprintf("a%d", i+1) }
+
+// zoneName is where the ith agent is, of so many zones; empty: zones are not told apart.
+func zoneName(i, zones int) string {
+	if zones == 0 {
+		return ""
+	}
+	return fmt.Sprintf("z%d", i%zones+1)
+}
+
+// start starts one more process.
+func (cr *crew) start(ctx context.Context, c *child) error {
+	c.log = filepath.Join(cr.folder, fmt.Sprintf("%d.log", len(cr.agents)))
+	if err := c.start(ctx); err != nil {
+		return err
+	}
+	cr.agents = append(cr.agents, c)
+	return nil
 }
 
 // dismiss stops all agents and clears up.
@@ -188,8 +239,10 @@ func (cr *crew) dismiss(w *world) {
 // target is the agents as the load generator sees them.
 func (cr *crew) target() (t bench.Target) {
 	for _, c := range cr.agents {
-		t.Bootstrap = append(t.Bootstrap, c.kafka)
-		t.Agents = append(t.Agents, bench.Agent{HTTP: c.http, PID: c.cmd.Process.Pid})
+		for _, at := range c.at {
+			t.Bootstrap = append(t.Bootstrap, at.kafka)
+			t.Agents = append(t.Agents, bench.Agent{HTTP: at.http, PID: c.cmd.Process.Pid, Kafka: at.kafka, Zone: zoneName(len(t.Agents), cr.zones)})
+		}
 	}
 	return t
 }
@@ -203,9 +256,15 @@ func (b *benchFlags) target(ctx context.Context, w *world) (t bench.Target, stop
 		}
 		return t, func() {}, nil
 	}
-	cr, err := b.hire(ctx, w, 1)
+	cr, err := b.hire(ctx, w)
 	if err != nil {
 		return t, nil, err
 	}
-	return cr.target(), func() { cr.dismiss(w) }, nil
+	if t = cr.target(); len(t.Agents) > 1 {
+		if err := t.Balance(ctx); err != nil {
+			cr.dismiss(w)
+			return t, nil, err
+		}
+	}
+	return t, func() { cr.dismiss(w) }, nil
 }

@@ -15,11 +15,10 @@ import (
 // benchFailOver is the flags of "varve bench fail-over".
 type benchFailOver struct {
 	*benchFlags
-	agents int
-	times  int
-	every  time.Duration
-	how    string
-	crew   *crew
+	times int
+	every time.Duration
+	how   string
+	crew  *crew
 }
 
 // strikes are what --how takes.
@@ -28,7 +27,7 @@ var strikes = []string{"kill", "term", "pause"}
 func benchFailOverCommand() *command {
 	f := &benchFailOver{benchFlags: newBenchFlags(), times: 3, every: 2 * time.Second, how: "kill"}
 	f.rate, f.load.Hurry, f.store, f.flush = 2000, true, "disk", "20ms"
-	f.load.Warmup = 0
+	f.load.Warmup, f.agents = 0, 0
 	c := &command{
 		name: "fail-over", max: 0,
 		short: "kill agents under load: how long until their partitions acknowledge again",
@@ -48,9 +47,8 @@ a table that they share: --store minio or s3.`,
 }
 
 func (f *benchFailOver) failOverOptions() []*option {
-	keep := []string{"store", "meta", "flush", "flush-bytes", "memory-limit", "prices", "program", "rate", "record-size", "partitions", "producers", "linger", "batch-size", "seed"}
+	keep := []string{"store", "meta", "flush", "flush-bytes", "memory-limit", "agents", "zones", "prices", "program", "rate", "record-size", "partitions", "producers", "linger", "batch-size", "seed"}
 	options := []*option{
-		opt(&f.agents, parseCount, "agents", "N", "agents that are started").withDefault("1 on disk, else 3"),
 		opt(&f.times, parseCount, "times", "N", "how often one is struck"),
 		opt(&f.every, parseDuration, "every", "DURATION", "between the moment at which all is well again and the next strike"),
 		optOneOf(&f.how, strikes, "how", strings.Join(strikes, "|"), "what is done to an agent"),
@@ -58,6 +56,9 @@ func (f *benchFailOver) failOverOptions() []*option {
 	for _, o := range slices.Concat(f.serverOptions(), f.loadOptions()) {
 		if slices.Contains(keep, o.name) {
 			o.def = o.now() // which may differ from that of the other commands
+			if o.name == "agents" {
+				o.def = "1 on disk, else 3"
+			}
 			options = append(options, o)
 		}
 	}
@@ -65,9 +66,6 @@ func (f *benchFailOver) failOverOptions() []*option {
 }
 
 func (f *benchFailOver) run(ctx context.Context, w *world, c *command) error {
-	if err := f.settle(); err != nil {
-		return err
-	}
 	real := f.store == "minio" || f.store == "s3" || strings.Contains(f.store, "://")
 	switch {
 	case f.agents == 0 && real:
@@ -83,7 +81,10 @@ func (f *benchFailOver) run(ctx context.Context, w *world, c *command) error {
 	if f.agents == 1 && f.how == "pause" {
 		return usagef("--how pause: one agent has nobody to take over; there are kill and term")
 	}
-	return f.serve(ctx, w, c, f.agents, func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error) {
+	if err := f.settle(); err != nil {
+		return err
+	}
+	return f.serve(ctx, w, c, func(ctx context.Context, t bench.Target, live *bench.Live) (*bench.Report, error) {
 		return bench.FailOver(ctx, t, f.load, bench.Fault{Times: f.times, Every: f.every, Strike: f.strike, Names: stepNames(), Steps: f.steps, Mend: f.mend}, live)
 	}, func(cr *crew) { f.crew = cr })
 }
@@ -167,8 +168,8 @@ func loggedAt(line string) (time.Time, bool) {
 }
 
 // serve hires agents, runs do against them and prints.
-func (b *benchFlags) serve(ctx context.Context, w *world, c *command, agents int, do runner, hired func(*crew)) error {
-	cr, err := b.hire(ctx, w, agents)
+func (b *benchFlags) serve(ctx context.Context, w *world, c *command, do runner, hired func(*crew)) error {
+	cr, err := b.hire(ctx, w)
 	if err != nil {
 		return err
 	}

@@ -178,6 +178,46 @@ func TestBenchOpenLoop(t *testing.T) {
 	}
 }
 
+// TestBenchZones: agents and clients are spread over zones, every pair of zones has its times, and what crosses is counted. What is told of a
+// process is told once, however many agents it is.
+func TestBenchZones(t *testing.T) {
+	r := runBench(t, "e2e", "--store", "mem", "--agents", "2", "--zones", "2", "--rate", "1000", "--warmup", "100ms", "--duration", "500ms", "--flush", "10ms", "--fan-out", "2", "--producers", "2")
+	count := map[string]uint64{}
+	for _, l := range r.Latencies {
+		count[l.Name] = l.Count
+	}
+	within, across := count["consumed_z1_to_z1"]+count["consumed_z2_to_z2"], count["consumed_z1_to_z2"]+count["consumed_z2_to_z1"]
+	if within == 0 || within != across || within != count["intended_to_ack"] || count["consumed_same_zone"] != within || count["consumed_other_zone"] != across {
+		t.Errorf("%v", count)
+	}
+	if across := measure(t, r, "cross_zone_percent"); across <= 0 {
+		t.Errorf("%v %% of the bytes cross zones", across)
+	}
+	for _, name := range []string{"xzone_z1_to_z2_mib_per_gib", "xzone_z2_to_z1_mib_per_gib", "cross_zone_dollars_per_gb"} {
+		if measure(t, r, name) <= 0 {
+			t.Errorf("%s is %v", name, measure(t, r, name))
+		}
+	}
+	measure(t, r, "consumed_p99_minus_ack_p99_z1_to_z2_ms")
+	s := &shell{t: t}
+	s.fails(exitUsage, "a zone without one", "bench", "e2e", "--agents", "2", "--zones", "3")
+	s.fails(exitUsage, "leave out --bootstrap", "bench", "e2e", "--agents", "2", "--peer", "127.0.0.1:1")
+	s.fails(exitUsage, "it keeps nothing", "bench", "e2e", "--agents", "2", "--store", "null")
+	s.fails(exitUsage, "--store disk", "bench", "produce", "--agents", "2", "--rate", "0")
+	s.fails(exitUsage, "are processes", "bench", "agents", "--store", "minio")
+}
+
+// TestBenchConsume: what all readers ask of the store is set against what one does.
+func TestBenchConsume(t *testing.T) {
+	r := runBench(t, "consume", "--store", "mem", "--backlog", "4MiB", "--fan-out", "2", "--warmup", "50ms", "--duration", "300ms", "--flush", "10ms")
+	for _, name := range []string{"get_per_gib_of_log", "get_per_gib_of_log_one_reader", "get_growth_with_fan_out_per_gib", "cache_hit_percent"} {
+		measure(t, r, name)
+	}
+	if share := measure(t, r, "served_from_memory_percent"); share < 0 || share > 100 {
+		t.Errorf("%v %% served from memory", share)
+	}
+}
+
 // TestBenchPeer: a server that is not Varve shows no costs, and they are not taken for 0.
 func TestBenchPeer(t *testing.T) {
 	peer := newShell(t).env["VARVE_BOOTSTRAP"]

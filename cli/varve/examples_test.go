@@ -40,6 +40,7 @@ var exampleCases = map[string]exampleCase{
 	"varve segment verify orders --store 's3://varve/prod?region=eu-central-1' --output jsonl":                                                                                {why: onAWS},
 	`varve consume orders --from -1h --grep error -f '%d{go#15:04:05#} %k %v\n'`:                                                                                              {until: "an error"},
 	"varve cluster drain a2": {why: twoAgents}, "varve cluster move 0 a2 --bootstrap 10.0.0.1:9092": {why: twoAgents},
+	"varve bench agents": {until: "console"}, "varve bench agents --agents 3 --zones 3 --store sim --flush 100ms": {until: "console"},
 	"varve bench compare before.json after.json":                                                  {before: twoRuns},
 	"varve bench compare before.json after.json --only put_per_gib,dollars_per_gb --tolerance 5%": {before: twoRuns},
 	"varve bench fail-over --store minio --agents 3 --times 10 --how pause":                       {why: twoAgents},

@@ -66,6 +66,7 @@ func recipes(l *live) map[string]recipe {
 		"bench catch-up": {args: shortBench(l, "--backlog", "64KiB"), cannot: benchCannot}, "bench idle-cost": {args: shortBench(l, "--rate", "0"), cannot: benchCannot},
 		"bench fail-over": {args: []string{"--times", "1", "--every", "10ms", "--rate", "500", "--partitions", "2"}, cannot: "has agents of its own"},
 		"bench compare":   {args: twoReports(l), cannot: "reads two files"},
+		"bench agents":    {args: []string{"--agents", "2", "--zones", "2"}, server: true, cannot: "has stores of its own"},
 
 		"pprof": {args: []string{"heap", "--file", filepath.Join(l.dir, "heap")}, before: [][]string{{"topic", "list"}}},
 

@@ -27,7 +27,7 @@ const (
 var theRules = []rule{
 	{about: "stdout carries data only", check: checkStdout},
 	{about: "every listing has the four outputs", check: checkOutputs, except: map[string]string{
-		"dev": anAddress, "agent": anAddress, "completion bash": aScript, "completion zsh": aScript, "completion fish": aScript,
+		"dev": anAddress, "agent": anAddress, "bench agents": anAddress, "completion bash": aScript, "completion zsh": aScript, "completion fish": aScript,
 		"completion words": "prints words for shells", "pprof": "prints the name of a file",
 		"consume": "prints records, which have outputs of their own", "segment cat": "prints records, as lines that produce takes",
 		"produce":      "prints nothing, or with --report a line for each record",
