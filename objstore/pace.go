@@ -26,7 +26,8 @@ const (
 	paceCalm   = 10 * time.Second
 )
 
-// Answered notes how long a request took.
+// Answered notes how long a first request took, or, if its hedge was faster, for how long it had been waited for by then. What hedges take is not
+// noted: a window without the slowest would have too many requests hedged, and nothing saved up for the slowest of those to come.
 func (p *Pace) Answered(d time.Duration) {
 	p.saved = min(p.saved+paceEarned, paceMost)
 	if len(p.window) < paceWindow {
@@ -40,7 +41,7 @@ func (p *Pace) Answered(d time.Duration) {
 // Throttled notes that the store asked to slow down: there are no hedges for 10 s.
 func (p *Pace) Throttled(now time.Time) { p.until = now.Add(paceCalm) }
 
-// After returns how long to wait for an answer before a hedge: the 95th percentile of the last 128. ok is false while fewer than 20 are
+// After returns how long to wait for an answer before a hedge: the 95th percentile of the last 128 first requests. ok is false while fewer than 20 are
 // known, or there is to be no hedge.
 func (p *Pace) After(now time.Time) (d time.Duration, ok bool) {
 	if len(p.window) < paceLeast || !p.may(now) {

@@ -100,14 +100,12 @@ func (l *Log) hedged(ctx context.Context, key string, f *flush) error {
 		hedge bool
 	}
 	results := make(chan result, 2)
+	start := time.Now()
 	send := func(hedge bool) {
 		f.body.Retain()
 		l.wg.Go(func() {
 			defer f.body.Release()
-			start := time.Now()
-			err := l.store.Put(ctx, key, f.body.Bytes())
-			l.took(start, err)
-			results <- result{err, hedge}
+			results <- result{l.store.Put(ctx, key, f.body.Bytes()), hedge}
 		})
 	}
 	send(false)
@@ -130,6 +128,7 @@ func (l *Log) hedged(ctx context.Context, key string, f *flush) error {
 		select {
 		case r := <-results:
 			flying--
+			l.took(start, r.err, !r.hedge || flying > 0)
 			if r.err == nil || flying == 0 {
 				won = r.err == nil && r.hedge
 				return r.err
@@ -146,13 +145,13 @@ func (l *Log) hedged(ctx context.Context, key string, f *flush) error {
 	}
 }
 
-// took notes how a PUT went.
-func (l *Log) took(start time.Time, err error) {
+// took notes how a PUT went that began at start: first, or a hedge that was faster than it.
+func (l *Log) took(start time.Time, err error, first bool) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case err == nil:
+	case err == nil && first:
 		l.mu.pace.Answered(now.Sub(start))
 	case errors.Is(err, objstore.ErrThrottled):
 		l.mu.pace.Throttled(now)

@@ -2,7 +2,7 @@
 // for them: readers, and agents that take over. The first answer counts, and the other request is given up. PUTs of the log are hedged by
 // the wal package, which knows what waits behind them.
 //
-// A hedge is sent after the 95th percentile of the last requests of its size, for at most 5.5 of 100 requests, never for ten seconds
+// A hedge is sent after the 95th percentile of the last first requests of its size, for at most 5.5 of 100 requests, never for ten seconds
 // after the store has asked to slow down, and hardly any when all requests become slow at once. A request has at most one.
 //
 // A Get that says where its bytes are to go (objstore.Range.Into) gives that memory to the first request; a hedge reads into its own, and
@@ -109,17 +109,17 @@ func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (objstore
 		return s.twice(ctx, key, r, size, after)
 	}
 	o, err := s.Store.Get(ctx, key, r)
-	s.note(size, now, err)
+	s.note(size, now, err, true)
 	return o, err
 }
 
-// note learns from an answer.
-func (s *Store) note(size int, began time.Time, err error) {
+// note learns from an answer to a request that began then: the first one, or a hedge that was faster than it.
+func (s *Store) note(size int, began time.Time, err error, first bool) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case err == nil:
+	case err == nil && first:
 		s.mu.paces[size].Answered(now.Sub(began))
 	case errors.Is(err, objstore.ErrThrottled):
 		for i := range s.mu.paces {
@@ -146,11 +146,10 @@ func (s *Store) twice(ctx context.Context, key string, r objstore.Range, size in
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := make(chan answer, 2)
+	began := time.Now()
 	send := func(hedge bool, r objstore.Range) {
 		s.running.Go(func() {
-			began := time.Now()
 			o, err := s.Store.Get(ctx, key, r)
-			s.note(size, began, err)
 			answers <- answer{o, err, hedge}
 		})
 	}
@@ -161,6 +160,7 @@ func (s *Store) twice(ctx context.Context, key string, r objstore.Range, size in
 		select {
 		case a := <-answers:
 			flying--
+			s.note(size, began, a.err, !a.hedge || flying > 0)
 			if sent && (decides(a.err) || flying == 0) {
 				s.count(a.hedge && a.err == nil)
 			}

@@ -137,6 +137,24 @@ func TestHedgesAreCounted(t *testing.T) {
 	})
 }
 
+// TestTheSlowestAreKnown: a first Get that its hedge has beaten counts as slow, and the hedge does not count as fast.
+func TestTheSlowestAreKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		for range 400 { // they earn all hedges that can be saved up
+			_, _ = r.get(objstore.PurposeCatchup)
+		}
+		for range 7 {
+			if took, err := r.get(objstore.PurposeCatchup, time.Hour, 10*time.Millisecond); err != nil || took.Round(time.Millisecond) != 30*time.Millisecond {
+				t.Fatal(took, err)
+			}
+		}
+		if after, ok := r.s.mu.paces[small].After(time.Now()); after.Round(time.Millisecond) != 30*time.Millisecond {
+			t.Fatalf("7 of the last 128 took 30 ms, and hedges are sent after %v, %v", after, ok)
+		}
+	})
+}
+
 // late is a store that ends a Get that is given up only after a while, and has written to the caller's memory until then.
 type late struct{ objstore.Store }
 
