@@ -37,11 +37,13 @@ func (r *Room) countDown(ctx context.Context, ops []metastore.Op, packs map[uuid
 	var size int64
 	for _, id := range slices.SortedFunc(maps.Keys(packs), compareIDs) {
 		p, ok, err := r.readPack(ctx, id)
-		if err != nil {
+		if err != nil && !errors.Is(err, records.ErrBadItem) {
 			return nil, err
 		}
 		n, key := packs[id], r.d.Cluster.PackKey(id)
 		switch {
+		case err != nil:
+			r.d.Log.Error("a pack's item is damaged; its object stays: see varve meta check", "pack", id, "runs", n, "err", err)
 		case !ok || p.Live < n:
 			r.d.Log.Error("a pack is counted down too far; its object stays", "pack", id, "live", p.Live, "runs", n)
 		case p.Live == n:
@@ -85,6 +87,9 @@ func (r *Room) bury(ctx context.Context, gone []Name, now time.Time) error {
 	err := atOnce(ctx, readsAtOnce, len(gone), func(ctx context.Context, i int) (err error) {
 		e := r.ledger.parts[gone[i]]
 		item, ok, err := r.readPartition(ctx, gone[i])
+		if errors.Is(err, records.ErrBadItem) {
+			return nil
+		}
 		if err == nil && ok {
 			e.reached(item.Tiered, item.Top)
 		}
@@ -120,11 +125,11 @@ func (r *Room) leads(ctx context.Context, e *entry) (bool, error) {
 func (r *Room) passAll(ctx context.Context, now time.Time) error {
 	var steps []step
 	for name, e := range r.ledger.parts {
-		if len(e.forgotten) == 0 {
+		if len(e.forgotten) == 0 || e.stays && !e.known {
 			continue
 		}
 		s, err := r.passing(ctx, name, e)
-		if err != nil {
+		if err = r.excuse(&name, e, err, now); err != nil {
 			return err
 		}
 		if s.next > 0 {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/varvelog/varve/agent/memory"
+	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
@@ -39,10 +41,11 @@ func (r *Room) cutAll(ctx context.Context, tails []Tail, now time.Time) error {
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
-// cuts returns what each partition that is due puts into its next segment.
+// cuts returns what partitions that are due put into their next segments: of all of them, unless those are more runs than one plan has.
 func (r *Room) cuts(ctx context.Context, tails []Tail, now time.Time) ([]part, error) {
 	var parts []part
-	for i := range tails {
+	var buf []bundle.Location
+	for i, runs := 0, 0; i < len(tails) && runs < r.rules.runs; i++ {
 		t := &tails[i]
 		e, l := r.ledger.of(t), r.limits(t)
 		want := r.wishes.want(t)
@@ -51,13 +54,14 @@ func (r *Room) cuts(ctx context.Context, tails []Tail, now time.Time) ([]part, e
 			continue
 		}
 		ok, err := r.begin(ctx, t, e, now)
-		if err != nil {
+		if err = r.excuse(&t.Name, e, err, now); err != nil {
 			return nil, err
 		}
 		if !ok {
 			continue
 		}
-		p := part{tail: *t, from: max(e.tiered, t.Base), runs: t.Log.Runs(nil, max(e.tiered, t.Base), runsPerPart)}
+		buf = t.Log.Runs(buf[:0], max(e.tiered, t.Base), runsPerPart)
+		p := part{tail: *t, from: max(e.tiered, t.Base), runs: buf}
 		if !heavy {
 			p.dropWAL()
 		}
@@ -65,10 +69,22 @@ func (r *Room) cuts(ctx context.Context, tails []Tail, now time.Time) ([]part, e
 		if n == 0 || bytes < r.rules.enough(l) && !ripe || p.runs[0].Base > p.from {
 			continue // not enough, or the tail has moved on since the look at it
 		}
-		p.runs = p.runs[:n]
-		parts = append(parts, p)
+		p.runs = slices.Clone(p.runs[:n])
+		parts, runs = append(parts, p), runs+n
 	}
 	return parts, nil
+}
+
+// excuse returns err, unless that is about what the table says of one partition: then this one rests, and the others go on.
+func (r *Room) excuse(n *Name, e *entry, err error, now time.Time) error {
+	if !errors.Is(err, records.ErrBadItem) {
+		return err
+	}
+	e.rest(now)
+	r.metrics.damaged.Inc()
+	r.d.Log.Error("THE TABLE SAYS WHAT CAN'T BE of a partition: its records are not rewritten; it is tried again in an hour, see varve meta check",
+		"topic", e.name, "id", n.Topic, "partition", n.Index, "err", err)
+	return nil
 }
 
 // dropWAL leaves only the runs that lie in packs.
@@ -103,7 +119,7 @@ func (r *Room) begin(ctx context.Context, t *Tail, e *entry, now time.Time) (boo
 		t.Log.Tiered(e.tiered)
 		return true, nil
 	case t.LogStart < t.Base:
-		e.stays = true
+		e.rest(now)
 		r.d.Log.Error("PART OF A LOG IS NOWHERE: the table's extents end below the tail of the leader; look at the partition's item and extents",
 			"topic", t.TopicName, "partition", t.Index, "tiered", e.tiered, "tail", t.Base, "start", t.LogStart)
 		return false, nil
@@ -224,10 +240,12 @@ func (r *Room) missing(ctx context.Context, p *part, run *bundle.Location, why e
 	return nil
 }
 
-// alarm leaves a partition's log where it is from now on.
+// alarm leaves a partition's log where it is, for an hour: then it is looked at again.
 func (r *Room) alarm(p *part, err error) {
-	r.ledger.stay(p.tail.Name)
+	if e := r.ledger.of(&p.tail); e != nil {
+		e.rest(r.worked)
+	}
 	r.metrics.damaged.Inc()
-	r.d.Log.Error("STORED RECORDS ARE DAMAGED OR GONE: they can't be rewritten and stay where they are", "topic", p.tail.TopicName,
-		"partition", p.tail.Index, "from", p.from, "to", p.next(), "err", err)
+	r.d.Log.Error("STORED RECORDS ARE DAMAGED OR GONE: they can't be rewritten and stay where they are; it is tried again in an hour, see varve meta check --deep",
+		"topic", p.tail.TopicName, "partition", p.tail.Index, "from", p.from, "to", p.next(), "err", err)
 }

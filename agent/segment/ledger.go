@@ -4,6 +4,7 @@ package segment
 
 import (
 	"sort"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -29,6 +30,7 @@ type entry struct {
 	since     int64       // when the room first saw that run, ms
 	cut       int64       // when the last segment was cut, ms; 0: not here
 	stays     bool        // nothing is done about it: its records are damaged or gone, or its topic is
+	again     int64       // until then, ms; 0: for ever
 	known     bool        // tiered and exists are as the table had them
 	exists    bool        // there is a Partition item,
 	tiered    int64       // which says so,
@@ -79,6 +81,9 @@ func (l *ledger) see(tails []Tail, now int64) {
 			e.base, e.since = t.Base, now
 		}
 		e.round, e.seen = l.round, now
+		if e.again > 0 && now >= e.again {
+			e.stays, e.again = false, 0
+		}
 		e.pass(t.Base)
 	}
 }
@@ -158,9 +163,15 @@ func (l *ledger) suspect(steps []step) {
 // stay leaves a partition alone from now on.
 func (l *ledger) stay(n Name) {
 	if e := l.parts[n]; e != nil {
-		e.stays = true
+		e.stays, e.again = true, 0
 	}
 }
+
+// alarmEvery is how long a partition is left alone whose records are damaged or gone: somebody may mend them.
+const alarmEvery = time.Hour
+
+// rest leaves a partition alone for that long.
+func (e *entry) rest(now time.Time) { e.stays, e.again = true, now.Add(alarmEvery).UnixMilli() }
 
 // replaced notes that placed, in a pack, took the place of runs. committed is the last committed bundle.
 func (l *ledger) replaced(t *Tail, runs, placed []bundle.Location, committed uint64) {

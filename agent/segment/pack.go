@@ -156,10 +156,14 @@ func (r *Room) mergeAll(ctx context.Context, tails []Tail, now time.Time) error 
 		due = append(due, t)
 	}
 	// What a leader before us linked is taken off its packs already.
-	err := atOnce(ctx, readsAtOnce, len(due), func(ctx context.Context, i int) error { return r.know(ctx, due[i].Name, r.ledger.of(due[i])) })
+	err := atOnce(ctx, readsAtOnce, len(due), func(ctx context.Context, i int) error {
+		e := r.ledger.of(due[i])
+		return r.excuse(&due[i].Name, e, r.know(ctx, due[i].Name, e), now)
+	})
 	if err != nil {
 		return err
 	}
+	due = slices.DeleteFunc(due, func(t *Tail) bool { return r.ledger.of(t).stays })
 	var parts []part
 	for _, t := range due {
 		from := t.Base

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -478,5 +479,46 @@ func TestHoleIsAnAlarm(t *testing.T) {
 	r.round(6 * time.Hour)
 	if p, extents := r.extents(n); len(extents) != 0 || p.Tiered != 2 || !r.room.ledger.parts[n].stays {
 		t.Fatal(p, extents)
+	}
+}
+
+// Records that could not be rewritten were mended since: after an hour the leader looks again, and goes on.
+func TestMendedRecordsAreRewritten(t *testing.T) {
+	r := newRig(t)
+	n := r.topic("a", 1)[0]
+	r.open()
+	r.write([]Name{n}, 1000, 1)
+	key := r.keys.WAL(r.session, r.seq)
+	o, err := r.inner.Get(t.Context(), key, objstoreAll)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []bool{false, true} {
+		if gone {
+			err = r.inner.Delete(t.Context(), key)
+		} else {
+			spoilt := bytes.Clone(o.Body)
+			spoilt[len(spoilt)-1] ^= 1
+			err = r.inner.Put(t.Context(), key, spoilt)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.round(time.Minute)
+		if err := r.inner.Put(t.Context(), key, o.Body); err != nil {
+			t.Fatal(err)
+		}
+		if r.round(time.Minute); r.walRuns() != 1 {
+			t.Fatal("it does not rest after an alarm")
+		}
+		if r.round(time.Hour); r.walRuns() != 0 {
+			t.Fatal("mended records stay in the WAL")
+		}
+		r.check()
+		r.write([]Name{n}, 1000, 1)
+		key = r.keys.WAL(r.session, r.seq)
+		if o, err = r.inner.Get(t.Context(), key, objstoreAll); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
