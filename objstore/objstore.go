@@ -105,7 +105,8 @@ func (e *DeleteError) Unwrap() error {
 type Range struct {
 	kind   uint8
 	off, n int64
-	into   [][]byte // see Into
+	into   [][]byte      // see Into
+	watch  func(n int64) // see Watch; nil: nobody
 }
 
 const (

@@ -117,6 +117,7 @@ func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (objstore
 	}
 	if n := o.Len(); act.Do == Flip && n > 0 {
 		flip(o, s.intN(8*n))
+		r.Tell(0) // who watched saw other bytes
 	}
 	return o, nil
 }

@@ -191,8 +191,11 @@ func TestFlip(t *testing.T) {
 		t.Errorf("%d bits flipped, want 1", flipped)
 	}
 	for range 10 {
-		into := make([]byte, len(body))
-		want(t, "get into", objstore.GetInto(t.Context(), s, "k", 0, into[:3], into[3:]), nil)
+		into, told := make([]byte, len(body)), int64(0)
+		err := objstore.GetWatched(t.Context(), s, "k", 0, func(n int64) { told = n }, into[:3], into[3:])
+		if want(t, "get into", err, nil); told != 0 {
+			t.Error("who watches believes in bytes that are damaged")
+		}
 		for i := range body {
 			flipped += bits.OnesCount8(into[i] ^ body[i])
 		}

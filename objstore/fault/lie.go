@@ -91,7 +91,7 @@ func (l *liar) Get(ctx context.Context, key string, r objstore.Range) (objstore.
 	case l.lie == IgnoredSuffix && r.IsSuffix(), l.lie == IgnoredRange && r.IsExact():
 		return l.Store.Get(ctx, key, objstore.Range{})
 	case l.lie == ShiftedRange && r.IsExact() && off+1+n <= o.Size:
-		return l.Store.Get(ctx, key, objstore.Exact(off+1, n).Into(o.Parts...))
+		return l.Store.Get(ctx, key, objstore.Exact(off+1, n).Into(o.Parts...).Watch(r.Tell))
 	}
 	return o, nil
 }
