@@ -48,17 +48,17 @@ func (r *Room) get(ctx context.Context, key string, s *span) error {
 	waste := r.d.Pool.Get(s.gap())
 	defer waste.Release()
 	dst := s.places(waste.Bytes())
+	f := follower{wants: s.wants, begin: s.pos}
 	return withPatience(ctx, int(s.end-s.pos), func(ctx context.Context) error {
-		err := objstore.GetInto(ctx, r.d.Objects, key, int64(s.pos), dst...)
+		f.came(0)
+		err := objstore.GetWatched(ctx, r.d.Objects, key, int64(s.pos), f.came, dst...)
 		switch {
 		case errors.Is(err, objstore.ErrNotFound):
 			return &lost{sourceOf(s.object), fmt.Errorf("read %s: %w", key, err)}
 		case err != nil:
 			return fmt.Errorf("read %s: %w", key, err)
 		}
-		for i := range s.wants {
-			s.wants[i].check()
-		}
+		f.came(int64(s.end - s.pos)) // what the store did not tell of
 		return nil
 	})
 }

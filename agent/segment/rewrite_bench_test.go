@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/varvelog/varve/agent/memory"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/bundle"
 	"github.com/varvelog/varve/objstore/recordbatch"
@@ -109,8 +110,9 @@ func BenchmarkRewrite(b *testing.B) {
 	for _, partitions := range []int{16, 1} {
 		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
 			var c rewriteCost
+			pool := memory.NewPool(1 << 30)
 			for b.Loop() {
-				rewriteTwice(b, partitions, &c)
+				rewriteTwice(b, pool, partitions, &c)
 			}
 			gib := float64(c.written) / (1 << 30)
 			b.ReportMetric((c.user+c.system).Seconds()/gib, "cpu-s/GiB")
@@ -126,13 +128,13 @@ func BenchmarkRewrite(b *testing.B) {
 const fullFlushes = 128
 
 // rewriteTwice writes a GiB and has it rewritten, twice: the first one pays for the memory that the second one uses again, and is not counted.
-func rewriteTwice(tb testing.TB, partitions int, c *rewriteCost) {
+func rewriteTwice(tb testing.TB, pool *memory.Pool, partitions int, c *rewriteCost) {
 	r := newRig(tb)
 	r.brief, r.cfg = true, Config{Roll: 1000 * time.Hour}
 	names := r.topic("a", partitions)
 	store := &makeshift{Store: r.inner, batch: func() []byte { return r.last }, packs: map[string][]uint64{}}
 	r.objects = store
-	r.open()
+	r.open().d.Pool = pool
 	first := uint64(1)
 	var sum rewriteCost
 	round := func(d time.Duration) {

@@ -18,24 +18,89 @@ type want struct {
 	sound  *bool // of a whole run: told when the bytes are there, and every batch has the CRC that it says. May be nil
 }
 
-// check looks at the bytes that came, while the processor has them at hand. What it finds wrong is found again, and named, later.
+// check looks at bytes that were in memory. What it finds wrong is found again, and named, later.
 func (w *want) check() {
-	if w.sound != nil {
-		*w.sound = soundRun(w.dst)
+	var f follower
+	f.add(w, len(w.dst))
+}
+
+// follower checks the batches of wants, one after the other, as their bytes come, while the processor has them at hand: a walk over all of a
+// GET would fetch them from memory once more, which takes several times what the CRC does.
+type follower struct {
+	wants []want
+	begin uint64 // of the first byte in the object
+	next  int    // of wants
+	run   runSum
+}
+
+// came notes that n bytes are there, counted from begin. 0: they come anew, and nothing that was seen counts.
+func (f *follower) came(n int64) {
+	if n == 0 {
+		f.next, f.run = 0, runSum{}
+	}
+	for f.next < len(f.wants) {
+		w := &f.wants[f.next]
+		have := min(n-int64(w.pos-f.begin), int64(len(w.dst)))
+		if have < 0 || !f.add(w, int(have)) {
+			return
+		}
+		f.next++
 	}
 }
 
-// soundRun reports whether run is whole batches whose CRCs are right.
-func soundRun(run []byte) bool {
-	for len(run) > 0 {
-		b, rest, err := recordbatch.Next(run)
-		if err != nil || b == nil || b.CheckCRC() != nil {
-			return false
-		}
-		run = rest
+// add looks at the first n bytes of w, and reports whether these are all.
+func (f *follower) add(w *want, n int) bool {
+	if w.sound != nil {
+		f.run.add(w.dst[:n])
+		*w.sound = n == len(w.dst) && f.run.whole(n)
 	}
+	if n < len(w.dst) {
+		return false
+	}
+	f.run = runSum{}
 	return true
 }
+
+// runSum adds up the CRCs of a run's batches.
+type runSum struct {
+	at   int // bytes that were added, or passed over
+	end  int // of the batch at hand
+	sum  uint32
+	want uint32
+	bad  bool
+}
+
+// add takes the run as far as it is there.
+func (r *runSum) add(got []byte) {
+	for !r.bad {
+		if r.at == r.end && !r.head(got[r.end:]) {
+			return
+		}
+		to := min(r.end, len(got))
+		r.sum = recordbatch.AddSum(r.sum, got[r.at:to])
+		if r.at = to; to < r.end {
+			return
+		}
+		r.bad = r.sum != r.want
+	}
+}
+
+// head begins with the batch that is next, once its header is there.
+func (r *runSum) head(got []byte) bool {
+	if len(got) < recordbatch.HeaderLen {
+		return false
+	}
+	b := recordbatch.Batch(got)
+	n := 12 + int(b.Length())
+	if r.bad = b.Magic() != 2 || n < recordbatch.HeaderLen; r.bad {
+		return false
+	}
+	r.sum, r.want, r.at, r.end = 0, b.CRC(), r.end+recordbatch.SumStart, r.end+n
+	return true
+}
+
+// whole reports whether a run of n bytes is batches whose CRCs are right.
+func (r *runSum) whole(n int) bool { return !r.bad && r.at == n && r.end == n }
 
 // span is one GET: bytes [pos, end) of an object, for the wants inside it, which are in order and share nothing.
 type span struct {
