@@ -27,8 +27,8 @@ import (
 
 // Shares of Config.MemoryLimit. The rest is for the index, for requests that are not Produce, and for garbage.
 const (
-	budgetShare  = 5  // a fifth: produce requests and bundles until they are committed
-	cacheShare   = 5  // a fifth: committed bundles and blocks
+	budgetShare  = 6  // a sixth: produce requests and bundles until they are committed
+	cacheShare   = 6  // a sixth: committed bundles and blocks
 	loadsShare   = 8  // an eighth: blocks on their way from the store
 	rewriteShare = 8  // an eighth: packs and segments being written
 	indexShare   = 64 // where the records in segments lie

@@ -35,7 +35,7 @@ func newArena(size int64) *arena {
 
 // take finds n free bytes, n > 0.
 func (a *arena) take(n int64) (at int64, ok bool) {
-	if a.large(n) {
+	if n > a.size/topShare {
 		return a.takeTop(n)
 	}
 	for i := range a.free {
@@ -54,9 +54,6 @@ func (a *arena) take(n int64) (at int64, ok bool) {
 	}
 	return 0, false
 }
-
-// large reports whether n bytes are taken at the upper end.
-func (a *arena) large(n int64) bool { return n > a.size/topShare }
 
 func (a *arena) takeTop(n int64) (at int64, ok bool) {
 	for i := len(a.free) - 1; i >= 0; i-- {
@@ -98,23 +95,6 @@ func (a *arena) give(at, n int64) {
 
 // kept returns how many free bytes may have pages of the system.
 func (a *arena) kept() int64 { return a.size - a.cold.len() - a.out }
-
-// spare returns the pages that wait for large parts beside what is cold, if more than three fifths of all may have pages: small parts and large ones
-// are seldom in demand together.
-func (a *arena) spare() span {
-	if a.out+a.kept() <= a.size/5*3 {
-		return span{}
-	}
-	for i := len(a.free) - 1; i >= 0; i-- {
-		if gap := a.free[i]; gap.and(a.cold) == a.cold && a.cold.len() > 0 {
-			rest := span{a.cold.end, gap.end}
-			a.cold.end = gap.end
-			a.used.end = max(a.used.end, gap.end)
-			return rest
-		}
-	}
-	return span{}
-}
 
 // idle returns pages that no one has had since it was called last: they may go back to the system, and count as cold.
 func (a *arena) idle() span {

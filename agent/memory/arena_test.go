@@ -64,16 +64,6 @@ func (r *arenaRig) idle() {
 	copy(r.since, r.taken)
 }
 
-func (r *arenaRig) spare() {
-	s := r.a.spare()
-	for i := s.at; i < s.end; i++ {
-		if r.taken[i] {
-			r.t.Fatalf("byte %d is to spare and is in use", i)
-		}
-		r.paged[i] = false
-	}
-}
-
 func (r *arenaRig) check() {
 	out, paged := int64(0), int64(0)
 	for i := range r.taken {
@@ -100,8 +90,6 @@ func TestArenaRandom(t *testing.T) {
 				r.give(n)
 			case n == 59:
 				r.idle()
-			case n == 58:
-				r.spare()
 			case n > 55:
 				r.take(1 + rng.Int64N(400))
 			default:
@@ -138,29 +126,6 @@ func TestArenaUsesTheEnds(t *testing.T) {
 	r.give(2)
 	if r.idle(); r.a.kept() != 30 {
 		t.Fatalf("%d bytes are kept where 30 were used", r.a.kept())
-	}
-}
-
-// TestArenaSpares: what large parts leave goes back at once when little is left that was never used, and so that no small part is touched.
-func TestArenaSpares(t *testing.T) {
-	r := newArenaRig(t, 1000)
-	for range 8 {
-		r.take(60) // [0, 480)
-	}
-	r.take(100) // [900, 1000)
-	if s := r.a.spare(); s.len() != 0 {
-		t.Fatalf("%v goes back while it is in use", s)
-	}
-	if r.give(8); r.a.spare().len() != 0 {
-		t.Fatal("pages go back where there are enough")
-	}
-	r.take(150) // [850, 1000)
-	r.give(8)
-	if s := r.a.spare(); s != (span{850, 1000}) || r.a.kept() != 0 {
-		t.Fatalf("%v goes back, %d bytes are kept", s, r.a.kept())
-	}
-	if r.take(160); r.held[8].at != 840 || r.a.kept() != 0 {
-		t.Fatalf("what went back is not where it was: %v, %d bytes are kept", r.held[8], r.a.kept())
 	}
 }
 

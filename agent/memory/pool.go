@@ -110,13 +110,9 @@ func (p *Pool) Trim() {
 		p.mu.least[class] = len(p.mu.idle[class])
 	}
 	if p.mu.arena != nil {
-		p.giveBack(p.mu.arena.idle())
-	}
-}
-
-func (p *Pool) giveBack(s span) {
-	if s.len() > 0 {
-		giveBack(p.mu.bytes[s.at:s.end])
+		if s := p.mu.arena.idle(); s.len() > 0 {
+			giveBack(p.mu.bytes[s.at:s.end])
+		}
 	}
 }
 
@@ -196,9 +192,6 @@ func (p *Pool) keep(b *Buf) {
 	defer p.mu.Unlock()
 	if b.class == ofArena {
 		p.mu.arena.give(b.at, b.size)
-		if p.mu.arena.large(b.size) {
-			p.giveBack(p.mu.arena.spare())
-		}
 		if b.b = nil; len(p.mu.bufs) < mostBufs {
 			p.mu.bufs = append(p.mu.bufs, b)
 		}
