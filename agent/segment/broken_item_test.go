@@ -3,10 +3,15 @@ package segment
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/varvelog/varve/metastore"
+	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore"
+	"github.com/varvelog/varve/objstore/bundle"
 )
 
 // breakItem replaces an item by one that does not decode, and returns what it was.
@@ -16,15 +21,8 @@ func (r *rig) breakItem(key metastore.Key) (was metastore.Item) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.putItem(key, metastore.Item{"x": metastore.N(1)})
+	r.put(key, metastore.Item{"x": metastore.N(1)})
 	return was
-}
-
-func (r *rig) putItem(key metastore.Key, it metastore.Item) {
-	r.t.Helper()
-	if _, err := r.table.Write(r.t.Context(), metastore.Op{Kind: metastore.OpPut, Key: key, Set: it}); err != nil {
-		r.t.Fatal(err)
-	}
 }
 
 // One partition's item does not decode: the others are merged and cut all the same, and this one too once its item is mended.
@@ -54,7 +52,7 @@ func TestBrokenPartitionItem(t *testing.T) {
 			t.Errorf("partition %d: %d runs are in no segment", i, left)
 		}
 	}
-	r.putItem(key, was)
+	r.put(key, was)
 	r.round(time.Hour)
 	r.round(6 * time.Hour)
 	if left := len(r.logs[names[0]].runs); left > 0 {
@@ -121,5 +119,53 @@ func TestCutsAreBounded(t *testing.T) {
 	}
 	if len(cut) != len(names) || slices.ContainsFunc(names, func(n Name) bool { return len(r.logs[n].runs) > 0 }) {
 		t.Error(len(cut), "partitions were cut")
+	}
+}
+
+// What the table says of a partition, a pack or a topic does not decode: a look leaves alone what it may be about, and finds all other orphans.
+func TestSweepPastBrokenItems(t *testing.T) { synctest.Test(t, testSweepPastBroken) }
+
+func testSweepPastBroken(t *testing.T) {
+	for _, broken := range []string{"partition", "extent", "pack", "topic"} {
+		r := newRig(t)
+		names := r.topic("a", 2)
+		drained := r.state(uuid.New(), records.Drained, 3, 5)
+		var orphans, maybe []string
+		for _, n := range names {
+			orphans = append(orphans, r.written(r.keys.Segment(n.Topic, n.Index, 0, uuid.New()), bundle.SEG, uuid.UUID{9}, drained))
+		}
+		one, key := r.pack(drained, 1)
+		_, other := r.pack(drained, 1)
+		orphans = append(orphans, key, other)
+		switch first := r.cluster.PartitionKey(names[0].Topic, 0); broken {
+		case "partition":
+			r.put(first, metastore.Item{"x": metastore.N(1)})
+			r.snapshotOf(uuid.New(), tailRun{names[0], bundle.Object{Kind: bundle.PACK, Session: one}, 0, 5}) // linked or not, nobody knows
+			maybe = []string{orphans[0], key}
+		case "extent":
+			r.put(r.cluster.ExtentKey(names[0].Topic, 0, 0), metastore.Item{"x": metastore.N(1)})
+			maybe = orphans[:1]
+		case "pack":
+			r.put(r.cluster.PackKey(one), metastore.Item{"x": metastore.N(1)})
+			maybe = []string{key}
+		case "topic": // of whichever topic that is
+			r.put(r.cluster.TopicKey("b"), metastore.Item{"x": metastore.N(1)})
+			n := Name{uuid.New(), 0}
+			maybe = []string{r.written(r.keys.Segment(n.Topic, 0, 4, uuid.New()), bundle.SEG, uuid.UUID{9}, r.state(uuid.New(), records.Active, 1, 9))}
+		}
+		s := r.sweeper(1)
+		for range 2 {
+			r.look(s)
+			time.Sleep(time.Second)
+		}
+		queued := r.queuedKeys()
+		for _, key := range orphans {
+			if found := slices.Contains(queued, key); found == slices.Contains(maybe, key) {
+				t.Errorf("a broken %s: %s is queued: %v", broken, key, found)
+			}
+		}
+		if slices.ContainsFunc(maybe, func(key string) bool { return slices.Contains(queued, key) }) {
+			t.Errorf("a broken %s: %v are queued", broken, queued)
+		}
 	}
 }

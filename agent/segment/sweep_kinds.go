@@ -64,7 +64,7 @@ func (l *look) segments(ctx context.Context) error {
 			for n < len(page) && page[n].Topic == page[0].Topic && page[n].Partition == page[0].Partition {
 				n++
 			}
-			if err := l.partition(ctx, page[:n]); err != nil {
+			if err := l.excuse(l.partition(ctx, page[:n])); err != nil {
 				return "", err
 			}
 			page = page[n:]

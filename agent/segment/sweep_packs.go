@@ -39,7 +39,7 @@ func (l *look) packs(ctx context.Context) error {
 		}
 		p, err := records.DecodePack(it)
 		if err != nil {
-			return "", fmt.Errorf("item of pack %s: %w", o.ID, err)
+			return "", l.excuse(fmt.Errorf("item of pack %s: %w", o.ID, err))
 		}
 		s, _, err := l.session(ctx, p.Session)
 		if err == nil && s.State == records.Drained && len(all) < maxIdlePacks {
@@ -85,7 +85,10 @@ func (l *look) ownPacks(ctx context.Context) error {
 		}
 		p, err := records.DecodePack(it)
 		if err != nil {
-			return fmt.Errorf("item of pack %s: %w", id, err)
+			if err := l.excuse(fmt.Errorf("item of pack %s: %w", id, err)); err != nil {
+				return err
+			}
+			continue
 		}
 		o := found{objstore.Info{Key: l.d.Keys.Pack(id), Size: p.Bytes}, objstore.Parsed{ID: id}}
 		all[id] = idle{o, p}
@@ -224,10 +227,10 @@ func (l *look) strikeRuns(ctx context.Context, f *bundle.Footer, all map[uuid.UU
 			continue
 		}
 		tiered, err := l.tiered(ctx, name)
-		if err != nil {
-			return err
+		if bad := l.excuse(err); bad != nil {
+			return bad
 		}
-		if r.Next > tiered {
+		if err != nil || r.Next > tiered {
 			delete(all, o.Session)
 		}
 	}

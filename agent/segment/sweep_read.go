@@ -121,7 +121,7 @@ func (l *look) writer(ctx context.Context, key string) (records.State, error) {
 // its first object, and none comes back.
 func (l *look) alive(ctx context.Context, topic uuid.UUID) (bool, error) {
 	if l.topics[topic] || l.fresh {
-		return l.topics[topic], nil
+		return l.topics[topic] || l.veiled, nil
 	}
 	q := metastore.Query{PK: l.d.Cluster.TopicsPK(), Consistency: metastore.Consistent}
 	for {
@@ -132,13 +132,17 @@ func (l *look) alive(ctx context.Context, topic uuid.UUID) (bool, error) {
 		for _, row := range page.Rows {
 			t, err := records.DecodeTopic(row.Item)
 			if err != nil {
-				return false, fmt.Errorf("topic item %s: %w", row.SK, err)
+				l.veiled = true
+				if err := l.excuse(fmt.Errorf("topic item %s: %w", row.SK, err)); err != nil {
+					return false, err
+				}
+				continue
 			}
 			l.topics[t.ID] = true
 		}
 		if q.After = page.Next; q.After == "" {
 			l.fresh = true
-			return l.topics[topic], nil
+			return l.topics[topic] || l.veiled, nil
 		}
 	}
 }
