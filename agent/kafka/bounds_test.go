@@ -17,7 +17,7 @@ func TestAskBounds(t *testing.T) {
 	w.topic("t", 2)
 	call[*kmsg.ProduceResponse](w.dial(), producing(3, "t", batch(t, 3, 1)))
 	ask := func(nc net.Conn) (LogBounds, error) {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), hangTime)
 		defer cancel()
 		return AskBounds(ctx, nc, map[string][]int32{"t": {0, 1, 9}, "gone": {0}})
 	}

@@ -221,7 +221,7 @@ func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
 	eventually(t, "appended", func() bool { return w.wal.queued() == 1 })
 	done := make(chan error, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), hangTime)
 		defer cancel()
 		done <- w.s.Shutdown(ctx)
 	}()

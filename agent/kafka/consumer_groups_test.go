@@ -244,7 +244,7 @@ func TestGroupConfigs(t *testing.T) {
 func TestKgoConsumers(t *testing.T) {
 	w := newWorld(t, option{auto: true, cache: 64 << 20, settings: map[string]string{"group.consumer.min.heartbeat.interval.ms": "100", "group.consumer.heartbeat.interval.ms": "100"}})
 	w.topic("t-1", 4)
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hangTime)
 	defer cancel()
 	member := func() (*kgo.Client, *atomic.Int64) {
 		var has atomic.Int64

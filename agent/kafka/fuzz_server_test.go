@@ -299,7 +299,7 @@ func (w *world) converse(t *testing.T, stream []byte) {
 	w.s.accept(t.Context(), near)
 	sent := make(chan struct{})
 	go func() { defer close(sent); _, _ = far.Write(stream) }()
-	_ = far.SetDeadline(time.Now().Add(15 * time.Second))
+	_ = far.SetDeadline(time.Now().Add(hangTime))
 	needed := 0
 	for i, e := range all {
 		if e.must {

@@ -77,12 +77,12 @@ func FuzzConnection(f *testing.F) {
 	f.Add(encode(apiVersions(4), 1)[:9])
 	f.Fuzz(func(t *testing.T, in []byte) {
 		near, far := net.Pipe()
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), hangTime)
 		defer cancel()
 		w.s.accept(ctx, near)
 		read := make(chan struct{})
 		go func() { defer close(read); wellFormed(t, far) }()
-		_ = far.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		_ = far.SetWriteDeadline(time.Now().Add(hangTime))
 		_, _ = far.Write(in)
 		_ = far.Close()
 		<-read

@@ -47,7 +47,7 @@ func (w *world) pinned(key, version int16, opts ...kgo.Opt) (*kgo.Client, *sentV
 	most, least := kversion.Stable(), &kversion.Versions{}
 	most.SetMaxKeyVersion(key, version)
 	least.SetMaxKeyVersion(key, version)
-	opts = append(opts, kgo.MaxVersions(most), kgo.MinVersions(least), kgo.RetryTimeout(10*time.Second),
+	opts = append(opts, kgo.MaxVersions(most), kgo.MinVersions(least), kgo.RetryTimeout(hangTime),
 		kgo.Dialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
 			nc, err := new(net.Dialer).DialContext(ctx, network, w.addr)
 			return versionConn{nc, v}, err
@@ -58,7 +58,7 @@ func (w *world) pinned(key, version int16, opts ...kgo.Opt) (*kgo.Client, *sentV
 // TestKgoLowestAndHighest: a real client sends the golden request of the lowest and the highest version of each key, and
 // understands the answer.
 func TestKgoLowestAndHighest(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 120*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), hangTime)
 	defer cancel()
 	all := dispatch()
 	for i := range all {
@@ -98,7 +98,7 @@ func TestKgoProducesAndConsumesPinned(t *testing.T) {
 
 func roundTripPinned(t *testing.T, a *api, version int16) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), hangTime)
 	defer cancel()
 	w := goldenWorld(t)
 	c, v := w.pinned(a.key, version, kgo.DefaultProduceTopic("t"), kgo.ProducerLinger(0), kgo.ConsumeTopics("t"),

@@ -60,7 +60,7 @@ func TestSparseFrameTakesNoMoreThanItHas(t *testing.T) {
 // TestSmallRequestsPassTheReserve: who sends almost all of large frames, and then no more, holds the reserve until the time of a
 // frame is over. Requests that are in the read buffer already need no more than their own size, and not for long.
 func TestSmallRequestsPassTheReserve(t *testing.T) {
-	w := newWorld(t, option{cfg: Config{ReserveBytes: 1 << 20}})
+	w := newWorld(t, option{cfg: Config{ReserveBytes: 1 << 20, FrameTime: time.Hour}})
 	w.topic("t", 1)
 	for range 2 {
 		slow := w.dial()
@@ -73,7 +73,7 @@ func TestSmallRequestsPassTheReserve(t *testing.T) {
 	req.Version = 9
 	c := w.dial()
 	c.send(req)
-	_ = c.nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.nc.SetReadDeadline(time.Now().Add(hangTime))
 	if _, err := c.nc.Read(make([]byte, 4)); err != nil {
 		t.Fatalf("a small request waits for others' large ones: %v", err)
 	}

@@ -296,7 +296,7 @@ func TestD7Kgo(t *testing.T) {
 		nc, err := new(net.Dialer).DialContext(ctx, network, addr)
 		return notedConn{nc, v}, err
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), hangTime)
 	defer cancel()
 	produceAndConsume(ctx, w, "t", 400, []kgo.Opt{dial})
 	consumer := w.kgo(dial, kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))

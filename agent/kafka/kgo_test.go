@@ -15,7 +15,7 @@ import (
 
 func (w *world) kgo(opts ...kgo.Opt) *kgo.Client {
 	w.t.Helper()
-	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(w.addr), kgo.RetryTimeout(20 * time.Second)}, opts...)...)
+	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(w.addr), kgo.RetryTimeout(hangTime)}, opts...)...)
 	must(w.t, err)
 	w.t.Cleanup(c.Close)
 	return c
@@ -26,7 +26,7 @@ func (w *world) kgo(opts ...kgo.Opt) *kgo.Client {
 func TestKgo(t *testing.T) {
 	for _, cache := range []int64{1, 64 << 20} {
 		w := newWorld(t, option{auto: true, cache: cache, settings: map[string]string{"auto.create.topics.enable": "true", "num.partitions": "4"}})
-		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), hangTime)
 		defer cancel()
 		const each = 300
 		kinds := map[string][]kgo.Opt{
@@ -82,7 +82,7 @@ func produceAndConsume(ctx context.Context, w *world, name string, each int, opt
 func TestKgoTransaction(t *testing.T) {
 	w := newWorld(t, option{})
 	w.topic("t", 1)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), hangTime)
 	defer cancel()
 	c := w.kgo(kgo.TransactionalID("tx"), kgo.DefaultProduceTopic("t"))
 	before := time.Now()

@@ -26,7 +26,7 @@ func (w *world) elsewhere() {
 // waiting waits until n requests wait for slots.
 func (w *world) waiting(n int) {
 	w.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(hangTime); ; time.Sleep(time.Millisecond) {
 		got := 0
 		w.s.waits.mu.Lock()
 		for _, s := range w.s.waits.slots {

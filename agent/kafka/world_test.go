@@ -490,9 +490,13 @@ func encode(req kmsg.Request, corr int32) []byte {
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("test")).AppendRequest(nil, req, corr)
 }
 
+// hangTime is how long a test waits for what must come. It is no measure of speed: on a starved machine, under the race detector, an
+// answer that takes milliseconds takes tens of seconds, and only what never comes may fail a test.
+const hangTime = 3 * time.Minute
+
 // frame reads one answer, without its size.
 func (c *client) frame() ([]byte, error) {
-	_ = c.nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.nc.SetReadDeadline(time.Now().Add(hangTime))
 	var size [4]byte
 	if _, err := io.ReadFull(c.nc, size[:]); err != nil {
 		return nil, err
@@ -598,11 +602,10 @@ func must(t testing.TB, err error) {
 // eventually waits for something that happens in another goroutine.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 2000 {
+	for end := time.Now().Add(hangTime); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	t.Fatalf("never: %s", what)
 }
