@@ -63,7 +63,8 @@ func (t *trip) block(ctx context.Context, o bundle.Object, i int) (*memory.Buf, 
 		return nil, ErrMiss
 	}
 	for {
-		buf, err := t.r.history.Get(ctx, k, func(ctx context.Context) (*memory.Buf, error) { return t.fresh(ctx, o, i) })
+		r, topic, index := t.r, t.q.Topic, t.q.Index // not t: the load may outlive it
+		buf, err := r.history.Get(ctx, k, func(ctx context.Context) (*memory.Buf, error) { return r.fresh(ctx, topic, index, o, i) })
 		if !errors.Is(err, errNoTurn) {
 			return buf, err
 		}
@@ -72,11 +73,16 @@ func (t *trip) block(ctx context.Context, o bundle.Object, i int) (*memory.Buf, 
 
 // fresh loads block i past the cache.
 func (t *trip) fresh(ctx context.Context, o bundle.Object, i int) (*memory.Buf, error) {
-	pool := t.r.far
+	return t.r.fresh(ctx, t.q.Topic, t.q.Index, o, i)
+}
+
+// fresh loads block i of an object that holds records of a partition, in the turn of its kind.
+func (r *Reader) fresh(ctx context.Context, topic uuid.UUID, index int32, o bundle.Object, i int) (*memory.Buf, error) {
+	pool := r.far
 	if o.Kind == bundle.WAL {
-		pool = t.r.near
+		pool = r.near
 	}
-	return t.r.inTurn(ctx, pool, t.q.Topic, t.q.Index, o, i)
+	return r.inTurn(ctx, pool, topic, index, o, i)
 }
 
 // inTurn is load, once the pool has a place.

@@ -100,6 +100,7 @@ type Reader struct {
 	tail    *cache.Cache[blockKey] // what this session committed
 	history *cache.Cache[blockKey] // what was loaded
 	streams *streams
+	trips   sync.Pool   // *trip
 	wide    atomic.Bool // history has wideShare of the cache
 	sizing  sync.Mutex  // held over a change of both limits
 
@@ -162,16 +163,35 @@ const runsPerLook = 16
 // Read appends the batches to dst and returns how many bytes they are. On an error dst is returned as far as it got:
 // what was read before is whole and may be used; with nothing read the error is what counts.
 func (r *Reader) Read(ctx context.Context, q Request, dst []Slice) (_ []Slice, n int, err error) {
-	t := &trip{r: r, q: q, dst: dst, next: q.From}
+	t := r.newTrip(q, dst)
 	if t.stream = r.streams.take(streamKey{q.Topic, q.Index, q.From}); t.stream != nil {
 		t.last = t.stream.last
 	}
 	err = t.read(ctx)
 	r.keepStream(ctx, t, err)
-	return t.dst, t.n, err
+	dst, n = t.dst, t.n
+	r.recycle(t)
+	return dst, n, err
 }
 
-// trip is one Read on its way. It is the one allocation of a Read from memory: what would escape to the heap lies in it.
+// newTrip returns a trip that begins where q says.
+func (r *Reader) newTrip(q Request, dst []Slice) *trip {
+	t, ok := r.trips.Get().(*trip)
+	if !ok {
+		t = &trip{}
+	}
+	t.r, t.q, t.dst, t.next = r, q, dst, q.From
+	return t
+}
+
+// recycle keeps t for another Read, with nothing of this one. What loads for it goes on by itself.
+func (r *Reader) recycle(t *trip) {
+	*t = trip{}
+	r.trips.Put(t)
+}
+
+// trip is one Read on its way. A Read from memory allocates nothing else: what would escape to the heap lies in it. It is pooled, so no
+// load that may outlive the Read knows it.
 type trip struct {
 	r      *Reader
 	q      Request

@@ -204,13 +204,13 @@ func (op *fetchOp) send(code int16, session int32) {
 		sl.api.m.fail(r.code)
 		a.results = append(a.results, r)
 	}
-	b := op.c.s.getBuffer()
-	dst := slices.Grow((*b)[:0], a.most()+16)
-	*b, sl.frags = a.appendTo(appendHeader(dst, sl, a.version >= 12), sl.frags[:0])
-	sl.buf, sl.size = b, int64(len(*b))+int64(op.size)
-	sl.recs = append(sl.recs[:0], op.slices...)
+	r := op.c.s.newReply()
+	dst := slices.Grow(r.b, a.most()+16)
+	r.b, r.frags = a.appendTo(appendHeader(dst, sl, a.version >= 12), r.frags)
+	r.recs = append(r.recs, op.slices...)
+	sl.reply, sl.size = r, int64(len(r.b))+int64(op.size)
 	sl.held, op.held, op.size = op.held, 0, 0
-	putSize(*b, sl.size)
+	putSize(r.b, sl.size)
 	c := op.c
 	c.s.recycleFetch(op)
 	c.ring.finish(sl)

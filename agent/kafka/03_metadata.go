@@ -103,11 +103,11 @@ func (c *conn) answerMetadata(sl *slot, req *kmsg.MetadataRequest) bool {
 
 // share completes a slot with a body that others send too.
 func (c *conn) share(sl *slot, body []byte, flexible bool) {
-	b := c.s.getBuffer()
-	*b = appendHeader((*b)[:0], sl, flexible)
-	sl.buf, sl.size = b, int64(len(*b)+len(body))
-	sl.frags = append(sl.frags[:0], *b, body)
-	putSize(*b, sl.size)
+	r := c.s.newReply()
+	r.b = appendHeader(r.b, sl, flexible)
+	r.frags = append(r.frags, r.b, body)
+	sl.reply, sl.size = r, int64(len(r.b)+len(body))
+	putSize(r.b, sl.size)
 	c.ring.finish(sl)
 }
 
@@ -121,10 +121,10 @@ func (s *Server) encodeMetadata(ctx context.Context, v *cluster.View, req *kmsg.
 			a.codes = append(a.codes, code)
 		}
 	}
-	b := s.getBuffer()
-	defer s.putBuffer(b)
-	*b = resp.AppendTo(slices.Grow((*b)[:0], size))
-	a.body = slices.Clone(*b) // no longer than it must be: it stays
+	r := s.newReply()
+	defer s.recycleReply(r)
+	r.b = resp.AppendTo(slices.Grow(r.b, size))
+	a.body = slices.Clone(r.b) // no longer than it must be: it stays
 	return a
 }
 

@@ -40,6 +40,7 @@ type conn struct {
 	link     atomic.Pointer[zoneLink] // nil: the client is in this zone, or did not say
 
 	// Of the reader alone.
+	in      intake // of the frame that is being read
 	produce produceRequest
 	sums    sums      // of the Produce request that was read last
 	client  []byte    // client id of the request that is being admitted; of its frame
@@ -360,7 +361,9 @@ func (c *conn) writeSlots(first, n uint64) bool {
 			ok = false
 			break
 		}
-		all = append(all, sl.frags...)
+		if sl.reply != nil {
+			all = append(all, sl.reply.frags...)
+		}
 		size += sl.size
 		if sl.hdr.key == keyFetch {
 			c.fetched(sl.size)

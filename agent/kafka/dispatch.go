@@ -181,10 +181,9 @@ func run[Q kmsg.Request, R kmsg.Response](c *conn, sl *slot, req kmsg.Request, h
 // answer encodes a response and completes its slot.
 func (c *conn) answer(sl *slot, resp kmsg.Response) {
 	sl.api.m.count(resp)
-	b := c.s.getBuffer()
-	out := appendHeader((*b)[:0], sl, resp.IsFlexible())
-	*b = resp.AppendTo(out)
-	sl.send(b)
+	r := c.s.newReply()
+	r.b = resp.AppendTo(appendHeader(r.b, sl, resp.IsFlexible()))
+	sl.send(r)
 }
 
 // appendHeader begins a frame: room for the size, the correlation id, and the tagged fields of flexible versions, which
@@ -203,17 +202,16 @@ func appendHeader(dst []byte, sl *slot, flexible bool) []byte {
 const largeAnswer = 1 << 20
 
 // send completes a slot with one encoded frame, whose size it fills in.
-func (sl *slot) send(b *[]byte) {
-	if s := sl.c.s; len(*b) > largeAnswer && s.unread.Load() > s.cfg.ResponseBytes {
-		s.note(slog.LevelWarn, "a long answer is not kept: too much waits for clients to read it", "client", sl.c.nc.RemoteAddr(), "api", sl.api.name, "bytes", len(*b))
+func (sl *slot) send(r *reply) {
+	if s := sl.c.s; len(r.b) > largeAnswer && s.unread.Load() > s.cfg.ResponseBytes {
+		s.note(slog.LevelWarn, "a long answer is not kept: too much waits for clients to read it", "client", sl.c.nc.RemoteAddr(), "api", sl.api.name, "bytes", len(r.b))
 		sl.fatal = true
 		sl.c.ring.finish(sl)
 		return
 	}
-	sl.buf = b
-	sl.frags = append(sl.frags[:0], *b)
-	sl.size = int64(len(*b))
-	putSize(*b, sl.size)
+	r.frags = append(r.frags, r.b)
+	sl.reply, sl.size = r, int64(len(r.b))
+	putSize(r.b, sl.size)
 	sl.c.ring.finish(sl)
 }
 
@@ -222,19 +220,30 @@ func putSize(b []byte, size int64) {
 	b[0], b[1], b[2], b[3] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
 }
 
-// keepBuffer is the largest buffer that is kept for further responses.
-const keepBuffer = 256 << 10
+// The largest reply that is kept for further ones: bytes that are encoded, and parts.
+const (
+	keepBuffer = 256 << 10
+	keepParts  = 4 * keepPartitions
+)
 
-func (s *Server) getBuffer() *[]byte {
-	if b, ok := s.buffers.Get().(*[]byte); ok {
-		return b
+// newReply returns an empty one.
+func (s *Server) newReply() *reply {
+	if r, ok := s.replies.Get().(*reply); ok {
+		return r
 	}
-	b := make([]byte, 0, 1<<10)
-	return &b
+	return &reply{b: make([]byte, 0, 1<<10)}
 }
 
-func (s *Server) putBuffer(b *[]byte) {
-	if cap(*b) <= keepBuffer {
-		s.buffers.Put(b)
+// recycleReply lets go of what r holds.
+func (s *Server) recycleReply(r *reply) {
+	for i := range r.recs {
+		r.recs[i].Release()
 	}
+	if cap(r.b) > keepBuffer || cap(r.frags) > keepParts || cap(r.recs) > keepParts {
+		return
+	}
+	clear(r.recs)
+	clear(r.frags)
+	r.b, r.frags, r.recs = r.b[:0], r.frags[:0], r.recs[:0]
+	s.replies.Put(r)
 }

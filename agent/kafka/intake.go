@@ -45,7 +45,9 @@ func (c *conn) body(h preamble, a *api) (*memory.Buf, error) {
 	if _, err := c.br.Discard(sizeLen); err != nil {
 		return nil, err
 	}
-	in := intake{c: c, budget: c.s.reserve, size: int(h.size), began: time.Now()}
+	in := &c.in
+	*in = intake{c: c, budget: c.s.reserve, size: int(h.size), began: time.Now()}
+	defer func() { *in = intake{} }()
 	if h.key == keyProduce {
 		in.budget = c.s.deps.Budget
 		c.sums.forget()

@@ -169,11 +169,10 @@ func (op *produceOp) answer() {
 			r.leader, r.node = op.s.hint(r.slot)
 		}
 	}
-	b := op.s.getBuffer()
-	out := appendHeader((*b)[:0], op.sl, op.version >= 9)
-	out = appendProduce(out, op.version, op.topics, op.results)
-	*b = appendProduceEnd(out, op.version, op.results)
-	op.sl.send(b)
+	r := op.s.newReply()
+	r.b = appendProduce(appendHeader(r.b, op.sl, op.version >= 9), op.version, op.topics, op.results)
+	r.b = appendProduceEnd(r.b, op.version, op.results)
+	op.sl.send(r)
 }
 
 // recycle puts op back, unless its timer may still be about to call it.

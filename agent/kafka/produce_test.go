@@ -341,7 +341,7 @@ func TestCommitFasterThanAdmission(t *testing.T) {
 		op.admitted(-1, time.Hour)
 		resp := kmsg.NewPtrProduceResponse()
 		resp.Version = 9
-		must(t, resp.ReadFrom(sl.frags[0][9:]))
+		must(t, resp.ReadFrom(sl.reply.frags[0][9:]))
 		base, code := int64(10), codeNone
 		if err != nil {
 			base, code = -1, codeNotLeaderOrFollower

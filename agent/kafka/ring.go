@@ -18,14 +18,19 @@ type slot struct {
 	hdr   preamble
 	body  *memory.Buf // of a large request that kmsg decoded; nil when what it was decoded to no longer counts
 
-	// The answer. No fragments: none is sent, as for acks=0.
-	frags [][]byte      // what to write, in order
-	buf   *[]byte       // of Server.buffers; holds the fragments that are not records
+	reply *reply // nil: no answer is sent, as for acks=0
+	held  int64  // bytes of its records, taken from the server's and the connection's share
+	size  int64  // bytes of it
+	fatal bool   // close the connection instead of an answer, after those before it
+	done  bool   // under ring.mu
+}
+
+// reply is what an answer is made of. It is pooled, with the room that its lists have: a slot has none of its own, since a connection has
+// many slots and few answers at a time.
+type reply struct {
+	b     []byte        // what is encoded
+	frags [][]byte      // what to write, in order: parts of b, and records
 	recs  []fetch.Slice // held until written
-	held  int64         // bytes of recs, taken from the server's and the connection's share
-	size  int64         // bytes of frags
-	fatal bool          // close the connection instead of an answer, after those before it
-	done  bool          // under ring.mu
 }
 
 // letGo gives back what a request was charged for.
@@ -47,21 +52,11 @@ func (sl *slot) guard() {
 // release lets go of what the answer holds: the request is no longer in flight. The slot may be used again.
 func (sl *slot) release() {
 	sl.api.m.inFlight.Dec()
-	for i := range sl.recs {
-		sl.recs[i].Release()
-		sl.recs[i] = fetch.Slice{}
-	}
-	sl.recs = sl.recs[:0]
 	sl.c.unhold(sl.held)
 	sl.held = 0
-	if sl.buf != nil {
-		sl.c.s.putBuffer(sl.buf)
-		sl.buf = nil
-	}
-	clear(sl.frags)
-	sl.frags = sl.frags[:0]
-	if cap(sl.frags) > 64 {
-		sl.frags, sl.recs = nil, nil
+	if sl.reply != nil {
+		sl.c.s.recycleReply(sl.reply)
+		sl.reply = nil
 	}
 }
 

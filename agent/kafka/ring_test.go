@@ -12,9 +12,10 @@ func held(c *conn, n int64) *slot {
 	sl.api = c.s.byKey[keyFetch]
 	sl.api.m.inFlight.Inc()
 	sl.held = c.hold(n)
-	b := c.s.getBuffer()
-	*b = append((*b)[:0], 0, 0, 0, 0, 0)
-	sl.buf, sl.frags = b, append(sl.frags[:0], *b)
+	r := c.s.newReply()
+	r.b = append(r.b, 0, 0, 0, 0, 0)
+	r.frags = append(r.frags, r.b)
+	sl.reply = r
 	return sl
 }
 

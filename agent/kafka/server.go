@@ -135,7 +135,7 @@ type Server struct {
 	reserve *memory.Budget // bodies of requests other than Produce
 	metrics *metrics
 
-	buffers  sync.Pool    // *[]byte, for encoded responses
+	replies  sync.Pool    // *reply
 	produces sync.Pool    // *produceOp
 	fetches  sync.Pool    // *fetchOp
 	decoders sync.Pool    // *recordbatch.Decoder, each used in a turn

@@ -34,6 +34,7 @@ type session struct {
 	byID  bool  // it names topics by their ids
 	parts map[partKey]*sessionPart
 	order []*sessionPart // in which they are served: those that got records go to the end
+	spare []*sessionPart // room for rotate
 }
 
 // partKey names a partition as the request does.
@@ -185,15 +186,16 @@ func (p *sessionPart) tells(t told) bool {
 
 // rotate moves the partitions that were served to the end, so that each gets its turn (FE12).
 func (s *session) rotate() {
-	first := make([]*sessionPart, 0, len(s.order))
-	var last []*sessionPart
+	kept, last := s.order[:0], s.spare[:0]
 	for _, p := range s.order {
 		if p.served {
 			p.served = false
 			last = append(last, p)
 		} else {
-			first = append(first, p)
+			kept = append(kept, p)
 		}
 	}
-	s.order = append(first, last...)
+	s.order = append(kept, last...)
+	clear(last)
+	s.spare = last
 }
