@@ -36,6 +36,14 @@ const (
 	StartMark       Class = "start-mark"       // a mark of a session start that the table does not know. Where: its key
 )
 
+// Classes returns all classes there are.
+func Classes() []Class {
+	return []Class{
+		MissingWAL, MissingPack, MissingSegment, MissingSnapshot, Damaged, Orphan, Foreign, ExtentGap, ExtentOverlap, ExtentBounds, PackCounter,
+		SessionOpenEnd, SessionNeedless, SessionUnknown, SlotLeader, SlotOutside, FromNeedless, Overdue, Undecodable, StartMark,
+	}
+}
+
 // Finding is something that does not add up.
 type Finding struct {
 	Class Class

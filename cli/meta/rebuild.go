@@ -31,8 +31,8 @@ type RebuildConfig struct {
 // Rebuilt is what a rebuild found, and wrote unless it was dry.
 type Rebuilt struct {
 	Cluster                                      uuid.UUID
-	Slots, Sessions, Topics, Parts, Packs, Empty int // Empty: partitions of topics that nothing was written to
-	Extents                                      int64
+	Slots, Sessions, Topics, Parts, Packs, Empty int       // Empty: partitions of topics that nothing was written to
+	Extents                                      int64     // 0 if it was dry, as Packs: nobody has looked at the segments
 	Unknown                                      []Stretch // bundles of which nobody knows whether they were committed
 	Kept                                         bool      // they are part of the log
 	Notes                                        []string  // what is lost, in words
@@ -65,6 +65,7 @@ func (t *Tool) Rebuild(ctx context.Context, cfg RebuildConfig) (Rebuilt, error) 
 			return Rebuilt{}, err
 		}
 	}
+	b.done.Sessions = len(b.writers)
 	if !cfg.Dry {
 		if err := b.write(ctx); err != nil {
 			return b.done, fmt.Errorf("%w; the table is incomplete now: delete what was written, or rebuild into another one", err)
@@ -161,7 +162,6 @@ func (b *rebuild) writeSessions(ctx context.Context) error {
 			}
 		}
 		all = append(all, put{b.Tool.cfg.Cluster.SessionKey(id), s.Item()})
-		b.done.Sessions++
 	}
 	return b.puts(ctx, all...)
 }

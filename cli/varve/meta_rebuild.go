@@ -71,11 +71,12 @@ func (r *metaRebuild) document(got meta.Rebuilt) document {
 	for i, n := range got.Notes {
 		lost.rows = append(lost.rows, []any{i + 1, n})
 	}
-	return document{
-		fields: []docField{
-			{"cluster", got.Cluster.String()}, {"slots", got.Slots}, {"sessions", got.Sessions}, {"topics", got.Topics}, {"partitions", got.Parts},
-			{"never_written", got.Empty}, {"extents", got.Extents}, {"packs", got.Packs},
-		},
-		listings: []listing{unknown, lost},
+	fields := []docField{
+		{"cluster", got.Cluster.String()}, {"slots", got.Slots}, {"sessions", got.Sessions}, {"topics", got.Topics}, {"partitions", got.Parts},
+		{"never_written", got.Empty},
 	}
+	if !r.dry { // else they were not counted
+		fields = append(fields, docField{"extents", got.Extents}, docField{"packs", got.Packs})
+	}
+	return document{fields: fields, listings: []listing{unknown, lost}}
 }

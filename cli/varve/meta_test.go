@@ -86,7 +86,17 @@ func TestCheckPrintsAFixThatWorks(t *testing.T) {
 		t.Fatalf("exit %d, %v\n%s%s", r.code, err, r.out, r.err)
 	}
 	args := words(t, strings.ReplaceAll(got.Findings[0].Fix, `'\''`, `'"'"'`))
+	dry := append(slices.Clone(args[1:]), "--dry-run")
+	if r := sh.run("", dry...); r.code != 0 || !strings.Contains(r.err, "would have mended missing-wal at "+key+": ") {
+		t.Errorf("exit %d: %s", r.code, r.err)
+	}
+	if r := sh.run("", append([]string{"meta", "repair", "mising-wal", key}, stores(data)...)...); r.code != exitUsage || !strings.Contains(r.err, "did you mean missing-wal?") {
+		t.Errorf("exit %d: %s", r.code, r.err)
+	}
 	sh.ok("", args[1:]...)
+	if r := sh.run("", dry...); r.code != exitFailed || !strings.Contains(r.err, "nothing to mend") {
+		t.Errorf("exit %d: %s", r.code, r.err)
+	}
 	sh.ok("", append([]string{"meta", "check", "--deep"}, stores(data)...)...)
 	s = start(t, "kcat", "dev", "--data", data)
 	sh = s.shell()
