@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,26 +12,28 @@ import (
 // tallyFacts counts requests to the table.
 type tallyFacts struct {
 	metastore.Store
-	reads, writes int
+	reads, writes, items atomic.Int64 // items: those that writes had
 }
 
 func (f *tallyFacts) Get(ctx context.Context, key metastore.Key, c metastore.Consistency) (metastore.Item, error) {
-	f.reads++
+	f.reads.Add(1)
 	return f.Store.Get(ctx, key, c)
 }
 
 func (f *tallyFacts) Query(ctx context.Context, q metastore.Query) (metastore.Page, error) {
-	f.reads++
+	f.reads.Add(1)
 	return f.Store.Query(ctx, q)
 }
 
 func (f *tallyFacts) Write(ctx context.Context, op metastore.Op) (metastore.Item, error) {
-	f.writes++
+	f.writes.Add(1)
+	f.items.Add(1)
 	return f.Store.Write(ctx, op)
 }
 
 func (f *tallyFacts) Transact(ctx context.Context, ops []metastore.Op) error {
-	f.writes += len(ops)
+	f.writes.Add(1)
+	f.items.Add(int64(len(ops)))
 	return f.Store.Transact(ctx, ops)
 }
 
@@ -70,6 +73,7 @@ func requestsOf(t *testing.T, all, active int) int {
 		t.Errorf("%d runs are not packed", n)
 	}
 	puts, gets := flushes+int(store.puts.Load()), int(store.gets.Load())
-	t.Logf("%d of %d partitions: %d PUT, %d GET, %d reads and %d writes of the table", active, all, puts, gets, facts.reads, facts.writes)
-	return puts + gets + facts.reads + facts.writes
+	reads, items := int(facts.reads.Load()), int(facts.items.Load())
+	t.Logf("%d of %d partitions: %d PUT, %d GET, %d reads and %d writes of the table", active, all, puts, gets, reads, items)
+	return puts + gets + reads + items
 }
