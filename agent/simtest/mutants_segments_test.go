@@ -90,7 +90,7 @@ var segmentMutants = []mutant{
 	},
 	{
 		"the queue forgets what the store did not confirm", "segment/gc.go",
-		"		if err := b.c.deleteKeys(ctx, b.keys); err != nil {\n",
+		"		if err := b.keep(b.c.deleteKeys(ctx, b.keys)); err != nil {\n",
 		"		if err := b.c.deleteKeys(ctx, b.keys); err != nil && ctx.Err() != nil {\n",
 		"TestCollectRefused",
 	},
