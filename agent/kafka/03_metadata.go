@@ -97,18 +97,33 @@ func (c *conn) answerMetadata(sl *slot, req *kmsg.MetadataRequest) bool {
 	for _, code := range a.codes {
 		sl.api.m.fail(code)
 	}
-	c.share(sl, a.body, req.IsFlexible())
+	c.share(sl, a, req.IsFlexible())
 	return true
 }
 
-// share completes a slot with a body that others send too.
-func (c *conn) share(sl *slot, body []byte, flexible bool) {
+// share completes a slot with a body that others send too. A long one that nobody holds yet is dropped as send drops them, for the sum of
+// the bodies that are held: clients that ask for the same and do not read keep one of them in memory, however many they are.
+func (c *conn) share(sl *slot, a *metadataAnswer, flexible bool) {
+	sl.shared = a
+	if n := int64(len(a.body)); a.holders.Add(1) == 1 && c.s.shared.Add(n)-n > c.s.cfg.ResponseBytes && n > largeAnswer {
+		sl.unshare()
+		sl.drop(len(a.body))
+		return
+	}
 	r := c.s.newReply()
 	r.b = appendHeader(r.b, sl, flexible)
-	r.frags = append(r.frags, r.b, body)
-	sl.reply, sl.size = r, int64(len(r.b)+len(body))
+	r.frags = append(r.frags, r.b, a.body)
+	sl.reply, sl.size = r, int64(len(r.b)+len(a.body))
 	putSize(r.b, sl.size)
 	c.ring.finish(sl)
+}
+
+// unshare ends what share began.
+func (sl *slot) unshare() {
+	if a := sl.shared; a != nil && a.holders.Add(-1) == 0 {
+		sl.c.s.shared.Add(-int64(len(a.body)))
+	}
+	sl.shared = nil
 }
 
 func (s *Server) encodeMetadata(ctx context.Context, v *cluster.View, req *kmsg.MetadataRequest) *metadataAnswer {

@@ -204,14 +204,20 @@ const largeAnswer = 1 << 20
 // send completes a slot with one encoded frame, whose size it fills in.
 func (sl *slot) send(r *reply) {
 	if s := sl.c.s; len(r.b) > largeAnswer && s.unread.Load() > s.cfg.ResponseBytes {
-		s.note(slog.LevelWarn, "a long answer is not kept: too much waits for clients to read it", "client", sl.c.nc.RemoteAddr(), "api", sl.api.name, "bytes", len(r.b))
-		sl.fatal = true
-		sl.c.ring.finish(sl)
+		sl.drop(len(r.b))
 		return
 	}
 	r.frags = append(r.frags, r.b)
 	sl.reply, sl.size = r, int64(len(r.b))
 	putSize(r.b, sl.size)
+	sl.c.ring.finish(sl)
+}
+
+// drop completes a slot with the end of its connection, because its answer of so many bytes is too long to be kept.
+func (sl *slot) drop(bytes int) {
+	sl.c.s.note(slog.LevelWarn, "a long answer is not kept: too much waits for clients to read it",
+		"client", sl.c.nc.RemoteAddr(), "api", sl.api.name, "bytes", bytes)
+	sl.fatal = true
 	sl.c.ring.finish(sl)
 }
 

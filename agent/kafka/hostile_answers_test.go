@@ -97,6 +97,64 @@ func TestLongAnswersThatNobodyReads(t *testing.T) {
 	}
 }
 
+// TestLongMetadataThatNobodyReads: clients that ask for the same long Metadata and read nothing keep one body; those that each ask for
+// another one are cut off when there is no more room for theirs, and nothing of all that stays.
+func TestLongMetadataThatNobodyReads(t *testing.T) {
+	const clients, room = 6, 2 << 20
+	w := newWorld(t, option{cfg: Config{ResponseBytes: room}})
+	for n := range 5 {
+		w.topic(fmt.Sprint("t", n), 9_000)
+	}
+	all := func(version int16) *kmsg.MetadataRequest {
+		req := metadataOf(version)
+		req.Topics = nil
+		return req
+	}
+	size := int64(len(call[*kmsg.MetadataResponse](w.dial(), all(9)).AppendTo(nil)))
+	if size <= largeAnswer {
+		t.Fatalf("%d bytes are no long answer", size)
+	}
+	deaf := func(version func(n int) int16) (far []net.Conn) {
+		for n := range clients {
+			near, f := socketpair(t)
+			t.Cleanup(func() { _ = f.Close() })
+			w.s.accept(t.Context(), near)
+			_, err := f.Write(encode(all(version(n)), 1))
+			must(t, err)
+			far = append(far, f)
+		}
+		return far
+	}
+	waiting := func() (n int) {
+		for _, c := range w.s.conns() {
+			c.ring.mu.Lock()
+			if c.ring.unread > 0 {
+				n++
+			}
+			c.ring.mu.Unlock()
+		}
+		return n
+	}
+	leave := func(all []net.Conn) {
+		for _, f := range all {
+			_ = f.Close()
+		}
+		eventually(t, "nothing is kept", func() bool { return w.s.shared.Load() == 0 && w.s.unread.Load() == 0 })
+	}
+	same := deaf(func(int) int16 { return 9 })
+	eventually(t, "all have an answer that waits", func() bool { return waiting() == clients })
+	if got := w.s.shared.Load(); got <= largeAnswer || got > size {
+		t.Errorf("%d bytes for one body of %d", got, size)
+	}
+	leave(same)
+	others := deaf(func(n int) int16 { return int16(n + 7) })
+	eventually(t, "some are cut off", func() bool { return len(w.s.conns()) < clients+1 && waiting() == len(w.s.conns())-1 })
+	if got := w.s.shared.Load(); got > room+2*size || waiting() == 0 {
+		t.Errorf("%d bytes are kept, of %d who wait", got, waiting())
+	}
+	leave(others)
+}
+
 // TestNobodyMakesTurnsLongByLeaving: a client has left when the turn of its request comes. The request is not done; those of clients that are
 // there are, whether they have sent more meanwhile, more than is read ahead, or nothing.
 func TestNobodyMakesTurnsLongByLeaving(t *testing.T) {

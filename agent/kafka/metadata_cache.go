@@ -45,8 +45,9 @@ type metadataEntry struct {
 
 // metadataAnswer is never changed: the connections that send it share it.
 type metadataAnswer struct {
-	body  []byte  // without the header
-	codes []int16 // errors of topics, for the metrics
+	body    []byte       // without the header
+	codes   []int16      // errors of topics, for the metrics
+	holders atomic.Int64 // answers that are made of it and not written
 }
 
 func newMetadataCache(limit int64) *metadataCache {

@@ -18,11 +18,12 @@ type slot struct {
 	hdr   preamble
 	body  *memory.Buf // of a large request that kmsg decoded; nil when what it was decoded to no longer counts
 
-	reply *reply // nil: no answer is sent, as for acks=0
-	held  int64  // bytes of its records, taken from the server's and the connection's share
-	size  int64  // bytes of it
-	fatal bool   // close the connection instead of an answer, after those before it
-	done  bool   // under ring.mu
+	reply  *reply          // nil: no answer is sent, as for acks=0
+	shared *metadataAnswer // that it is part of; nil: none
+	held   int64           // bytes of its records, taken from the server's and the connection's share
+	size   int64           // bytes of it
+	fatal  bool            // close the connection instead of an answer, after those before it
+	done   bool            // under ring.mu
 }
 
 // reply is what an answer is made of. It is pooled, with the room that its lists have: a slot has none of its own, since a connection has
@@ -54,6 +55,7 @@ func (sl *slot) release() {
 	sl.api.m.inFlight.Dec()
 	sl.c.unhold(sl.held)
 	sl.held = 0
+	sl.unshare()
 	if sl.reply != nil {
 		sl.c.s.recycleReply(sl.reply)
 		sl.reply = nil

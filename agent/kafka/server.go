@@ -141,6 +141,7 @@ type Server struct {
 	decoders sync.Pool    // *recordbatch.Decoder, each used in a turn
 	held     atomic.Int64 // bytes of records in responses not written yet
 	unread   atomic.Int64 // bytes of whole responses that are made and not written
+	shared   atomic.Int64 // bytes of the bodies in them that several may be made of, each counted once
 	sessions atomic.Int64 // partitions in fetch sessions
 	parked   atomic.Int64 // partitions of parked Fetches
 	refused  atomic.Int64 // connections over the limit
