@@ -69,8 +69,17 @@ func TestAsk(t *testing.T) {
 		}
 		n.cut(false)
 		wg.Wait()
-		a.kill()
+		time.Sleep(10 * time.Second)
+		a.expectLinks(c)
 		c.kill()
+		a.expectLinks() // the link is out of its place; whether anybody was told does not matter
+		if took := a.asks(); took != time.Second {
+			t.Errorf("one was lost just before: %v", took)
+		}
+		if took := a.asks(); took != 0 {
+			t.Errorf("one was lost a second ago: %v", took)
+		}
+		a.kill()
 	})
 }
 

@@ -23,6 +23,7 @@ type keeper struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	lost   chan struct{} // the link is gone
+	ended  time.Time     // when a link ended last; under Mesh.mu
 
 	proven bool     // this address answered as this session once, dialled by us
 	quiet  *limited // lines about this peer

@@ -121,11 +121,14 @@ func (m *Mesh) Send(session uuid.UUID, n Notice) bool {
 }
 
 // Ask returns once the other side of each link has answered a question that was put after the call, or when ctx ends: so it does where
-// somebody does not answer, or a link is lost meanwhile. With no links it returns at once.
+// somebody does not answer, or a link is lost meanwhile, or was lost so lately that those whom it concerns may not know it yet. With no
+// links it returns at once.
 func (m *Mesh) Ask(ctx context.Context) {
-	m.mu.Lock()
-	links := slices.Collect(maps.Values(m.mu.links))
-	m.mu.Unlock()
+	links, lost := m.asked(time.Now())
+	if lost {
+		<-ctx.Done()
+		return
+	}
 	answers := make([]<-chan struct{}, len(links))
 	for i, l := range links {
 		answers[i] = l.ask()
@@ -137,6 +140,19 @@ func (m *Mesh) Ask(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// lostNews is how long after the end of a link it may still be news.
+const lostNews = 50 * time.Millisecond
+
+// asked returns the links there are, and whether one that is wanted was lost lately and is not back.
+func (m *Mesh) asked(now time.Time) (links []*link, lost bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for session, k := range m.mu.keepers {
+		lost = lost || m.mu.links[session] == nil && now.Sub(k.ended) < lostNews
+	}
+	return slices.Collect(maps.Values(m.mu.links)), lost
 }
 
 // Linked returns the sessions that there is a link to, in order.
@@ -246,10 +262,12 @@ func (m *Mesh) takeOut(l *link) *keeper {
 	}
 	delete(m.mu.links, l.who.Session)
 	m.m.links.Dec()
-	if m.mu.closed {
+	k := m.mu.keepers[l.who.Session]
+	if m.mu.closed || k == nil {
 		return nil
 	}
-	return m.mu.keepers[l.who.Session]
+	k.ended = time.Now()
+	return k
 }
 
 func (m *Mesh) linked(session uuid.UUID) bool {
