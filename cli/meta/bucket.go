@@ -213,10 +213,15 @@ func (l *look) checkPack(ctx context.Context, id uuid.UUID) (known bool, err err
 		return true, err
 	}
 	if it == nil {
+		if named > 0 && l.live {
+			if named, err = l.recount(ctx, id); err != nil {
+				return true, err
+			}
+		}
 		if named > 0 {
 			l.repair(PackCounter, id.String(), "%d runs of the log lie in it, and it has no item", named)
 		}
-		return named > 0, nil
+		return l.packs[id] > 0, nil // one whose last run was linked during this look is in the queue by now
 	}
 	p, err := records.DecodePack(it)
 	if err != nil {
@@ -226,6 +231,11 @@ func (l *look) checkPack(ctx context.Context, id uuid.UUID) (known bool, err err
 	writer, err := l.sessionOf(ctx, p.Session, key.PK)
 	if err != nil {
 		return true, err
+	}
+	if p.Live < named && l.live {
+		if named, err = l.recount(ctx, id); err != nil {
+			return true, err
+		}
 	}
 	switch {
 	case p.Live == named || p.Live > named && (!writer.ended() || l.blind): // a writer that lives knows more than its snapshots

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/varvelog/varve/metastore/records"
 	"github.com/varvelog/varve/objstore"
 	"github.com/varvelog/varve/objstore/bundle"
 )
@@ -57,7 +58,7 @@ func (l *look) readNamed(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		if err := l.nameRuns(key, f, bySnapshot[key]); err != nil {
+		if err := l.nameRuns(ctx, key, f, bySnapshot[key]); err != nil {
 			return err
 		}
 	}
@@ -96,7 +97,7 @@ func (l *look) lostOpening(ctx context.Context, key string) error {
 }
 
 // nameRuns goes through the runs of some slots in a snapshot, partition by partition.
-func (l *look) nameRuns(key string, f *bundle.Footer, slots map[uint16]bool) error {
+func (l *look) nameRuns(ctx context.Context, key string, f *bundle.Footer, slots map[uint16]bool) error {
 	ends, epochs := map[part]bundle.Partition{}, f.Epochs
 	for _, p := range f.Partitions {
 		led := epochs[:p.Epochs]
@@ -119,12 +120,16 @@ func (l *look) nameRuns(key string, f *bundle.Footer, slots map[uint16]bool) err
 			continue
 		}
 		at := l.nameTail(f, first, i, p)
-		l.checkJoint(p, ends[p], at)
+		if err := l.checkJoint(ctx, p, ends[p], at); err != nil {
+			return err
+		}
 		delete(ends, p)
 	}
 	for p, end := range ends { // without a tail: all of the log must lie in extents
 		if _, alive := l.topics[p.topic]; alive {
-			l.checkJoint(p, end, end.LogEnd)
+			if err := l.checkJoint(ctx, p, end, end.LogEnd); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -156,12 +161,61 @@ func (l *look) nameTail(f *bundle.Footer, first, end int, p part) (base int64) {
 }
 
 // checkJoint checks that the tail of a log begins where its extents end, or before.
-func (l *look) checkJoint(p part, end bundle.Partition, base int64) {
+func (l *look) checkJoint(ctx context.Context, p part, end bundle.Partition, base int64) error {
 	covered := end.LogStart
 	if r := l.parts[p]; r != nil {
 		r.base, covered = base, max(covered, r.tiered)
 	}
-	if base > covered && end.LogEnd > covered {
-		l.repair(ExtentGap, p.String(), "extents of %s reach up to %d, the tail begins at %d", l.partName(p), covered, base)
+	if base <= covered || end.LogEnd <= covered {
+		return nil
 	}
+	if l.live { // the snapshot may be newer than what was read of the partition
+		tiered, err := l.tieredNow(ctx, p)
+		if err != nil || base <= tiered {
+			return err
+		}
+	}
+	l.repair(ExtentGap, p.String(), "extents of %s reach up to %d, the tail begins at %d", l.partName(p), covered, base)
+	return nil
+}
+
+// tieredNow reads where a partition's extents end; 0 if its item says nothing.
+func (l *look) tieredNow(ctx context.Context, p part) (int64, error) {
+	it, err := l.item(ctx, l.cfg.Cluster.PartitionKey(p.topic, p.index))
+	if err != nil || it == nil {
+		return 0, err
+	}
+	item, err := records.DecodePartition(it)
+	if err != nil {
+		return 0, nil // a finding already
+	}
+	return item.Tiered, nil
+}
+
+// recount returns how many runs of a pack the snapshots name, without those that were linked by now: for a cluster that lives, where what was read
+// of partitions is older than the pack's item.
+func (l *look) recount(ctx context.Context, pack uuid.UUID) (n int64, err error) {
+	f, _, _, err := l.runsIn(ctx, bundle.Object{Kind: bundle.PACK, Session: pack})
+	if errors.Is(err, objstore.ErrNotFound) || broken(err) {
+		return l.packs[pack], nil // a newer one has replaced it, or it is a finding already
+	}
+	if err != nil {
+		return 0, err
+	}
+	known := map[part]int64{}
+	for i := range f.Runs {
+		r := &f.Runs[i]
+		p := part{f.Topics[r.Topic].ID, r.Partition}
+		tiered, ok := known[p]
+		if !ok {
+			if tiered, err = l.tieredNow(ctx, p); err != nil {
+				return 0, err
+			}
+			known[p] = tiered
+		}
+		if _, alive := l.topics[p.topic]; alive && r.Next > tiered {
+			n++
+		}
+	}
+	return n, nil
 }
