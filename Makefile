@@ -25,7 +25,7 @@ SIM = VARVE_SIM_SEED=$(or $(SEED),1) VARVE_SIM_N=$(or $(N),$(if $(SEED),1,500)) 
 # stage: $(call stage,NAME,COMMAND) runs a command and says how long it took, also when it failed.
 stage = @t=$$(date +%s); echo "--- $(1)"; rc=0; { $(2); } || rc=$$?; echo "--- $(1): $$(($$(date +%s) - t)) s"; exit $$rc
 
-.PHONY: help build clean demo test install tidy unit conformance lint race model sim campaign fuzz fuzz-changed mutants stress up down e2e compat oracle churn bench
+.PHONY: help build clean demo test install tidy unit conformance lint race model sim campaign fuzz fuzz-changed mutants stress up down e2e compat oracle churn bench latency
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -128,6 +128,9 @@ up: ## start MinIO and DynamoDB Local with bucket and table; WITH="versitygw loc
 
 down: ## stop them
 	@$(LOCAL) down
+
+latency: ## what records wait for on S3 Standard, and where, and what a GB costs: the log alone, in virtual time, SPAN (10m) of it for each row
+	$(call stage,latency,VARVE_LATENCY=$(or $(SPAN),10m) $(GO) test -count=1 -v -timeout 0 -run '^TestLatency$$|^TestHedgesOfTheLog$$' ./agent/simtest)
 
 bench: ## what the agent costs: varve bench, RUNS times (3), interleaved with the agent of BASE=COMMIT, ONLY=NAME; PKG=./agent/wal one package's micro benchmarks
 ifeq ($(PKG),./...)

@@ -11,6 +11,9 @@
 // group_*: clusters whose clients are members of groups, built with the tag synctests, with which kgo's locks let virtual time go on:
 // `make sim WHAT=groups`. The races of a group's coordinator (R19) need no members and no tag.
 //
+// latency_*: the log alone on stores that take their time, under clients with an open load: what records wait for, where, and for how many
+// dollars. A run is the same each time. `make latency`.
+//
 // core_*: the pure cores under one seeded scheduler, replayed exactly. model: the protocol, and packs and segments, as explicit-state models.
 //
 // mutants_*: the tests of the rooms have teeth: faults that shipped systems lost data by are planted, one at a time, and a named
