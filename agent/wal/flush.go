@@ -64,7 +64,8 @@ func (l *Log) cut(now time.Time) (*flush, time.Duration) {
 	l.mu.Lock()
 	yes, wait := l.policy.decide(buffered{
 		entries: len(l.mu.buffer) + len(l.mu.ops), bytes: l.mu.bytes, lastFlush: l.mu.lastFlush, flying: l.mu.flying,
-		next: l.mu.next, committed: l.mu.committed, pressure: pressure, hurry: l.mu.closing || l.inHurry(), spare: l.mu.puts.spare(now),
+		next: l.mu.next, committed: l.mu.committed, pressure: pressure, hurry: l.mu.closing || l.inHurry(),
+		spare: l.mu.puts.wait(now) <= 0, idle: l.mu.idle.wait(now),
 	}, now)
 	if !yes || l.mu.over {
 		l.mu.Unlock()
@@ -89,6 +90,7 @@ func (l *Log) cut(now time.Time) (*flush, time.Duration) {
 	l.mu.flying++
 	l.mu.lastFlush = now
 	l.mu.puts.spend()
+	l.mu.idle.spend()
 	l.mu.Unlock()
 	l.build(f, entries, int(size))
 	return f, 0

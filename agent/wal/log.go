@@ -124,7 +124,8 @@ type Log struct {
 		lastFlush time.Time
 		flying    int
 		next      uint64
-		puts      allowance
+		puts      allowance // of Config.PutBudget
+		idle      allowance // of intervals
 		committed uint64
 		applied   uint64 // committed, the Sink saw it, and everybody was told
 		queued    uint64 // entries that ever came into buffer
@@ -162,7 +163,10 @@ func New(cfg Config, store objstore.Store, facts metastore.Store, pool *memory.P
 	}
 	l.mu.next = 1
 	if cfg.PutBudget > 0 {
-		l.policy.early, l.mu.puts.perSecond = cfg.EarlyBytes, cfg.PutBudget
+		l.policy.early, l.mu.puts = cfg.EarlyBytes, allowance{perSecond: cfg.PutBudget, most: cfg.PutBudget * allowanceSpan.Seconds()}
+	}
+	if cfg.Interval > 0 {
+		l.mu.idle = allowance{perSecond: 1 / cfg.Interval.Seconds(), most: idleMost}
 	}
 	return l
 }

@@ -2,7 +2,10 @@
 
 package wal
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // policy says when to cut the buffer.
 type policy struct {
@@ -21,13 +24,15 @@ type buffered struct {
 	flying    int       // PUTs under way
 	next      uint64    // sequence number of the next flush
 	committed uint64
-	pressure  bool // the agent's memory budget runs low
-	spare     bool // there is an allowance for a flush before its time
-	hurry     bool // somebody waits for all of it to be committed: a barrier, or Close
+	pressure  bool          // the agent's memory budget runs low
+	spare     bool          // there is an allowance for a flush before its time
+	idle      time.Duration // until intervals in which nothing was flushed have left one over
+	hurry     bool          // somebody waits for all of it to be committed: a barrier, or Close
 }
 
 // decide says whether to flush now, and if not, when to look again (0: when something happens). A batch that comes when
-// nothing was flushed for an interval is flushed at once: a lone producer does not pay for the timer.
+// nothing was flushed for an interval is flushed at once: a lone producer does not pay for the timer. So are some that follow, as many as
+// there were such intervals.
 func (p policy) decide(b buffered, now time.Time) (flush bool, again time.Duration) {
 	switch {
 	case b.entries == 0 || b.flying >= p.inFlight || b.next > b.committed+p.ahead:
@@ -35,11 +40,8 @@ func (p policy) decide(b buffered, now time.Time) (flush bool, again time.Durati
 	case b.hurry || b.bytes >= p.bytes || b.pressure && b.bytes >= p.bytes/8 || b.spare && p.early > 0 && b.bytes >= p.early:
 		return true, 0
 	}
-	wait := p.interval - now.Sub(b.lastFlush)
-	if wait <= 0 {
-		return true, 0
-	}
-	return false, wait
+	wait := min(p.interval-now.Sub(b.lastFlush), b.idle)
+	return wait <= 0, max(wait, 0)
 }
 
 // passes reports whether bytes that came to was have made the buffer as large as a flush wants it.
@@ -51,27 +53,34 @@ func (p policy) passes(was, now int64) bool {
 // PUTs instead of $0.0006: for half of the wait.
 const earlyBytes = 4 << 20
 
-// allowanceSpan is for how long an allowance is saved up, or overdrawn, at most.
-const allowanceSpan = 10 * time.Second
+// allowanceSpan is for how long a budget of PUTs is saved up, or overdrawn, at most; idleMost how many intervals are.
+const (
+	allowanceSpan = 10 * time.Second
+	idleMost      = 40
+)
 
-// allowance is how many PUTs a budget still has. Each flush takes one, also those that had to be; what is left is for flushes
-// before their time.
+// allowance is how many flushes are still paid for, of those that time pays for. Each flush takes one, also those that had to be; what is
+// left is for flushes before their time.
 type allowance struct {
-	perSecond float64 // 0: there is no budget
+	perSecond float64 // 0: none
+	most      float64 // that can be left, or owed
 	left      float64
 	at        time.Time
 }
 
-// spare reports whether one is left.
-func (a *allowance) spare(now time.Time) bool {
+// wait returns how long it takes until one is left, 0 or less if there is one.
+func (a *allowance) wait(now time.Time) time.Duration {
 	if a.perSecond == 0 {
-		return false
+		return math.MaxInt64
 	}
 	if !a.at.IsZero() {
-		a.left = min(a.left+a.perSecond*now.Sub(a.at).Seconds(), a.perSecond*allowanceSpan.Seconds())
+		a.left = min(a.left+a.perSecond*now.Sub(a.at).Seconds(), a.most)
 	}
 	a.at = now
-	return a.left >= 1
+	if a.left >= 1 {
+		return 0
+	}
+	return time.Duration((1-a.left)/a.perSecond*float64(time.Second)) + 1
 }
 
-func (a *allowance) spend() { a.left = max(a.left-1, -a.perSecond*allowanceSpan.Seconds()) }
+func (a *allowance) spend() { a.left = max(a.left-1, -a.most) }

@@ -15,17 +15,17 @@ func TestPutBudget(t *testing.T) {
 	size := int64(len(batch(t, 0, 1000)))
 	flushes := func(perSecond float64) (n int) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, func(c *Config) { c.FlushBytes, c.EarlyBytes, c.PutBudget = 8*size, 4*size, perSecond })
+			r := newRig(t, func(c *Config) { c.FlushBytes, c.EarlyBytes, c.PutBudget = 40*size, 20*size, perSecond })
 			defer r.end(context.Canceled)
-			var ring [64]recordbatch.Batch // far more than wait for a flush
+			var ring [256]recordbatch.Batch // far more than wait for a flush
 			for i := range ring {
 				ring[i] = batch(t, 0, 1000)
 			}
-			for next := range seconds * 40 {
+			for next := range seconds * 200 {
 				b := ring[next%len(ring)]
 				b.SetBaseOffset(int64(next))
 				r.log.Append(Entry{Topic: testTopic, TopicName: "t", Slot: 1, Epoch: 1, Batch: b})
-				time.Sleep(25 * time.Millisecond)
+				time.Sleep(5 * time.Millisecond) // no pause
 			}
 			time.Sleep(time.Second)
 			n = len(r.sink.seqs())
@@ -36,10 +36,10 @@ func TestPutBudget(t *testing.T) {
 		perSecond   float64
 		least, most int
 	}{
-		{0, 5 * seconds, 5*seconds + 2},      // 8 batches each
+		{0, 5 * seconds, 5*seconds + 2},      // 40 batches each
 		{1, 5 * seconds, 5*seconds + 2},      // less than what must be
 		{7, 7*seconds - 8, 7*seconds + 2},    // the budget, which begins empty
-		{99, 10*seconds - 2, 10*seconds + 2}, // 4 each
+		{99, 10*seconds - 2, 10*seconds + 2}, // 20 each
 	} {
 		if n := flushes(c.perSecond); n < c.least || n > c.most {
 			t.Errorf("%v PUTs a second: %d in %d s, want %d to %d", c.perSecond, n, seconds, c.least, c.most)
@@ -49,13 +49,13 @@ func TestPutBudget(t *testing.T) {
 
 // TestAllowance: it is saved up, and overdrawn, for ten seconds at most.
 func TestAllowance(t *testing.T) {
-	a := allowance{perSecond: 2}
+	a := allowance{perSecond: 2, most: 20}
 	now := time.Unix(1, 0)
-	if a.spare(now) {
+	if a.wait(now) <= 0 {
 		t.Error("it begins with something")
 	}
 	now = now.Add(time.Hour)
-	for n := 0; a.spare(now); n++ {
+	for n := 0; a.wait(now) <= 0; n++ {
 		if a.spend(); n >= 20 {
 			t.Fatal("an hour was saved up")
 		}
@@ -63,10 +63,36 @@ func TestAllowance(t *testing.T) {
 	for range 1000 {
 		a.spend()
 	}
-	if now = now.Add(9 * time.Second); a.spare(now) {
-		t.Error("a debt was forgotten")
+	if wait := a.wait(now.Add(9 * time.Second)); wait.Round(time.Millisecond) != 1500*time.Millisecond {
+		t.Error("a debt of 20 is paid in 10.5 s, not", wait+9*time.Second)
 	}
-	if now = now.Add(3 * time.Second); !a.spare(now) {
+	if a.wait(now.Add(10501*time.Millisecond)) > 0 {
 		t.Error("a debt lasts for ever")
 	}
+}
+
+// TestIdleIntervalsAreSaved: after a while without any, records are flushed at once, though they come sooner than an interval after each other;
+// but never more of them than there were intervals.
+func TestIdleIntervalsAreSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		defer r.end(context.Canceled)
+		began := time.Now()
+		time.Sleep(10 * time.Second)
+		for i := range 30 {
+			r.append(i, 0, 10)
+			time.Sleep(30 * time.Millisecond)
+			if n := len(r.sink.seqs()); n != i+1 {
+				t.Fatalf("%d flushes of %d records", n, i+1)
+			}
+		}
+		const n = 3000
+		for i := range n {
+			r.append(30+i, 0, 10)
+			time.Sleep(30 * time.Millisecond)
+		}
+		if got, most := len(r.sink.seqs()), int(time.Since(began)/r.cfg.Interval); got > most || got < most-5 {
+			t.Errorf("%d flushes in %d intervals", got, most)
+		}
+	})
 }
