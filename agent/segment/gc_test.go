@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/varvelog/varve/metastore"
 	"github.com/varvelog/varve/metastore/records"
@@ -258,5 +261,49 @@ func TestCollectBehindALockedObject(t *testing.T) {
 	clear(store.locked)
 	if err := r.collector(store).Sweep(t.Context(), r.now); err != nil || r.kinds()["k"] != 0 || len(r.queue()) != 0 {
 		t.Fatal(err, r.kinds())
+	}
+}
+
+// What waits in the queue is told in objects, bytes and seconds, and is nothing once the store has deleted it.
+func TestLagIsTold(t *testing.T) {
+	r := newRig(t)
+	session := uuid.New()
+	var keys []string
+	for range 3 {
+		keys = append(keys, r.store(r.keys.Pack(uuid.New())))
+	}
+	r.enqueue(records.Garbage{ID: uuid.New(), Keys: keys, Bytes: 1000, NotBefore: r.now.Add(-90 * time.Second).UnixMilli()})
+	r.enqueue(records.Garbage{Session: session, From: 4, End: 9, Bytes: 77, NotBefore: r.now.Add(-30 * time.Second).UnixMilli()})
+	r.enqueue(records.Garbage{Session: session, From: 9, End: 11, Bytes: 5, NotBefore: r.now.Add(time.Minute).UnixMilli()})
+	c := r.collector(&refusing{r.inner})
+	told := func() map[string]float64 {
+		registry := prometheus.NewPedanticRegistry()
+		if err := registry.Register(c.metrics); err != nil {
+			t.Fatal(err)
+		}
+		all, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lag := map[string]float64{}
+		for _, f := range all {
+			if name, ok := strings.CutPrefix(f.GetName(), "varve_gc_lag_"); ok {
+				lag[name] = f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		return lag
+	}
+	if err := c.Sweep(t.Context(), r.now); !errors.Is(err, objstore.ErrRefused) {
+		t.Fatal(err)
+	}
+	if got, want := told(), (map[string]float64{"objects": 10, "bytes": 1082, "seconds": 90}); !maps.Equal(got, want) {
+		t.Errorf("while the store refuses: %v, want %v", got, want)
+	}
+	c.d.Objects = r.inner
+	if err := c.Sweep(t.Context(), r.now); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := told(), (map[string]float64{"objects": 2, "bytes": 5, "seconds": 0}); !maps.Equal(got, want) {
+		t.Errorf("when it does not: %v, want %v", got, want)
 	}
 }

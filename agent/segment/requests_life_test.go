@@ -65,7 +65,12 @@ func newLife(t testing.TB, all, active int, keep, pack time.Duration) *life {
 	l.store, l.facts = &tallyStore{Store: l.inner}, &tallyFacts{Store: l.table}
 	l.objects, l.rig.facts = l.store, l.facts
 	room := l.open()
-	limits := limitsOf{l.names[0].Topic: {Time: max(keep.Milliseconds(), -1), Bytes: -1}}
+	limits := limitsOf{}
+	if keep >= 0 {
+		limits[l.names[0].Topic] = Limits{Time: keep.Milliseconds(), Bytes: -1}
+	} else {
+		limits[l.names[0].Topic] = Limits{Time: -1, Bytes: -1}
+	}
 	index := NewIndex(l.facts, l.store, IndexConfig{Cluster: l.cluster, Keys: l.keys, Bytes: 64 << 20})
 	t.Cleanup(index.Close)
 	room.d.Keeps, room.d.Index = limits, index

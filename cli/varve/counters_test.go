@@ -47,7 +47,7 @@ func TestEveryCounterIsThere(t *testing.T) {
 		"varve_price_list_info", "varve_session_item_bytes", "varve_buffer_bytes", "varve_replay_footers_total", "varve_flush_in_flight",
 		"varve_flush_bytes_count", "varve_flush_runs_count", "varve_flush_wait_ms_count", "varve_flush_put_ms_count",
 		"varve_flush_commit_ms_count", "varve_flush_blocked_ms_count", "varve_commit_flushes_count", "varve_unsegmented_bytes",
-		"varve_unsegmented_seconds", "varve_gc_lag_objects", "varve_gc_lag_seconds", "varve_sweep_last_look_seconds", "varve_failover_ms_count",
+		"varve_unsegmented_seconds", "varve_gc_lag_objects", "varve_gc_lag_bytes", "varve_gc_lag_seconds", "varve_sweep_last_look_seconds", "varve_failover_ms_count",
 	} {
 		if _, ok := c.Sum(name); !ok {
 			t.Errorf("%s is not there", name)
