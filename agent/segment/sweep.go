@@ -132,7 +132,13 @@ func (s *Sweeper) Look(ctx context.Context) error {
 	}
 	s.suspects = l.seen
 	if l.whole {
-		s.metrics.looked(time.Now(), len(l.seen))
+		now, waiting := time.Now(), 0
+		for _, since := range l.seen {
+			if !since.After(now) { // it is not queued
+				waiting++
+			}
+		}
+		s.metrics.looked(now, waiting)
 	}
 	if l.queued > 0 {
 		s.d.Log.Info("queued objects that nothing names, left by agents that died or by writes that came late", "objects", l.queued, "bytes", l.bytes)
@@ -221,8 +227,21 @@ func (l *look) queue(ctx context.Context) error {
 		return fmt.Errorf("queue objects without a name: %w", err)
 	}
 	l.count(len(g.Keys), g.Bytes)
+	l.rests(g.Keys)
 	l.doomed = l.doomed[:0]
 	return nil
+}
+
+// queuedFor is how long an orphan that was queued is no suspect: if the store refuses to delete it, each look but one would queue it once more.
+const queuedFor = 7 * 24 * time.Hour
+
+// rests notes that orphans were queued.
+func (l *look) rests(keys []string) {
+	for _, key := range keys {
+		if len(l.seen) < maxSuspects {
+			l.seen[key] = time.Now().Add(queuedFor)
+		}
+	}
 }
 
 func (l *look) count(objects int, bytes int64) {

@@ -254,5 +254,6 @@ func (l *look) dropPack(ctx context.Context, p idle) error {
 		return fmt.Errorf("remove pack %s: %w", p.ID, err)
 	}
 	l.count(1, p.Size)
+	l.rests(g.Keys)
 	return nil
 }

@@ -330,3 +330,25 @@ func testSweepOfOne(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// An orphan that the store refuses to delete is queued once, not by every second look.
+func TestSweepQueuesOnce(t *testing.T) { synctest.Test(t, testSweepQueuesOnce) }
+
+func testSweepQueuesOnce(t *testing.T) {
+	r := newRig(t)
+	orphans := r.plant()
+	s := r.sweeper(1)
+	for range 10 {
+		r.look(s)
+		time.Sleep(6 * time.Hour)
+	}
+	queued := r.queuedKeys()
+	if len(slices.Compact(slices.Clone(queued))) != len(queued) || len(queued) < len(orphans) {
+		t.Errorf("%d orphans were queued %d times", len(orphans), len(queued))
+	}
+	time.Sleep(queuedFor)
+	r.look(s)
+	if n := len(r.queuedKeys()); n <= len(queued) {
+		t.Error("what is still there a week later is forgotten")
+	}
+}
