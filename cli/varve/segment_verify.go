@@ -100,7 +100,11 @@ func (b *bucket) verifyAll(ctx context.Context, objects []objstore.Info, deep bo
 			}
 			damaged++
 		}
-		l.rows = append(l.rows, []any{word, f.kind.String(), f.runs, f.batches, f.bytes, objects[i].Key, errorText(f.err)})
+		var kind any // of what cannot be read nobody knows
+		if f.kind != 0 {
+			kind = f.kind.String()
+		}
+		l.rows = append(l.rows, []any{word, kind, f.runs, f.batches, f.bytes, objects[i].Key, errorText(f.err)})
 	}
 	return document{listings: []listing{l}}, damaged
 }
