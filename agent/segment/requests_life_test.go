@@ -143,13 +143,13 @@ func TestRequestsOfALife(t *testing.T) {
 	}
 }
 
-// BenchmarkRequestsOfALife is the same over two days and a half, with packs each minute and a topic that keeps everything, so that segments are merged too.
+// BenchmarkRequestsOfALife is the same over four days, with packs each minute and a topic that keeps everything, so that segments are merged too.
 func BenchmarkRequestsOfALife(b *testing.B) {
 	for b.Loop() {
 		var requests []float64
 		for _, active := range []int{10, 1000} {
 			l := newLife(b, active, active, -1, time.Minute)
-			for range 60 * 60 {
+			for range 96 * 60 {
 				l.pass()
 			}
 			requests = append(requests, float64(l.requests()))
