@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -166,6 +167,28 @@ func testSweepPastBroken(t *testing.T) {
 		}
 		if slices.ContainsFunc(maybe, func(key string) bool { return slices.Contains(queued, key) }) {
 			t.Errorf("a broken %s: %v are queued", broken, queued)
+		}
+	}
+}
+
+// An extent that does not decode is an error for who reads what it holds, and for nobody else.
+func TestBrokenExtentAmongOthers(t *testing.T) {
+	for _, count := range []int{5, 3 * pageExtents} {
+		for _, at := range []int{0, 1, count / 2, count - 1} {
+			s := newShelved(t)
+			for i := range count {
+				s.link(s.topic, 3, records.Extent{Base: int64(i) * 10, Next: int64(i)*10 + 10, Segment: uuid.New(), Size: 164, FooterLen: 40, Bytes: 100})
+			}
+			_, err := s.facts.Write(t.Context(), metastore.Op{Kind: metastore.OpPut, Key: s.cluster.ExtentKey(s.topic, 3, int64(at)*10), Set: metastore.Item{"x": metastore.N(1)}})
+			s.must(err)
+			for i := range count {
+				x := s.index()
+				got, err := x.Extents(t.Context(), s.topic, 3, int64(i)*10+5)
+				if broken := errors.Is(err, records.ErrBadItem); broken != (i == at) || !broken && (err != nil || len(got) == 0 || got[0].Base != int64(i)*10) {
+					t.Fatalf("%d extents, number %d is broken; number %d: %v, %v", count, at, i, got, err)
+				}
+				x.Close()
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -81,10 +82,14 @@ func (x *Index) loadPage(ctx context.Context, at Name, offset int64) (found bool
 	if err != nil {
 		return false, err
 	}
+	var broken error
 	for {
-		extents, more, err := x.query(ctx, at, h.after)
+		extents, more, bad, err := x.rows(ctx, at, h.after)
 		if err != nil {
 			return false, err
+		}
+		if bad != nil {
+			broken = bad
 		}
 		base, next, last := int64(0), int64(0), int64(0)
 		if n := len(extents); n > 0 {
@@ -97,7 +102,7 @@ func (x *Index) loadPage(ctx context.Context, at Name, offset int64) (found bool
 			x.mu.Unlock()
 			return true, nil
 		case huntOut:
-			return false, nil
+			return false, broken // which may be the one
 		}
 	}
 }
@@ -125,6 +130,15 @@ func (x *Index) begin(ctx context.Context, at Name, offset int64) (hunt, error) 
 // query returns at most one page of contiguous extents with a base above after, and whether there are more. Extents that wait to be
 // unlinked may leave a gap before those that were linked after the log start had passed them (R28).
 func (x *Index) query(ctx context.Context, at Name, after int64) (extents []records.Extent, more bool, err error) {
+	extents, more, bad, err := x.rows(ctx, at, after)
+	if err = errors.Join(err, bad); err != nil {
+		return nil, false, err
+	}
+	return extents, more, nil
+}
+
+// rows is query, and passes over items that do not decode: bad tells of the last one that lies before the extents, or where there are none.
+func (x *Index) rows(ctx context.Context, at Name, after int64) (extents []records.Extent, more bool, bad, err error) {
 	q := metastore.Query{
 		PK: x.cfg.Cluster.PartitionPK(at.Topic, at.Index), Prefix: records.ExtentPrefix, Limit: pageExtents, Consistency: metastore.Consistent,
 	}
@@ -138,20 +152,21 @@ func (x *Index) query(ctx context.Context, at Name, after int64) (extents []reco
 			return err
 		})
 		if err != nil {
-			return nil, false, fmt.Errorf("read extents of %s-%d: %w", at.Topic, at.Index, err)
+			return nil, false, nil, fmt.Errorf("read extents of %s-%d: %w", at.Topic, at.Index, err)
 		}
 		for _, row := range got.Rows {
 			e, err := records.DecodeExtent(row.Item)
-			if err != nil {
-				return nil, false, fmt.Errorf("read extent %s of %s-%d: %w", row.SK, at.Topic, at.Index, err)
-			}
-			if n := len(extents); n > 0 && extents[n-1].Next != e.Base {
-				return extents, true, nil
+			switch n := len(extents); {
+			case err != nil && n == 0:
+				bad = fmt.Errorf("read extent %s of %s-%d: %w", row.SK, at.Topic, at.Index, err)
+				continue
+			case err != nil || n > 0 && extents[n-1].Next != e.Base:
+				return extents, true, bad, nil
 			}
 			extents = append(extents, e)
 		}
 		if q.After = got.Next; got.Next == "" || len(extents) > 0 {
-			return extents, got.Next != "", nil
+			return extents, got.Next != "", bad, nil
 		}
 	}
 }
