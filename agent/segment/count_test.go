@@ -198,3 +198,43 @@ func TestReplacedLeaderLinksNothing(t *testing.T) {
 	r.accounts()
 	r.check()
 }
+
+// widest notes how many items the largest transaction had, and how many there were.
+type widest struct {
+	metastore.Store
+	most, count int
+}
+
+func (s *widest) Transact(ctx context.Context, ops []metastore.Op) error {
+	s.most, s.count = max(s.most, len(ops)), s.count+1
+	return s.Store.Transact(ctx, ops)
+}
+
+// Eight neighbours that are cut together and share no pack, each of as many packs as one segment may be cut from: their links have no more items
+// than a transaction takes, and nearly as many.
+func TestLinkTransactionIsBounded(t *testing.T) {
+	r := newRig(t)
+	names := r.topic("a", maxLinked)
+	r.open()
+	for _, n := range names {
+		for range maxPacks {
+			r.write([]Name{n}, 300, 1)
+			r.round(time.Minute)
+		}
+	}
+	facts := &widest{Store: r.table}
+	r.room.d.Facts = facts
+	r.round(6 * time.Hour)
+	if facts.most > metastore.MaxTransact || facts.most < metastore.MaxTransact-maxPacks-3 || facts.count != 2 {
+		t.Errorf("%d transactions, one of %d items", facts.count, facts.most)
+	}
+	for _, n := range names {
+		if p, extents := r.extents(n); len(extents) != 1 || p.Tiered != 2*maxPacks {
+			t.Error(p, extents)
+		}
+	}
+	r.check()
+	if idle := r.accounts(); idle != 0 {
+		t.Error("objects too many:", idle)
+	}
+}

@@ -364,54 +364,73 @@ func (r *rig) ledBy(id uuid.UUID) {
 	}
 }
 
+// beyondRepair is what no command mends by itself.
+var beyondRepair = []struct {
+	name  string
+	class Class
+	plant func(r *rig) (where string)
+}{
+	{"a bundle after the snapshot", MissingWAL, func(r *rig) string {
+		r.lose(r.keys.WAL(r.a, 6))
+		return r.keys.WAL(r.a, 6)
+	}},
+	{"a start that the table has not counted", StartMark, func(r *rig) string {
+		r.object(r.keys.Start(2), []byte(r.a.String()+"\n"))
+		return r.keys.Start(2)
+	}},
+	{"a mark that names no session", StartMark, func(r *rig) string {
+		r.object(r.keys.Start(1), []byte("?"))
+		return r.keys.Start(1)
+	}},
+	{"a start whose session the table does not have", SessionUnknown, func(r *rig) string {
+		id := uuid.New()
+		r.object(r.keys.Start(1), []byte(id.String()+"\n"))
+		return id.String()
+	}},
+	{"the session item of the leader", SessionUnknown, func(r *rig) string {
+		r.drop(r.cluster.SessionKey(r.a))
+		return r.a.String()
+	}},
+	{"a session's item", Undecodable, func(r *rig) string {
+		key := r.cluster.SessionKey(r.a)
+		r.set(key, records.AttrState, metastore.S("?"))
+		return key.PK + "," + key.SK
+	}},
+	{"an offset page of a group", Undecodable, func(r *rig) string {
+		r.item(r.cluster.GroupKey(1, "g"), records.Group{Type: records.ClassicGroup, State: records.GroupEmpty}.Item())
+		key := metastore.Key{PK: r.cluster.GroupPagesPK(1, "g"), SK: "O#?"}
+		r.item(key, metastore.Item{"x": metastore.N(1)})
+		return key.PK + "," + key.SK
+	}},
+	{"a file of somebody", Foreign, func(r *rig) string {
+		r.object(r.keys.Root()+"notes.txt", []byte("hi"))
+		return r.keys.Root() + "notes.txt"
+	}},
+	{"an object of another cluster", Foreign, func(r *rig) string {
+		r.id = uuid.New()
+		return r.keys.Segment(r.topic.ID, 0, 0, r.segment(0, 0, 5).Segment)
+	}},
+}
+
+// TestEveryClassIsPlanted: there is no class of damage that no test plants.
+func TestEveryClassIsPlanted(t *testing.T) {
+	planted := map[Class]bool{}
+	for _, d := range damages {
+		planted[d.class] = true
+	}
+	for _, d := range beyondRepair {
+		planted[d.class] = true
+	}
+	for _, c := range Classes() {
+		if !planted[c] {
+			t.Errorf("%s is planted by no test", c)
+		}
+	}
+}
+
 // TestOnlyAPersonCanMend: what no command mends by itself is found, and the hint says what to do.
 func TestOnlyAPersonCanMend(t *testing.T) {
-	for _, d := range []struct {
-		name  string
-		class Class
-		plant func(r *rig) (where string)
-	}{
-		{"a bundle after the snapshot", MissingWAL, func(r *rig) string {
-			r.lose(r.keys.WAL(r.a, 6))
-			return r.keys.WAL(r.a, 6)
-		}},
-		{"a start that the table has not counted", StartMark, func(r *rig) string {
-			r.object(r.keys.Start(2), []byte(r.a.String()+"\n"))
-			return r.keys.Start(2)
-		}},
-		{"a mark that names no session", StartMark, func(r *rig) string {
-			r.object(r.keys.Start(1), []byte("?"))
-			return r.keys.Start(1)
-		}},
-		{"a start whose session the table does not have", SessionUnknown, func(r *rig) string {
-			id := uuid.New()
-			r.object(r.keys.Start(1), []byte(id.String()+"\n"))
-			return id.String()
-		}},
-		{"the session item of the leader", SessionUnknown, func(r *rig) string {
-			r.drop(r.cluster.SessionKey(r.a))
-			return r.a.String()
-		}},
-		{"a session's item", Undecodable, func(r *rig) string {
-			key := r.cluster.SessionKey(r.a)
-			r.set(key, records.AttrState, metastore.S("?"))
-			return key.PK + "," + key.SK
-		}},
-		{"an offset page of a group", Undecodable, func(r *rig) string {
-			r.item(r.cluster.GroupKey(1, "g"), records.Group{Type: records.ClassicGroup, State: records.GroupEmpty}.Item())
-			key := metastore.Key{PK: r.cluster.GroupPagesPK(1, "g"), SK: "O#?"}
-			r.item(key, metastore.Item{"x": metastore.N(1)})
-			return key.PK + "," + key.SK
-		}},
-		{"a file of somebody", Foreign, func(r *rig) string {
-			r.object(r.keys.Root()+"notes.txt", []byte("hi"))
-			return r.keys.Root() + "notes.txt"
-		}},
-		{"an object of another cluster", Foreign, func(r *rig) string {
-			r.id = uuid.New()
-			return r.keys.Segment(r.topic.ID, 0, 0, r.segment(0, 0, 5).Segment)
-		}},
-	} {
+	for _, d := range beyondRepair {
 		t.Run(string(d.class)+"/"+d.name, func(t *testing.T) {
 			r := newRig(t)
 			where := d.plant(r)
