@@ -52,7 +52,9 @@ func TestStopOnABadStore(t *testing.T) {
 	_, _ = rand.Read(noise)
 	c := dialRaw(t, a.addr)
 	c.send(frame(produceRequest("t", batch(string(noise))), 8))
-	await(t, "the large record to arrive", func() bool { return a.metric(t, `varve_kafka_requests_in_flight{api="Produce"}`) == 1 })
+	await(t, "the large record to be on its way to the store", func() bool { // a request that is not read to its end is none yet
+		return a.metric(t, `varve_kafka_requests_in_flight{api="Produce"}`) == 1 && a.metric(t, "varve_flush_in_flight") == 1
+	})
 
 	begun := time.Now()
 	signal(t, a, syscall.SIGTERM)
