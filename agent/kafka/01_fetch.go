@@ -44,6 +44,11 @@ type fetchOp struct {
 	hasty   bool               // too many are parked: answer as soon as the store allows
 	early   chan time.Duration // after how long to answer, because a request waits behind this one
 	answer  fetchAnswer
+
+	// Of who waits, and kept for the next who does. Watched are the partitions that wake the waiter.
+	waiter  *partition.Waiter
+	timer   *time.Timer
+	watched []*partition.Partition
 }
 
 // fetchPart is a partition of a request and what was found out about it.

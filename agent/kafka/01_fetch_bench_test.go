@@ -71,3 +71,33 @@ func TestFetchAllocationsAreCounted(t *testing.T) {
 		}
 	}
 }
+
+// TestWaitingFetchAllocationsAreCounted: a Fetch at the end of its logs that waits in vain costs its goroutine and little else, however
+// many partitions it watches.
+func TestWaitingFetchAllocationsAreCounted(t *testing.T) {
+	const partitions = 50
+	w, c := loaded(t, option{budget: 256 << 20}, partitions, 10)
+	defer w.check()
+	ends := make([]int64, partitions)
+	for i := range ends {
+		ends[i] = 10
+	}
+	req := fetching(12, "t", ends...)
+	req.MaxWaitMillis = 1
+	frame, buf := encode(req, 1), make([]byte, 64<<10)
+	must(t, c.nc.SetReadDeadline(time.Now().Add(hangTime)))
+	got := testing.AllocsPerRun(50, func() {
+		if _, err := c.nc.Write(frame); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c.nc, buf[:sizeLen]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c.nc, buf[:binary.BigEndian.Uint32(buf)]); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 4 && raceFactor == 1 {
+		t.Errorf("%v allocations, want at most 4", got)
+	}
+}

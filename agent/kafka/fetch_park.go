@@ -60,32 +60,60 @@ func (c *conn) nudge() {
 
 // run is the goroutine of a Fetch that has to wait: for the store, for a confirmation, or for records.
 func (op *fetchOp) run() {
-	ctx := op.c.ctx
 	if op.unknown {
-		op.learn(ctx)
+		op.learn(op.c.ctx)
 	}
-	w := partition.NewWaiter()
-	for i := range op.parts {
-		if p := op.parts[i].p; p != nil {
-			p.Watch(w)
-			defer p.Unwatch(w)
-		}
-	}
-	timer := time.NewTimer(op.wait - time.Since(op.began))
-	defer timer.Stop()
+	op.await()
+	op.c.unpark(op)
+	op.respond()
+}
+
+// await watches the partitions until there is enough to answer.
+func (op *fetchOp) await() {
+	ctx := op.c.ctx
+	op.watch()
+	defer op.unwatch()
 	over := false
 	for {
 		if op.missed {
 			op.load(ctx)
 		}
 		if over || op.ready() || ctx.Err() != nil {
-			break
+			return
 		}
-		over = op.pause(ctx, w, timer)
+		over = op.pause(ctx)
 		op.collect()
 	}
-	op.c.unpark(op)
-	op.respond()
+}
+
+// watch begins to wait for changes and for the end of MaxWait.
+func (op *fetchOp) watch() {
+	left := op.wait - time.Since(op.began)
+	if op.waiter == nil {
+		op.waiter, op.timer = partition.NewWaiter(), time.NewTimer(left)
+	} else {
+		op.timer.Reset(left)
+	}
+	for i := range op.parts {
+		if p := op.parts[i].p; p != nil {
+			p.Watch(op.waiter)
+			op.watched = append(op.watched, p)
+		}
+	}
+}
+
+// unwatch ends watch: nothing wakes the waiter afterwards, so that it may serve another Fetch.
+func (op *fetchOp) unwatch() {
+	op.timer.Stop()
+	for _, p := range op.watched {
+		p.Unwatch(op.waiter)
+	}
+	clear(op.watched)
+	op.watched = op.watched[:0]
+	select {
+	case <-op.waiter.C:
+	default:
+	}
 }
 
 // maxFinds is how many unknown topics of a Fetch are looked for.
@@ -113,13 +141,13 @@ func (op *fetchOp) learn(ctx context.Context) {
 }
 
 // pause waits for a change, and reports whether the waiting is over.
-func (op *fetchOp) pause(ctx context.Context, w *partition.Waiter, timer *time.Timer) (over bool) {
+func (op *fetchOp) pause(ctx context.Context) (over bool) {
 	var soon <-chan time.Time
 	for {
 		select {
-		case <-w.C:
+		case <-op.waiter.C:
 			return false
-		case <-timer.C:
+		case <-op.timer.C:
 			return true
 		case <-soon:
 			return true
