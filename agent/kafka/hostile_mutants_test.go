@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -162,9 +163,14 @@ var mutants = []mutant{
 	},
 }
 
-// TestHostileMutants runs each fault's test with the faulty file in place of the real one, by an overlay: the tree is not touched.
+// TestHostileMutants runs each fault's test with the faulty file in place of the real one, by an overlay: the tree is not touched. With VARVE_MUTANTS, a
+// regular expression, it plants those that it matches by name or file.
 func TestHostileMutants(t *testing.T) {
+	only := regexp.MustCompile(os.Getenv("VARVE_MUTANTS"))
 	for _, m := range mutants {
+		if !only.MatchString(m.name + " " + m.file) {
+			continue
+		}
 		t.Run(m.name, func(t *testing.T) {
 			path, err := filepath.Abs(filepath.Join("..", filepath.FromSlash(m.file)))
 			must(t, err)
