@@ -228,7 +228,7 @@ func (h *archive) read(r *fetch.Reader, p int32, next *int64, most int, mode fet
 }
 
 // TestCatchUp: one consumer drains a log from segments on S3 (90 MB/s a connection, first byte after 15 ms) faster than 0.9 of what eight
-// connections bring at best, with the memory of an agent of default size, and asks for each byte once; of many partitions nearly so. VARVE_CATCHUP_GIB says how much (1).
+// connections bring at best, with the memory of an agent of 1.25 GiB, and asks for each byte once; of many partitions nearly so. VARVE_CATCHUP_GIB says how much (1).
 func TestCatchUp(t *testing.T) {
 	gib := 1
 	if s := os.Getenv("VARVE_CATCHUP_GIB"); s != "" {
