@@ -129,8 +129,8 @@ func merged(r *Room) float64 {
 func TestRequestsOfALife(t *testing.T) {
 	var requests []int
 	for _, active := range []int{10, 1000} {
-		l := newLife(t, 2*active, active, 6*time.Hour, 6*time.Minute)
-		for range 18 * 10 {
+		l := newLife(t, 2*active, active, 6*time.Hour, 12*time.Minute)
+		for range 18 * 5 {
 			l.pass()
 		}
 		if p, extents := l.extents(l.names[0]); p.LogStart == 0 || len(extents) == 0 {
