@@ -3,7 +3,7 @@
 //	/         links, and who this agent is
 //	/healthz  200 while the process lives
 //	/readyz   200 while the agent serves, else 503 and why not
-//	/metrics  Prometheus text format
+//	/metrics  Prometheus text format: METRICS.md says what is in it
 //
 // and, if Profiles was called, /debug/pprof/ for programs on the same machine.
 //

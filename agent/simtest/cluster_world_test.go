@@ -43,6 +43,7 @@ type clusterSim struct {
 	runs    []*process          // every run there was
 	names   []string
 	change  func(*agent.Config)
+	stores  func(*process) agent.Stores // nil: those of the process, and nobody counts
 	seen    *history
 	clients []*kgo.Client
 	loads   []*workload
@@ -98,7 +99,11 @@ func (s *clusterSim) start(name string) *process {
 	}
 	p.objects = objfault.New(&objectsWay{s.objects, way{host, s.net.host(objectsHost)}}, objfault.Plan{Seed: s.rng.Uint64()})
 	p.facts = factfault.New(&factsWay{s.facts, way{host, s.net.host(factsHost)}}, factfault.Plan{Seed: s.rng.Uint64()})
-	a, err := agent.New(cfg, agent.Stores{Objects: p.objects, Facts: p.facts}, s.logger(name))
+	stores := agent.Stores{Objects: p.objects, Facts: p.facts}
+	if s.stores != nil {
+		stores = s.stores(p)
+	}
+	a, err := agent.New(cfg, stores, s.logger(name))
 	if err != nil {
 		s.t.Fatal(err)
 	}
