@@ -132,7 +132,7 @@ down: ## stop them
 latency: ## what records wait for on S3 Standard, and where, and what a GB costs: the log alone, in virtual time, SPAN (10m) of it for each row
 	$(call stage,latency,VARVE_LATENCY=$(or $(SPAN),10m) $(GO) test -count=1 -v -timeout 0 -run '^TestLatency$$|^TestHedgesOfTheLog$$' ./agent/simtest)
 
-bench: ## what the agent costs: varve bench, RUNS times (3), interleaved with the agent of BASE=COMMIT, ONLY=NAME; PKG=./agent/wal one package's micro benchmarks
+bench: ## what the agent costs: varve bench, RUNS times (3), in turns with the agent of BASE=COMMIT (a pinned one), ONLY=NAME; PKG=./agent/wal one package's micro benchmarks
 ifeq ($(PKG),./...)
 	@$(MAKE) --no-print-directory build
 	@bash cli/varve/bench.sh

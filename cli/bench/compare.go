@@ -75,7 +75,7 @@ func direction(name string) string {
 }
 
 // Compare sets the runs b against the runs a. A number is worse if the ratio of the medians is off by more than tolerance, a
-// share such as 0.1. Numbers that only one side has are left out, and those that are 0 in a.
+// share such as 0.1, and every ratio of its range is off that way: else it is noise. Numbers that only one side has are left out, and those that are 0 in a.
 func Compare(a, b []Report, tolerance float64) (ratios []Ratio) {
 	as, names := numbers(a)
 	bs, _ := numbers(b)
@@ -89,13 +89,26 @@ func Compare(a, b []Report, tolerance float64) (ratios []Ratio) {
 		r.Low, r.High = spread(x, y)
 		switch r.Direction {
 		case "lower":
-			r.Worse = r.Ratio > 1+tolerance
+			r.Worse = r.Ratio > 1+tolerance && r.Low > 1
 		case "higher":
-			r.Worse = r.Ratio < 1-tolerance
+			r.Worse = r.Ratio < 1-tolerance && r.High < 1
 		}
 		ratios = append(ratios, r)
 	}
 	return ratios
+}
+
+// BusyCores is how much of a processor other processes may take in a run whose times are to be believed.
+const BusyCores = 0.1
+
+// Busy returns in how many runs other processes took more than that.
+func Busy(runs []Report) (n int) {
+	for _, r := range runs {
+		if cores, ok := r.Get(measureOthers); ok && cores > BusyCores {
+			n++
+		}
+	}
+	return n
 }
 
 // spread is the least and the greatest ratio: of runs that stand at the same place, if there are as many on both sides (they

@@ -98,6 +98,6 @@ func (c costs) flushes() {
 	hits, found := c.d.Sum("varve_cache_blocks_total", `result="hit"`)
 	misses, _ := c.d.Sum("varve_cache_blocks_total", `result="miss"`)
 	c.r.maybe("cache_hit_percent", hits/(hits+misses)*100, c.known && found && hits+misses > 0)
-	held, _ := c.w.to.series.Sum("varve_session_item_bytes")
+	held, _ := c.w.to.series.Sum(largestItem)
 	c.r.maybe("session_item_bytes", held, c.known && held > 0)
 }

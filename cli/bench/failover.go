@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,7 +27,26 @@ type Fault struct {
 const (
 	latencyPartition = "strike_to_ack"     // until a partition acknowledged a record that was sent afterwards
 	latencyEvery     = "strike_to_all_ack" // until every partition has
+	latencyGap       = "ack_gap"           // of a partition: the longest time between two acknowledgements around a strike
+	latencyClient    = "open_to_all_ack"   // from the last step of the server until every partition has acknowledged: the client's part
 )
+
+// lastStep is the step after which the server serves.
+const lastStep = "open"
+
+// gap is the time between acknowledgements of a partition. It may be used by several goroutines.
+type gap struct{ last, longest atomic.Int64 } // Unix time in ns; ns
+
+// note takes an acknowledgement.
+func (g *gap) note(now int64) {
+	before := g.last.Swap(now)
+	for before != 0 {
+		most := g.longest.Load()
+		if now-before <= most || g.longest.CompareAndSwap(most, now-before) {
+			return
+		}
+	}
+}
 
 // outageTime bounds the wait for a partition to come back.
 const outageTime = 2 * time.Minute
@@ -49,8 +69,9 @@ func FailOver(ctx context.Context, t Target, load Load, f Fault, live *Live) (*R
 
 // outages is what the rounds have shown.
 type outages struct {
-	partitions, all Histogram
-	steps           map[string]*Histogram
+	partitions, all, gaps, client Histogram
+	steps                         map[string]*Histogram
+	counted                       *ledger
 }
 
 func (s *stage) failOver(ctx context.Context, f Fault) (*Report, error) {
@@ -58,12 +79,15 @@ func (s *stage) failOver(ctx context.Context, f Fault) (*Report, error) {
 	endless.Limit, endless.Duration, endless.Spread = 0, maxSpan, SpreadEach
 	sending, stop := context.WithCancel(ctx)
 	defer stop()
-	from := time.Now()
+	s.gaps = make([]gap, s.load.Partitions)
+	o := &outages{steps: map[string]*Histogram{}, counted: newLedger(s.Agents)}
+	o.counted.look(ctx)
+	var w window
+	w.from = sight{at: time.Now(), series: o.counted.sum(), client: ownCPU(), box: readMachine()}
 	began, err := s.startUntil(sending, ctx, endless)
 	if err != nil {
 		return nil, err
 	}
-	o := &outages{steps: map[string]*Histogram{}}
 	for _, name := range f.Names {
 		o.steps[name] = &Histogram{}
 	}
@@ -75,15 +99,20 @@ func (s *stage) failOver(ctx context.Context, f Fault) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	var w window
-	w.from.at, w.to.at = from, time.Now()
-	s.Agents = nil // their counters began anew with each start
+	o.counted.look(ctx)
+	w.to = sight{at: time.Now(), series: o.counted.sum(), client: ownCPU(), box: readMachine()}
 	r := s.report("fail-over", w, s.live.acked.Load())
 	r.measure("kills", float64(f.Times))
+	footers, _ := w.to.series.Since(w.from.series).Sum("varve_replay_footers_total")
+	r.maybe("footers_replayed_per_kill", footers/float64(f.Times), len(s.Agents) > 0)
 	r.latency(latencyPartition, &o.partitions)
 	r.latency(latencyEvery, &o.all)
+	r.latency(latencyGap, &o.gaps)
 	for _, name := range f.Names {
 		r.latency("strike_to_"+name, o.steps[name])
+	}
+	if o.steps[lastStep] != nil {
+		r.latency(latencyClient, &o.client)
 	}
 	r.Verified, err = s.verify(ctx)
 	return r, err
@@ -100,6 +129,10 @@ func (s *stage) rounds(ctx context.Context, f Fault, o *outages, began time.Time
 		if !sleepUntil(ctx, time.Now().Add(f.Every)) {
 			return ctx.Err()
 		}
+		o.counted.look(ctx)
+		for i := range s.gaps {
+			s.gaps[i].longest.Store(0)
+		}
 		struck, err := f.Strike(ctx, round)
 		if err != nil {
 			return fmt.Errorf("round %d: %w", round+1, err)
@@ -107,19 +140,32 @@ func (s *stage) rounds(ctx context.Context, f Fault, o *outages, began time.Time
 		if err := s.untilAcked(ctx, struck, &o.partitions); err != nil {
 			return fmt.Errorf("round %d: %w", round+1, err)
 		}
-		o.all.Observe(time.Since(struck))
-		if f.Steps != nil {
-			for name, after := range f.Steps(round, struck) {
-				if h := o.steps[name]; h != nil {
-					h.Observe(after)
-				}
-			}
-		}
+		o.observe(s, f, round, struck)
 		if err := f.Mend(ctx, round); err != nil {
 			return fmt.Errorf("round %d: %w", round+1, err)
 		}
 	}
 	return nil
+}
+
+// observe takes what a round has shown, in which every partition has acknowledged again just now.
+func (o *outages) observe(s *stage, f Fault, round int, struck time.Time) {
+	all := time.Since(struck)
+	o.all.Observe(all)
+	for i := range s.gaps {
+		o.gaps.Observe(time.Duration(s.gaps[i].longest.Load()))
+	}
+	if f.Steps == nil {
+		return
+	}
+	for name, after := range f.Steps(round, struck) {
+		if h := o.steps[name]; h != nil {
+			h.Observe(after)
+		}
+		if name == lastStep {
+			o.client.Observe(all - after)
+		}
+	}
 }
 
 // untilAcked waits until every partition has acknowledged a record that was sent after a moment, and observes how long each took.

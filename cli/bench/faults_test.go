@@ -132,7 +132,8 @@ func TestFailOverOfNothing(t *testing.T) {
 	if err != nil || !r.Verified.Good() || struck != 3 || mended != 3 {
 		t.Fatalf("%v, %+v, %d strikes", err, r, struck)
 	}
-	if len(r.Latencies) != 3 || r.Latencies[0].Count != 9 || r.Latencies[1].Count != 3 || r.Latencies[2].Name != "strike_to_detect" || r.Latencies[2].Max != 1000 {
+	if len(r.Latencies) != 4 || r.Latencies[0].Count != 9 || r.Latencies[1].Count != 3 || r.Latencies[2].Name != "ack_gap" || r.Latencies[2].Count != 9 ||
+		r.Latencies[2].P50 <= 0 || r.Latencies[3].Name != "strike_to_detect" || r.Latencies[3].Max != 1000 {
 		t.Errorf("%+v", r.Latencies)
 	}
 }

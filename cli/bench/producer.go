@@ -31,6 +31,7 @@ type producer struct {
 	sent    *atomic.Int64
 	acked   *atomic.Int64
 	latest  []atomic.Int64     // by partition: when the record that was acknowledged last was handed to the client, Unix time in ns
+	gaps    []gap              // those of the stage
 	gone    context.CancelFunc // ends the run: there is no point in going on
 
 	answers struct {
@@ -130,6 +131,9 @@ func (p *producer) answered(r *kgo.Record, err error) {
 	}
 	p.acked.Add(1)
 	p.latest[r.Partition].Store(s.sent)
+	if len(p.gaps) > 0 {
+		p.gaps[r.Partition].note(now.UnixNano())
+	}
 	if p.load.Acks != AcksNone {
 		if r.Offset <= a.last[r.Partition] {
 			a.disordered++

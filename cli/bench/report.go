@@ -53,6 +53,9 @@ type Measure struct {
 	Value *float64 `json:"value"` // nil: it could not be seen
 }
 
+// measureOthers is how many processors other processes took.
+const measureOthers = "other_processes_cores"
+
 // The names of latencies.
 const (
 	latencyIntended = "intended_to_ack"      // what a user waits: counts from when the record was to be sent
@@ -157,7 +160,7 @@ func (c costs) machine(s *stage) {
 	c.r.maybe("client_cpu_s_per_gib", (b.client-a.client)/c.gib, b.client > 0 && c.gib > 0)
 	agents := b.user + b.sys - a.user - a.sys
 	others := b.box.busy - a.box.busy - (b.client - a.client) - agents
-	c.r.maybe("other_processes_cores", max(0, others)/took, b.box.ok && a.box.ok && b.client > 0 && (a.split || len(s.Agents) == 0))
+	c.r.maybe(measureOthers, max(0, others)/took, b.box.ok && a.box.ok && b.client > 0 && (a.split || len(s.Agents) == 0))
 	c.r.maybe("steal_cores", (b.box.steal-a.box.steal)/took, b.box.ok && a.box.ok)
 	load, ok := loadAverage()
 	c.r.maybe("load_average", load, ok)

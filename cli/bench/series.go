@@ -93,6 +93,9 @@ func (s Series) without(prefixes ...string) Series {
 	return d
 }
 
+// largestItem is a series of which the largest is wanted, not the sum.
+const largestItem = "varve_session_item_bytes"
+
 // plus adds up what several agents say.
 func (s Series) plus(other Series) Series {
 	d := make(Series, len(s))
@@ -100,6 +103,10 @@ func (s Series) plus(other Series) Series {
 		d[k] = v
 	}
 	for k, v := range other {
+		if k == largestItem {
+			d[k] = max(d[k], v)
+			continue
+		}
 		d[k] += v
 	}
 	return d

@@ -98,3 +98,36 @@ func TestAProcessIsCountedOnce(t *testing.T) {
 		t.Errorf("%v, %v", bytes, pairs)
 	}
 }
+
+// TestCountersOutliveTheirAgents: what an agent counted before it was killed counts on, and one that does not answer loses nothing.
+func TestCountersOutliveTheirAgents(t *testing.T) {
+	says := "process_start_time_seconds 1\nvarve_x_total 7\nvarve_session_item_bytes 300\n"
+	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if says == "" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		fmt.Fprint(w, says)
+	}))
+	defer served.Close()
+	l := newLedger([]Agent{{HTTP: strings.TrimPrefix(served.URL, "http://")}})
+	if l.sum() != nil {
+		t.Error("something was seen before anybody looked")
+	}
+	l.look(t.Context())
+	for _, c := range []struct {
+		says string
+		want float64
+	}{
+		{"process_start_time_seconds 1\nvarve_x_total 9\n", 9}, {"", 9}, {"process_start_time_seconds 2\nvarve_x_total 1\nvarve_session_item_bytes 200\n", 10},
+		{"process_start_time_seconds 2\nvarve_x_total 4\nvarve_session_item_bytes 500\n", 13},
+	} {
+		says = c.says
+		l.look(t.Context())
+		if got := l.sum()["varve_x_total"]; got != c.want {
+			t.Errorf("after %q: %v, want %v", c.says, got, c.want)
+		}
+	}
+	if got := l.sum()[largestItem]; got != 500 {
+		t.Errorf("the largest item of all runs is %v", got)
+	}
+}

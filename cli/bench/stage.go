@@ -29,6 +29,7 @@ type stage struct {
 	wg        sync.WaitGroup // of the producers' goroutines
 	sent      chan struct{}  // closed when they have ended
 	settled   bool           // their clients are closed
+	gaps      []gap          // by partition; empty: nobody asks for them
 	began     atomic.Int64   // the last start, Unix time in ns; 0: none yet
 	phases    atomic.Pointer[[]int64]
 }
@@ -115,8 +116,8 @@ func (s *stage) startUntil(sending, ctx context.Context, load Load) (began time.
 		rng := rand.New(rand.NewPCG(load.Seed, uint64(id)<<32|1))
 		p := &producer{
 			load: load, id: id, run: s.run, rng: rng, fill: filling(rng, load.Size), numbers: make([]uint64, load.Partitions),
-			latest: make([]atomic.Int64, load.Partitions),
-			sent:   &s.live.sent, acked: &s.live.acked, gone: cancel,
+			latest: make([]atomic.Int64, load.Partitions), gaps: s.gaps,
+			sent: &s.live.sent, acked: &s.live.acked, gone: cancel,
 		}
 		p.service.key, p.service.counts = produceKey, p.measured
 		p.answers.failed = map[stream]map[uint64]struct{}{}

@@ -21,6 +21,10 @@ func benchCommand() *command {
 it at the end. Records are sent at times drawn beforehand, whether earlier ones were answered or not, and everything is read
 back and checked: a record lost, doubled, out of order or damaged is a failure. Each run has a topic of its own, which it removes.
 
+acks=all means that a record is in the bucket (object durability: there is no other yet). Figures to be published want --warmup 30s
+--duration 5m and a machine with nothing else to do. With --agents and --zones the agents are spread over emulated zones and so are
+the clients; what crosses zones is told for each pair, and costs $0.02 a GB besides.
+
 No latency is printed without its price. Dollars are those of requests to the bucket and the table at list prices (us-east-1);
 storage comes on top. A list of your own is a file of lines "name = dollars": s3.put_million, s3.get_million, s3.list_million,
 s3.in_gb, s3.out_gb, dynamodb.write_million, dynamodb.read_million, and "date = 2026-11-01"; an agent takes it as the parameter

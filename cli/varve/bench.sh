@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# make bench: what the agent of bin/varve costs, RUNS (3) times each. BASE=COMMIT builds that one too and runs both in turns with
-# the client of bin/varve, then compares: on a machine that does other things only such ratios mean anything, and only what does
-# not hang on the clock is judged, unless JUDGE= says otherwise. ONLY=NAME runs one of the loads. Reports stay in .varve/bench/,
+# make bench: what the agent of bin/varve costs, RUNS (3) times each. BASE=COMMIT, by default the pinned one, is built too and runs in
+# turns with the client of bin/varve; then both are compared: on a machine that does other things only such ratios mean anything, and only
+# what does not hang on the clock is judged, unless JUDGE= says otherwise. It fails if a median is worse by more than TOLERANCE (10%)
+# and every pair of runs agrees. BASE= compares with nothing. What is pinned moves when a release is slower on purpose, or faster. ONLY=NAME runs one of the loads. Reports stay in .varve/bench/,
 # a line for each run.
 set -euo pipefail -f
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -20,10 +21,14 @@ idle         idle-cost --store sim --warmup 2s --duration 20s
 LOADS
 }
 
+pinned=c23f3e76b974dec0b358d489cec288568dc93113
 base=
-if [[ -n ${BASE:-} ]]; then
+BASE=${BASE-$pinned}
+if [[ -n $BASE ]]; then
+  git rev-parse -q --verify "$BASE^{commit}" >/dev/null || { echo "bench: commit $BASE is not here (a shallow clone? git fetch --unshallow), or BASE= to compare with nothing" >&2; exit 1; }
   tree=$(mktemp -d)
   trap 'git worktree remove --force "$tree"' EXIT
+  echo "--- building $BASE to compare with"
   git worktree add -q --detach "$tree" "$BASE"
   base=$PWD/$out/varve-$(git rev-parse --short "$BASE")
   (cd "$tree" && ${GO:-go} build -trimpath -o "$base" ./cli/varve)

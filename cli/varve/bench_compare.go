@@ -24,8 +24,9 @@ func benchCompareCommand() *command {
 		short: "set runs against runs, and fail if a number got worse",
 		long: `Each file holds what one or several runs printed with --output json or jsonl, one after the other. Of several runs the medians
 are compared; LOW and HIGH are the range of the ratios. Interleave the runs (A B A B): runs at the same place in both files are
-taken for pairs. A number that is worse by more than --tolerance makes it exit with 1; numbers that only describe the machine
-or the load are shown and not judged.`,
+taken for pairs. A number whose median is worse by more than --tolerance, and that is worse in every pair, makes it exit with 1;
+numbers that only describe the machine or the load are shown and not judged. A run in which other processes took more than a tenth
+of a processor is told: of such runs processor time and requests mean something, latencies and throughput do not.`,
 		options: []*option{
 			opt(&b.tolerance, parseTolerance, "tolerance", "SHARE", "how much worse a number may be, like 0.1 or 10%"),
 			opt(&b.only, parseList, "only", "MEASURE,...", "judge and show these alone, like cpu_s_per_gib").withDefault("all"),
@@ -64,6 +65,11 @@ func (b *benchCompare) run(_ context.Context, w *world, args []string) error {
 	}
 	for _, d := range bench.Differences(sides[0], sides[1]) {
 		fmt.Fprintf(w.err, "the runs differ in %s\n", d)
+	}
+	for i, name := range args {
+		if n := bench.Busy(sides[i]); n > 0 {
+			fmt.Fprintf(w.err, "warning: %s: in %d of %d runs other processes took more than %v of a processor: believe no latency of theirs\n", name, n, len(sides[i]), bench.BusyCores)
+		}
 	}
 	ratios := bench.Compare(sides[0], sides[1], b.tolerance)
 	if err := b.choose(&ratios); err != nil {

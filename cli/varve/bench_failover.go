@@ -33,8 +33,9 @@ func benchFailOverCommand() *command {
 		short: "kill agents under load: how long until their partitions acknowledge again",
 		long: `Starts --agents agents, loads them, and strikes one after the other: kill -9 (kill), a graceful stop (term), or a process
 that stands still (pause). "strike_to_ack" is how long each partition took until it acknowledged a record that was sent after
-the strike, of an agent that stops gracefully from the signal on; "strike_to_all_ack" until all had. What the logs of the agents
-say is told as steps between. Of a pause the client pays too: its connection is open, and it waits for an answer until its own
+the strike, of an agent that stops gracefully from the signal on; "strike_to_all_ack" until all had; "ack_gap" the longest time
+between two acknowledgements of a partition. What the logs of the agents say is told as steps between; "open_to_all_ack" is what
+clients took after the last of them. Of a pause the client pays too: its connection is open, and it waits for an answer until its own
 time-out of 20 s. At the end everything is read back.
 
 One agent runs on a folder of its own, and is started again at once: that is a crash, not a fail-over. Several need a bucket and

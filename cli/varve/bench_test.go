@@ -252,6 +252,7 @@ func TestBenchCompare(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	s.ok("", "bench", "compare", before, worse, "--tolerance", "0.25")
+	s.ok("", "bench", "compare", before, file("d", 3, 4, 2.9)) // half as much again, and less in one pair: that is noise
 	s.ok("", "bench", "compare", before, worse, "--only", "sent_to_ack_p99_ms")
 	s.fails(exitFailed, "it is empty", "bench", "compare", before, none)
 	s.fails(exitUsage, "did you mean cpu_s_per_gib", "bench", "compare", before, same, "--only", "cpu_s_per_gb")
@@ -289,6 +290,11 @@ func TestBenchFailOver(t *testing.T) {
 		r := runBench(t, "fail-over", "--times", "2", "--every", "50ms", "--rate", "500", "--partitions", "3", "--how", how)
 		if len(r.Latencies) < 2 || r.Latencies[0].Count != 6 || r.Latencies[1].Count != 2 || r.Latencies[0].Max > r.Latencies[1].Max+1 {
 			t.Errorf("%s: %+v", how, r.Latencies)
+		}
+		for _, name := range []string{"dollars_per_gb", "put_per_gib", "cpu_s_per_gib", "footers_replayed_per_kill"} { // of agents that ended, too
+			if v := measure(t, r, name); v <= 0 && !(how == "term" && name == "footers_replayed_per_kill") {
+				t.Errorf("%s: %s is %v", how, name, v)
+			}
 		}
 	}
 	s := &shell{t: t}
