@@ -104,18 +104,18 @@ func (r latencyRun) with(change func(*latencyRun)) latencyRun {
 func latencyRows(span time.Duration) []latencyRow {
 	quick, usual := quickRun(span), defaultRun(span)
 	client := func(r latencyRun, linger time.Duration) latencyRun {
-		return r.with(func(r *latencyRun) { r.inFlight, r.linger, r.span = 5, linger, span/2 })
+		return r.with(func(r *latencyRun) { r.inFlight, r.linger, r.span = 5, linger, span/3 })
 	}
 	lone := usual.with(func(r *latencyRun) { r.producers, r.record, r.linger = 1, 1<<10, 0 })
 	return []latencyRow{
 		{"quick", quick, 160, 365, 450, 0.0020, 0, 0},
 		{"default", usual, 280, 535, 640, 0.0010, 135, 0},
-		{"default, a record each second", lone.with(func(r *latencyRun) { r.each, r.span = time.Second, 60*span }), 55, 240, 0, 0, 0, 1.06},
-		{"default, 4 records a second", lone.with(func(r *latencyRun) { r.rate, r.span = 4<<10, 12*span }), 60, 290, 0, 0, 0, 4.25},
-		{"quick, 5 in flight, linger 5 ms", client(quick, 5*time.Millisecond), 195, 490, 0, 0.0020, 0, 0},
-		{"quick, 5 in flight, linger 25 ms", client(quick, 25*time.Millisecond), 175, 430, 0, 0.0020, 0, 0},
-		{"default, 5 in flight, linger 5 ms", client(usual, 5*time.Millisecond), 335, 790, 0, 0.0010, 0, 0},
-		{"default, 5 in flight, linger 25 ms", client(usual, 25*time.Millisecond), 305, 680, 0, 0.0010, 0, 0},
+		{"default, a record each second", lone.with(func(r *latencyRun) { r.each, r.span = time.Second, 40*span }), 55, 240, 0, 0, 0, 1.06},
+		{"default, 4 records a second", lone.with(func(r *latencyRun) { r.rate, r.span = 4<<10, 8*span }), 65, 300, 0, 0, 0, 4.25},
+		{"quick, 5 in flight, linger 5 ms", client(quick, 5*time.Millisecond), 200, 520, 0, 0.0020, 0, 0},
+		{"quick, 5 in flight, linger 25 ms", client(quick, 25*time.Millisecond), 175, 450, 0, 0.0020, 0, 0},
+		{"default, 5 in flight, linger 5 ms", client(usual, 5*time.Millisecond), 290, 740, 0, 0.0010, 0, 0},
+		{"default, 5 in flight, linger 25 ms", client(usual, 25*time.Millisecond), 275, 660, 0, 0.0010, 0, 0},
 	}
 }
 
@@ -128,7 +128,7 @@ func (x *latencyResult) String() string {
 // TestLatency holds what a record waits for, and what that costs, in virtual time, where both are the same in each run. VARVE_LATENCY=10m
 // measures for so long (make latency prints the table).
 func TestLatency(t *testing.T) {
-	span, table := 4*time.Minute, &strings.Builder{}
+	span, table := 3*time.Minute, &strings.Builder{}
 	if s := os.Getenv("VARVE_LATENCY"); s != "" {
 		var err error
 		if span, err = time.ParseDuration(s); err != nil {
@@ -168,7 +168,7 @@ func TestLatencyIsReproducible(t *testing.T) {
 
 // TestHedgesOfTheLog: second PUTs make the 99.9th percentile 0.40 of what it is without, and are at most 5.5 of 100.
 func TestHedgesOfTheLog(t *testing.T) {
-	run := quickRun(5 * time.Minute)
+	run := quickRun(3 * time.Minute)
 	with := run.run(t)
 	run.unhedged = true
 	without := run.run(t)

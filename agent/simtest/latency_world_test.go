@@ -287,13 +287,14 @@ func (c *latencyClient) send() {
 	}
 	r.open = len(pieces)
 	c.sending.Go(func() {
-		time.Sleep(oneWay + time.Duration(c.index)) // no two at the same moment
+		time.Sleep(oneWay + time.Duration(c.index)*time.Microsecond) // no two at the same moment
 		r.came = time.Now()
 		for _, p := range pieces {
 			c.w.append(p.partition, p.batch, r)
+			time.Sleep(1) // and no flush between two by chance
 		}
 		<-r.done
-		time.Sleep(oneWay + time.Duration(c.index))
+		time.Sleep(oneWay + time.Duration(c.index)*time.Microsecond)
 		r.answered()
 		<-c.slots
 	})

@@ -63,9 +63,9 @@ func (l *Log) cut(now time.Time) (*flush, time.Duration) {
 	pressure := l.budget.Pressure()
 	l.mu.Lock()
 	yes, wait := l.policy.decide(buffered{
-		entries: len(l.mu.buffer) + len(l.mu.ops), bytes: l.mu.bytes, lastFlush: l.mu.lastFlush, flying: l.mu.flying,
+		entries: len(l.mu.buffer) + len(l.mu.ops), bytes: l.mu.bytes, lastFlush: l.mu.lastFlush, lastEntry: l.mu.lastEntry, flying: l.mu.flying,
 		next: l.mu.next, committed: l.mu.committed, pressure: pressure, hurry: l.mu.closing || l.inHurry(),
-		spare: l.mu.puts.wait(now) <= 0, idle: l.mu.idle.wait(now),
+		spare: l.mu.puts.wait(now) <= 0, idle: l.mu.idle.wait(now), objects: l.mu.objects,
 	}, now)
 	if !yes || l.mu.over {
 		l.mu.Unlock()
@@ -91,6 +91,7 @@ func (l *Log) cut(now time.Time) (*flush, time.Duration) {
 	l.mu.lastFlush = now
 	l.mu.puts.spend()
 	l.mu.idle.spend()
+	l.mu.objects = l.policy.left(l.mu.objects, size)
 	l.mu.Unlock()
 	l.build(f, entries, int(size))
 	return f, 0

@@ -122,10 +122,12 @@ type Log struct {
 		bytes     int64
 		ops       []control
 		lastFlush time.Time
+		lastEntry time.Time
 		flying    int
 		next      uint64
 		puts      allowance // of Config.PutBudget
 		idle      allowance // of intervals
+		objects   float64   // see policy.left
 		committed uint64
 		applied   uint64 // committed, the Sink saw it, and everybody was told
 		queued    uint64 // entries that ever came into buffer
@@ -181,10 +183,11 @@ func (l *Log) Append(e Entry) {
 		return
 	}
 	was := l.mu.bytes
+	l.mu.lastEntry = time.Now()
 	l.mu.buffer = append(l.mu.buffer, e)
 	l.mu.bytes += int64(len(e.Batch))
 	l.mu.queued++
-	wake := len(l.mu.buffer) == 1 || l.policy.passes(was, l.mu.bytes)
+	wake := len(l.mu.buffer) == 1 || l.policy.passes(was, l.mu.bytes, l.mu.objects)
 	l.mu.Unlock()
 	if wake || l.budget.Pressure() {
 		l.wake()

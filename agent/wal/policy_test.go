@@ -96,3 +96,39 @@ func TestIdleIntervalsAreSaved(t *testing.T) {
 		}
 	})
 }
+
+// TestPausesAreUsed: when producers pause, what they sent is flushed; objects are four fifths full on average, then. Without a
+// pause they are full.
+func TestPausesAreUsed(t *testing.T) {
+	size := int64(len(batch(t, 0, 1000)))
+	flushes := func(bursts, burst int, gap, pause time.Duration) (n, soon int) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.FlushBytes = 40 * size })
+			defer r.end(context.Canceled)
+			for i := range bursts {
+				for j := range burst {
+					r.append(i*burst+j, 0, 1000)
+					time.Sleep(gap)
+				}
+				time.Sleep(pause / 4)
+				if got := len(r.sink.seqs()); got > n {
+					n, soon = got, soon+1
+				}
+				time.Sleep(pause * 3 / 4)
+			}
+			n = len(r.sink.seqs())
+		})
+		return n, soon
+	}
+	// 36 of 40 each: more than four fifths.
+	if n, soon := flushes(50, 36, time.Millisecond, 60*time.Millisecond); n > 51 || soon < 49 {
+		t.Errorf("%d flushes of 50 bursts, %d of them at the pauses", n, soon)
+	}
+	// Half of an object each.
+	if n, _ := flushes(200, 20, time.Millisecond, 40*time.Millisecond); n < 120 || n > 130 {
+		t.Errorf("%d flushes of 200 bursts of half an object, want 125", n)
+	}
+	if n, _ := flushes(1, 2000, 5*time.Millisecond, 0); n > 51 {
+		t.Errorf("%d flushes of 50 objects without a pause", n)
+	}
+}
