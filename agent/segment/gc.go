@@ -147,6 +147,7 @@ type batch struct {
 	items   []due // all of whose keys are deleted with the next flush, at the latest; first those that were kept
 	kept    map[int]bool
 	vain    int   // flushes in a row of which the store refused every key
+	stuck   int   // items with what is found only now, a topic's or a session's, of which the store refused some
 	refused error // the first refusal
 }
 
@@ -160,6 +161,9 @@ type due struct {
 // maxRefused is how many requests in a row, of which the store refuses every key, end a shard. A key that is refused by itself, because its object
 // is locked, keeps its item and no other.
 const maxRefused = 3
+
+// maxStuck bounds the requests of a sweep for such items: behind so many, the others are left to the next one.
+const maxStuck = 100
 
 // add deletes, sooner or later, what an item names.
 func (b *batch) add(ctx context.Context, item metastore.Key, g *records.Garbage) error {
@@ -179,16 +183,34 @@ func (b *batch) add(ctx context.Context, item metastore.Key, g *records.Garbage)
 		}
 	}
 	if g.Partitions > 0 {
-		if err := b.c.dropTopic(ctx, g.ID, g.Partitions); err != nil {
+		if err := b.drop(func() error { return b.c.dropTopic(ctx, g.ID, g.Partitions) }); err != nil {
 			return err
 		}
 	}
 	if g.Snapshots {
-		if err := b.c.dropSnapshots(ctx, g.Session); err != nil {
+		if err := b.drop(func() error { return b.c.dropSnapshots(ctx, g.Session) }); err != nil {
 			return err
 		}
 	}
 	b.items = append(b.items, due{item, *g, b.number})
+	return nil
+}
+
+// drop deletes what is found only now of the item that is being added. What the store refuses keeps this item, and no other.
+func (b *batch) drop(do func() error) error {
+	if b.stuck >= maxStuck {
+		b.kept[b.number] = true
+		return nil
+	}
+	err := do()
+	if !errors.Is(err, objstore.ErrRefused) {
+		return err
+	}
+	if b.refused == nil {
+		b.refused = err
+	}
+	b.kept[b.number] = true
+	b.stuck++
 	return nil
 }
 

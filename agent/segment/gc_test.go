@@ -307,3 +307,30 @@ func TestLagIsTold(t *testing.T) {
 		t.Errorf("when it does not: %v, want %v", got, want)
 	}
 }
+
+// So does one of a topic that was deleted, and a snapshot: those are found only when their items' time has come.
+func TestCollectBehindALockedTopicAndSnapshot(t *testing.T) {
+	r := newRig(t)
+	topic, session := uuid.New(), uuid.New()
+	topic[0], session[0] = 1, 1
+	x := records.Extent{Base: 0, Next: 5, Segment: uuid.New(), Size: 1}
+	segment, snapshot := r.store(r.keys.Segment(topic, 0, 0, x.Segment)), r.store(r.keys.Snapshot(session, 1, uuid.New()))
+	if _, err := r.table.Write(t.Context(), metastore.Op{Kind: metastore.OpPut, Key: r.cluster.ExtentKey(topic, 0, 0), Set: x.Item()}); err != nil {
+		t.Fatal(err)
+	}
+	r.enqueue(records.Garbage{ID: uuid.UUID{1, 1}, NotBefore: 1, Keys: []string{r.store(r.keys.Pack(uuid.New()))}})
+	r.enqueue(records.Garbage{ID: topic, NotBefore: 2, Partitions: 1})
+	r.enqueue(records.Garbage{Session: session, NotBefore: 3, Snapshots: true})
+	r.enqueue(records.Garbage{ID: uuid.UUID{1, 2}, NotBefore: 4, Keys: []string{r.store(r.keys.Pack(uuid.New()))}})
+	store := &locking{Store: r.inner, locked: map[string]bool{segment: true, snapshot: true}}
+	if err := r.collector(store).Sweep(t.Context(), r.now); !errors.Is(err, objstore.ErrRefused) {
+		t.Fatal(err)
+	}
+	if got := r.kinds(); got["k"] != 0 || got["s"] != 1 || len(r.queue()) != 2 {
+		t.Fatal(got, r.queue())
+	}
+	clear(store.locked)
+	if err := r.collector(store).Sweep(t.Context(), r.now); err != nil || r.kinds()["s"] != 0 || len(r.queue()) != 0 {
+		t.Fatal(err, r.kinds(), r.queue())
+	}
+}
