@@ -284,19 +284,22 @@ func (b *batch) keep(err error) error {
 
 // deleteKeys deletes until all are confirmed.
 func (c *Collector) deleteKeys(ctx context.Context, keys []string) error {
-	n := len(keys)
 	err := patiently(ctx, func(ctx context.Context) error {
+		n := len(keys)
 		err := c.d.Objects.Delete(ctx, keys...)
 		var some *objstore.DeleteError
-		if errors.As(err, &some) {
+		switch {
+		case err == nil:
+			c.metrics.deleted.Add(float64(n))
+		case errors.As(err, &some):
 			keys = some.Keys
+			c.metrics.deleted.Add(float64(n - len(keys)))
 		}
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("delete objects: %w", err)
 	}
-	c.metrics.deleted.Add(float64(n))
 	return nil
 }
 

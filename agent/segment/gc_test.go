@@ -246,11 +246,17 @@ func TestCollectBehindALockedObject(t *testing.T) {
 		item(2+i, records.MaxGarbageKeys) // several requests
 	}
 	item(20, 1)
+	want := 2 + 8*records.MaxGarbageKeys + 1 // and then two again: that they are gone is confirmed each time
 	for range 2 {
 		store.asked = 0
-		if err := r.collector(store).Sweep(t.Context(), r.now); !errors.Is(err, objstore.ErrRefused) {
+		c := r.collector(store)
+		if err := c.Sweep(t.Context(), r.now); !errors.Is(err, objstore.ErrRefused) {
 			t.Fatal(err)
 		}
+		if got := count(t, c.metrics.deleted); got != float64(want) {
+			t.Errorf("%v objects are counted as deleted, not %d", got, want)
+		}
+		want = 2
 		if got := r.kinds()["k"]; got != 1 || len(r.queue()) != 1 || len(r.queue()[0].Keys) != 3 {
 			t.Fatal(got, len(r.queue()))
 		}
