@@ -44,7 +44,9 @@ func benchConsumeCommand() *command {
 		name: "consume", max: 0,
 		short: "readers alone, of what was written before",
 		long: `Writes --backlog bytes as fast as they are answered, then --fan-out readers read all of it again and again. A backlog that fits
-into the agent's cache is served from memory; a larger one comes from the store. Costs are those of a GiB read.`,
+into the agent's cache is served from memory; a larger one comes from the store. Costs are those of a GiB read.
+With several readers one alone does the same first, for as long: "get_growth_with_fan_out_per_gib" is how many more GETs a GiB of the
+log takes with all of them.`,
 		options: b.options(
 			opt(&b.backlog, parseBytes, "backlog", "SIZE", "what is there to read"),
 			opt(&b.load.FanOut, parseCount, "fan-out", "N", "readers; each reads everything"),
