@@ -30,6 +30,10 @@ var mutants = []mutant{
 		"w.elements -= n; w.elements < 0", "w.elements -= n; false", "TestAMillionElements",
 	},
 	{
+		"any number of partitions to fetch", "kafka/fetch_decode.go",
+		"c.bad || elements > maxElements", "c.bad", "TestCapsOfElements",
+	},
+	{
 		"any number of partitions to produce to", "kafka/produce_decode.go",
 		"topics+parts > maxElements", "false", "TestAMillionElements",
 	},
@@ -135,7 +139,11 @@ var mutants = []mutant{
 	},
 	{
 		"long answers are kept for who reads none", "kafka/dispatch.go",
-		"len(*b) > largeAnswer &&", "false &&", "TestLongAnswersThatNobodyReads",
+		"len(r.b) > largeAnswer &&", "false &&", "TestLongAnswersThatNobodyReads",
+	},
+	{
+		"long Metadata is kept for who reads none", "kafka/03_metadata.go",
+		"> c.s.cfg.ResponseBytes && n > largeAnswer", "> 1<<40 && n > largeAnswer", "TestLongMetadataThatNobodyReads",
 	},
 	{
 		"any number of long answers at once", "kafka/dispatch.go",
