@@ -150,16 +150,21 @@ func (l *look) checkPartition(ctx context.Context, p part, objects []segment) er
 	_, alive := l.topics[p.topic]
 	blind := l.blind
 	l.mu.Unlock()
-	if y.bad || l.leaving[p.topic] && !alive {
+	if l.leaving[p.topic] && !alive {
 		return nil // objects go before the extents that name them
 	}
-	if !alive && !blind && (y.item != nil || len(y.extents) > 0) {
+	if !alive && !blind && (y.bad || y.item != nil || len(y.extents) > 0) {
 		if err := l.gonePartition(ctx, p, len(y.extents)); err != nil {
 			return err
 		}
 	}
-	for _, f := range y.faults() {
-		l.repair(f.class, p.String(), "%s", f.what)
+	if y.bad {
+		return nil
+	}
+	if alive { // to mend one whose topic is gone is to unlink it
+		for _, f := range y.faults() {
+			l.repair(f.class, p.String(), "%s", f.what)
+		}
 	}
 	for _, e := range y.extents {
 		if err := l.checkExtent(ctx, p, e, objects); err != nil {
