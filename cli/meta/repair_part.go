@@ -100,7 +100,10 @@ func (m *mending) key(e records.Extent) string {
 func (m *mending) bounds() (start, end int64) {
 	n := len(m.was.extents)
 	if n > 0 {
-		start, end = m.was.extents[0].Base, m.was.extents[n-1].Next
+		start = m.was.extents[0].Base
+	}
+	for _, e := range m.was.extents { // which may overlap
+		end = max(end, e.Next)
 	}
 	if m.was.item != nil {
 		start, end = m.was.item.LogStart, max(end, m.was.item.LogStart)
