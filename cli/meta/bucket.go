@@ -239,6 +239,7 @@ func (l *look) checkPack(ctx context.Context, id uuid.UUID) (known bool, err err
 	}
 	switch {
 	case p.Live == named || p.Live > named && (!writer.ended() || l.blind): // a writer that lives knows more than its snapshots
+	case p.Live > named && named > 0 && l.live: // a leader may be about to count it down, and a pack that stays is better than one that goes too early
 	case named == 0:
 		l.idle = append(l.idle, Finding{PackCounter, id.String(), fmt.Sprintf("it counts %d runs, and none is needed", p.Live), slices.Clone(sweeps), ""})
 	default:

@@ -80,3 +80,28 @@ func TestALinkDuringALookIsNoFinding(t *testing.T) {
 		}
 	}
 }
+
+// What a leader has merged out of a pack of a session that has ended, or the log start has passed, is counted down after a snapshot has forgotten it:
+// a repair that was faster would have it counted twice, and the pack would go with a run that is needed.
+func TestAPackThatIsAboutToBeCountedDown(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		r := newRig(t)
+		if live {
+			r.ledBy(r.alive())
+		}
+		key := r.cluster.PackKey(r.pack)
+		r.set(key, records.AttrLive, metastore.N(2))
+		r.set(key, records.AttrRuns, metastore.N(2))
+		for _, f := range r.check(true) {
+			r.fix(f)
+		}
+		want := int64(1)
+		if live {
+			want = 2
+		}
+		if p := decoded(r, key, records.DecodePack); p.Live != want {
+			t.Errorf("live %v: it counts %d runs, want %d", live, p.Live, want)
+		}
+		r.clean()
+	}
+}
