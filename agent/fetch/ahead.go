@@ -14,14 +14,14 @@ import (
 	"github.com/varvelog/varve/objstore/bundle"
 )
 
-// Bounds of read-ahead. A stream has at most 32 blocks or 112 MiB ahead of it, and less if the streams together would have more
+// Bounds of read-ahead. A stream has at most 64 blocks or 112 MiB ahead of it, and less if the streams together would have more
 // than the cache has for history. What they have read is the first to go there. So much it takes: blocks come in any order, and
 // are read in theirs, so that the slowest of them decides.
 const (
 	maxStreams  = 4096
 	firstBlocks = 4 // ahead of a reader who reads for the first time
-	firstBytes  = BlockLen
-	maxBlocks   = 32
+	firstBytes  = 2 * BlockLen
+	maxBlocks   = 64
 	maxAhead    = 112 << 20
 	idleStream  = time.Minute     // a stream that has not read for so long has left
 	aheadTurn   = 5 * time.Second // so long a load ahead of a reader waits for its turn

@@ -22,7 +22,7 @@ import (
 // settled waits until n GETs are done and what they brought is in the cache.
 func (w *world) settled(r *Reader, n int32) {
 	w.t.Helper()
-	for end := time.Now().Add(20 * time.Second); (w.store.gets.Load() < n || r.Stats().Bytes < int64(n)*int64(w.index[0].Object.Size+256)) && time.Now().Before(end); {
+	for end := time.Now().Add(20 * time.Second); (w.store.gets.Load() < n || r.Stats().Bytes < int64(n)*int64(memory.Capacity(int(w.index[0].Object.Size))+256)) && time.Now().Before(end); {
 		runtime.Gosched()
 	}
 	if got := w.store.gets.Load(); got != n {
@@ -121,10 +121,10 @@ func TestStreamInsideOfARun(t *testing.T) {
 	w := newWorld(t)
 	sizes := make([]int, 40)
 	for i := range sizes {
-		sizes[i] = 400 << 10
+		sizes[i] = BlockLen / 256 * 25
 	}
 	w.object(0, sizes...)
-	r := w.reader(Config{CacheBytes: 18 << 20})
+	r := w.reader(Config{CacheBytes: 9 * BlockLen / 2})
 	defer r.Close()
 	size, from := len(w.batches[0]), 0
 	for from < 40 {
@@ -146,10 +146,10 @@ func TestStreamInsideOfARunAfterAMiss(t *testing.T) {
 	w := newWorld(t)
 	sizes := make([]int, 40)
 	for i := range sizes {
-		sizes[i] = 400 << 10
+		sizes[i] = BlockLen / 256 * 25
 	}
 	w.object(0, sizes...)
-	r := w.reader(Config{CacheBytes: 8 << 20}) // history has room for one block, and none is loaded ahead
+	r := w.reader(Config{CacheBytes: 2 * BlockLen}) // history has room for one block, and none is loaded ahead
 	defer r.Close()
 	for from, misses := 0, 0; from < 40; misses++ {
 		got, err := w.read(r, Request{From: int64(2 * from), MaxBytes: 1 << 30, Mode: Await})

@@ -4,7 +4,7 @@
 // extents, which present segments as pieces that are batch-aligned as runs are. A stretch of the log is always in one of them: it
 // is linked as an extent before the tail forgets it.
 //
-// The unit of reading, caching and joining is a block: 4 MiB of an object, aligned, or what is left of it. A bundle that
+// The unit of reading, caching and joining is a block: 2 MiB of an object, aligned, or what is left of it. A bundle that
 // this agent wrote enters the cache whole at its commit, so that a reader at the tail causes no request at all. What is loaded
 // from the store is kept in a cache of its own: who reads history does not push the tail out of memory. Batches are
 // handed out as slices of cached blocks, verbatim, with a reference to keep them alive while they are being sent.
