@@ -53,6 +53,11 @@ type Finding struct {
 	Hint  string
 }
 
+// Mendable reports whether Repair does something about it, also where a check prints another command, or says first who may.
+func (f Finding) Mendable() bool {
+	return f.Class == ExtentBounds || f.Class == PackCounter || len(f.Fix) > 1 && f.Fix[1] == "repair"
+}
+
 // maxFindings bounds what is remembered of a check. More are counted.
 const maxFindings = 100_000
 

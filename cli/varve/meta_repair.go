@@ -61,6 +61,9 @@ func (r *metaRepair) lookUp(ctx context.Context, w *world, t *meta.Tool, class m
 	}
 	for _, f := range got.Findings {
 		if f.Class == class && f.Where == where {
+			if !f.Mendable() {
+				return fmt.Errorf("%w: %s: see what varve meta check says", meta.ErrBeyondRepair, f.What)
+			}
 			fmt.Fprintf(w.err, "dry run: would have mended %s at %s: %s\n", class, where, f.What)
 			return nil
 		}

@@ -98,6 +98,16 @@ func TestCheckPrintsAFixThatWorks(t *testing.T) {
 		t.Errorf("exit %d: %s", r.code, r.err)
 	}
 	sh.ok("", append([]string{"meta", "check", "--deep"}, stores(data)...)...)
+	note := filepath.Join(data, devObjects, "varve", "notes.txt")
+	if err := os.WriteFile(note, []byte("hi"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, more := range []string{"--dry-run", "--yes"} { // a dry run knows what can't be mended
+		sh.fails(exitFailed, "cannot be mended", append([]string{"meta", "repair", "foreign", "varve/notes.txt", more}, stores(data)...)...)
+	}
+	if err := os.Remove(note); err != nil {
+		t.Fatal(err)
+	}
 	s = start(t, "kcat", "dev", "--data", data)
 	sh = s.shell()
 	if got := sh.lines("t"); got == want || got != "" {
