@@ -65,6 +65,11 @@ func (op *fetchOp) open() (freed int) {
 	if n < srv.cfg.SessionMin || !srv.sessionRoom(n, n) {
 		return 0
 	}
+	for i := range op.parts {
+		if len(op.parts[i].key.topic) > longestName {
+			return 0
+		}
+	}
 	id := rand.Int32N(1<<31-1) + 1
 	if op.c.mu.sessions.index(id) >= 0 {
 		return 0
@@ -78,8 +83,12 @@ func (op *fetchOp) open() (freed int) {
 	return freed
 }
 
-// maxSessionParts bounds one session: a request of a few bytes asks for all that it holds.
-const maxSessionParts = 10_000
+// Bounds of one session: a request of a few bytes asks for all that it holds, and it keeps names that no topic has. Those may have 32 KiB in
+// a request, but more than longestName bytes only if no topic ever has them (topic.CheckName).
+const (
+	maxSessionParts = 10_000
+	longestName     = 249
+)
 
 // sessionRoom reports whether a session may have n partitions, more of them new.
 func (s *Server) sessionRoom(n, more int) bool {
@@ -98,6 +107,10 @@ func (op *fetchOp) update(s *session, q *fetchRequest) (freed int, code int16) {
 	}
 	s.prune()
 	for w := q.topics; w.topic(); {
+		if len(w.name) > longestName {
+			op.c.mu.sessions.drop(s.id)
+			return before, codeFetchSessionIDNotFound
+		}
 		name, id := op.named(&w)
 		for w.partition() {
 			s.put(partKey{name, id, w.index}, w.want)

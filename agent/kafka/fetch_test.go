@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -489,6 +490,29 @@ func TestSessionsAreBounded(t *testing.T) {
 	req.SessionID, req.SessionEpoch = 0, 0
 	if resp := call[*kmsg.FetchResponse](c, req); resp.SessionID != 0 || resp.ErrorCode != 0 {
 		t.Errorf("opened with 4: %+v", resp)
+	}
+}
+
+// TestSessionsKeepNoLongNames: no topic can have a name as long as those that a request may have. A session would keep them for as long as
+// its connection lives.
+func TestSessionsKeepNoLongNames(t *testing.T) {
+	w := newWorld(t, option{cfg: Config{SessionMin: 1}})
+	w.topic("t", 1)
+	c := w.dial()
+	for name, kept := range map[string]bool{strings.Repeat("n", 249): true, strings.Repeat("n", 250): false} {
+		req := fetching(12, name, 0)
+		req.SessionEpoch = 0
+		if resp := call[*kmsg.FetchResponse](c, req); resp.SessionID != 0 != kept || len(resp.Topics) != 1 || fetched(resp, 0).ErrorCode != codeUnknownTopicOrPartition {
+			t.Errorf("opened with a name of %d bytes: session %d, %d topics", len(name), resp.SessionID, len(resp.Topics))
+		}
+	}
+	next := sessionOf(c, 1<<20, 0)
+	next.Topics = fetching(12, strings.Repeat("n", 250), 0).Topics
+	if resp := call[*kmsg.FetchResponse](c, next); resp.ErrorCode != codeFetchSessionIDNotFound {
+		t.Errorf("a long name comes into a session: %+v", resp)
+	}
+	if n := w.s.sessions.Load(); n != 1 {
+		t.Errorf("%d partitions left", n)
 	}
 }
 
