@@ -101,6 +101,13 @@ func (p *Pool) Apart() int64 {
 
 // Trim lets go of what was not used since the last call.
 func (p *Pool) Trim() {
+	for s := p.trim(); s.len() > 0; {
+		s = p.giveSome(s)
+	}
+}
+
+// trim lets go of small buffers, and returns what of the arena may go back to the system.
+func (p *Pool) trim() span {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for class := range p.mu.idle {
@@ -109,11 +116,24 @@ func (p *Pool) Trim() {
 		}
 		p.mu.least[class] = len(p.mu.idle[class])
 	}
-	if p.mu.arena != nil {
-		if s := p.mu.arena.idle(); s.len() > 0 {
-			giveBack(p.mu.bytes[s.at:s.end])
-		}
+	if p.mu.arena == nil {
+		return span{}
 	}
+	return p.mu.arena.idle()
+}
+
+// giveStep is how much goes back to the system under one lock: in pages of 4 KiB a GiB takes 0.1 s, and everybody waits for the lock.
+const giveStep = 8 << 20
+
+// giveSome gives the first bytes of s, which trim returned, back to the system, but for those that were taken since; it returns the rest.
+func (p *Pool) giveSome(s span) (rest span) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	some := span{s.at, min(s.at+giveStep, s.end)}
+	if still := some.and(p.mu.arena.cold); still.len() > 0 {
+		giveBack(p.mu.bytes[still.at:still.end])
+	}
+	return span{some.end, s.end}
 }
 
 // Clear lets go of all that waits for use.

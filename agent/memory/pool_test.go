@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"testing"
 )
@@ -134,6 +135,50 @@ func trimLeavesWhatIsUsed(t *testing.T, size int) {
 	if p.Kept() != 0 {
 		t.Fatalf("%d bytes are left of what nobody used", p.Kept())
 	}
+}
+
+// TestTrimStepsAside: whoever takes a buffer while memory goes back to the system has it for himself, and the rest goes.
+func TestTrimStepsAside(t *testing.T) {
+	const size, peak = 64 << 20, 48 << 20
+	p := NewPool(size)
+	used := p.Get(peak)
+	fill(used, 1)
+	used.Release()
+	if s := p.trim(); s.len() > 0 {
+		t.Fatalf("%v is said to be idle, and was just used", s)
+	}
+	s := p.trim()
+	if rest := p.giveSome(s); s.len() != size || rest != (span{giveStep, size}) {
+		t.Fatalf("%v of %v is left after a step", rest, s)
+	} else {
+		s = rest
+	}
+	var taken []*Buf // on either side, further than the first step went
+	for i, n := range []int{size / topShare, size / topShare, size / topShare, 2 * giveStep} {
+		taken = append(taken, p.Get(n))
+		fill(taken[i], byte(i+2))
+	}
+	for s.len() > 0 {
+		s = p.giveSome(s)
+	}
+	for i, b := range taken {
+		if !filled(b, byte(i+2)) {
+			t.Fatalf("buffer %d, taken meanwhile, has lost its bytes", i)
+		}
+	}
+	if left := bytes.Count(p.mu.bytes, []byte{1}); left > 0 {
+		t.Fatalf("%d bytes of the peak did not go back", left)
+	}
+}
+
+func fill(b *Buf, with byte) {
+	for i := range b.Bytes() {
+		b.Bytes()[i] = with
+	}
+}
+
+func filled(b *Buf, with byte) bool {
+	return bytes.Count(b.Bytes(), []byte{with}) == b.Len()
 }
 
 // TestClearLeavesNothing but what is handed out.
