@@ -108,7 +108,7 @@ func (a *allowance) wait(now time.Time) time.Duration {
 	if a.left >= 1 {
 		return 0
 	}
-	return time.Duration((1-a.left)/a.perSecond*float64(time.Second)) + 1
+	return time.Duration(min((1-a.left)/a.perSecond*float64(time.Second), math.MaxInt64/2)) + 1
 }
 
 func (a *allowance) spend() { a.left = max(a.left-1, -a.most) }

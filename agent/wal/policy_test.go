@@ -2,6 +2,7 @@ package wal
 
 import (
 	"context"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,5 +131,15 @@ func TestPausesAreUsed(t *testing.T) {
 	}
 	if n, _ := flushes(1, 2000, 5*time.Millisecond, 0); n > 51 {
 		t.Errorf("%d flushes of 50 objects without a pause", n)
+	}
+}
+
+// TestAllowanceOfNextToNothing: a budget that pays for a flush in centuries pays for none now.
+func TestAllowanceOfNextToNothing(t *testing.T) {
+	for _, perSecond := range []float64{1e-9, 1e-11, 1e-300, math.SmallestNonzeroFloat64} {
+		a := allowance{perSecond: perSecond, most: 10 * perSecond}
+		if wait := a.wait(time.Unix(1, 0)); wait <= 0 {
+			t.Errorf("%v flushes a second: the next one after %v", perSecond, wait)
+		}
 	}
 }
