@@ -61,7 +61,11 @@ func (c costs) requests() {
 	seconds := c.w.took().Seconds()
 	c.r.maybe("wire_in_mib_per_s", in/(1<<20)/seconds, c.known)
 	c.r.maybe("wire_out_mib_per_s", out/(1<<20)/seconds, c.known)
-	stored, _ := c.d.Sum("varve_s3_bytes_total", `op="get"`)
+	stored := 0.0 // not what rewriting reads
+	for _, purpose := range []string{"tail", "catchup"} {
+		n, _ := c.d.Sum("varve_s3_bytes_total", `op="get"`, `purpose="`+purpose+`"`)
+		stored += n
+	}
 	c.r.maybe("served_from_memory_percent", max(0, 1-stored/out)*100, c.known && out > 0)
 }
 
