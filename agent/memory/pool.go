@@ -67,11 +67,18 @@ const mostBufs = 1 << 10
 // NewPool returns a pool with n bytes of address space for large buffers, which keeps small ones as long as those and others that are handed out
 // have no more than n/4. That the sum of what is taken stays below n is up to who takes it, by its own bounds.
 func NewPool(n int64) *Pool {
+	if poison {
+		return newPool(n, nil) // the race detector looks at the heap alone
+	}
+	return newPool(n, reserve(n/page*page))
+}
+
+// newPool returns a pool whose large buffers lie in bytes, or nowhere.
+func newPool(n int64, bytes []byte) *Pool {
 	p := &Pool{}
-	n = n / page * page
 	p.mu.limit = n / 4
-	if p.mu.bytes = reserve(n); p.mu.bytes != nil {
-		p.mu.arena = newArena(n)
+	if bytes != nil {
+		p.mu.bytes, p.mu.arena = bytes, newArena(int64(len(bytes)))
 	}
 	return p
 }

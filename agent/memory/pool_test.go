@@ -6,12 +6,15 @@ import (
 	"testing"
 )
 
+// mapped is NewPool under the race detector too.
+func mapped(n int64) *Pool { return newPool(n, reserve(n/page*page)) }
+
 // TestPoolKeepsWithinItsLimit: whatever is taken and given back, what waits for use of small buffers is never more than the limit leaves, and
 // of large ones never more than was in use at once.
 func TestPoolKeepsWithinItsLimit(t *testing.T) {
 	const size = 8 << 20
 	rng := rand.New(rand.NewPCG(1, 2))
-	p := NewPool(size)
+	p := mapped(size)
 	var held []*Buf
 	mostSmall, mostLarge, peak := int64(0), int64(0), int64(0)
 	for step := range 8000 {
@@ -49,7 +52,7 @@ func TestPoolKeepsWithinItsLimit(t *testing.T) {
 
 // TestPoolSparesTheSizeInDemand: a size that comes back finds its buffers, and others go for it.
 func TestPoolSparesTheSizeInDemand(t *testing.T) {
-	p := NewPool(4 * 56 << 10)
+	p := mapped(4 * 56 << 10)
 	small, large := p.Get(8<<10), p.Get(32<<10)
 	large.Release()
 	small.Release()
@@ -62,7 +65,7 @@ func TestPoolSparesTheSizeInDemand(t *testing.T) {
 
 // TestPoolFallsBackToTheHeap for what its memory has no room for, and takes such a buffer back like any other.
 func TestPoolFallsBackToTheHeap(t *testing.T) {
-	for _, p := range []*Pool{NewPool(1 << 20), {}} {
+	for _, p := range []*Pool{mapped(1 << 20), {}} {
 		a, b := p.Get(768<<10), p.Get(768<<10)
 		copy(a.Bytes(), "one")
 		copy(b.Bytes(), "two")
@@ -79,7 +82,7 @@ func TestPoolFallsBackToTheHeap(t *testing.T) {
 
 // TestOutgrownGivesItsPartBack: a content that leaves its buffer's memory leaves it to others.
 func TestOutgrownGivesItsPartBack(t *testing.T) {
-	p := NewPool(1 << 20)
+	p := mapped(1 << 20)
 	b := p.Get(1 << 20)
 	b.SetBytes(append(b.Bytes(), 1))
 	if again := p.Get(1 << 20); again.class != ofArena {
@@ -110,7 +113,7 @@ func TestTrimLeavesWhatIsUsed(t *testing.T) {
 }
 
 func trimLeavesWhatIsUsed(t *testing.T, size int) {
-	p := NewPool(32 << 20)
+	p := mapped(32 << 20)
 	use := func(n int) {
 		var held []*Buf
 		for range n {
@@ -140,7 +143,7 @@ func trimLeavesWhatIsUsed(t *testing.T, size int) {
 // TestTrimStepsAside: whoever takes a buffer while memory goes back to the system has it for himself, and the rest goes.
 func TestTrimStepsAside(t *testing.T) {
 	const size, peak = 64 << 20, 48 << 20
-	p := NewPool(size)
+	p := mapped(size)
 	used := p.Get(peak)
 	fill(used, 1)
 	used.Release()
@@ -183,7 +186,7 @@ func filled(b *Buf, with byte) bool {
 
 // TestClearLeavesNothing but what is handed out.
 func TestClearLeavesNothing(t *testing.T) {
-	p := NewPool(1 << 20)
+	p := mapped(1 << 20)
 	held := p.Get(100 << 10)
 	for _, n := range []int{1, 200 << 10, 500 << 10} {
 		p.Get(n).Release()
@@ -196,7 +199,7 @@ func TestClearLeavesNothing(t *testing.T) {
 
 // TestPoolAllocatesNothing for a buffer that is there.
 func TestPoolAllocatesNothing(t *testing.T) {
-	p := NewPool(1 << 20)
+	p := mapped(1 << 20)
 	for _, size := range []int{1 << maxClass, 1 << 16} {
 		p.Get(size).Release()
 		if n := testing.AllocsPerRun(100, func() { p.Get(size).Release() }); n != 0 {
