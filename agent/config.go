@@ -30,7 +30,7 @@ type Config struct {
 
 	Flush       time.Duration // longest time between two flushes while there is something to flush
 	FlushBytes  int64         // flush when so much waits
-	PutBudget   float64       // PUTs of flushes a second: what Flush leaves of it is spent on earlier ones, of 4 MiB; 0: none are earlier
+	PutBudget   float64       // PUTs of flushes a second: what Flush leaves of it is spent on earlier ones, of 4 MiB; 0: none are earlier but those at pauses, see wal
 	MemoryLimit int64         // bytes: what the process shall stay under
 
 	Heartbeat        time.Duration // the session item is written at least so often

@@ -102,7 +102,7 @@ func (f *agentFlags) options() []*option {
 		opt(&f.cfg.Slots, parseInt, "slots", "N", "units of leadership; fixed by a cluster's first agent").withEnv(),
 		opt(&f.cfg.Flush, parseDuration, "flush", "DURATION", "longest time between two flushes").withEnv(),
 		opt(&f.flushBytes, parseBytes, "flush-bytes", "SIZE", "flush when so much waits").withEnv(),
-		opt(&f.putBudget, parseDollars, "put-budget", "USD", "a month for flushes: what --flush leaves of it is spent on earlier ones, of 4 MiB").withEnv().withDefault("0: none are earlier"),
+		opt(&f.putBudget, parseDollars, "put-budget", "USD", "a month for flushes: what --flush leaves of it is spent on earlier ones, of 4 MiB").withEnv().withDefault("0: none but at pauses"),
 		opt(&f.memoryLimit, parseBytes, "memory-limit", "SIZE", "what the process shall stay under").withEnv(),
 		optOneOf(&f.level, []string{"debug", "info", "warn", "error"}, "log-level", "LEVEL", "debug, info, warn or error").withEnv(),
 		optMany(&f.settings, parsePair, "set", "KEY=VALUE", "a broker config by Kafka's name, like num.partitions=6").withEnv(),
