@@ -8,13 +8,17 @@ type gauges struct {
 	buffer, cacheUse, slots, committed *prometheus.Desc
 }
 
+// bufferHelp says what each kind of bytes is. METRICS.md says more of them.
+const bufferHelp = "Bytes held in memory, by kind: buffer, of the budget (writes); in_flight, of these, bundles cut and not committed; cache; " +
+	"pool, of all buffers in use; kept, buffers that wait for use."
+
 func newGauges(s *session) *gauges {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	return &gauges{
 		s:         s,
-		buffer:    desc("varve_buffer_bytes", "Bytes held in memory, by kind.", "kind"),
+		buffer:    desc("varve_buffer_bytes", bufferHelp, "kind"),
 		cacheUse:  desc("varve_cache_blocks_total", "Reads of blocks from the cache, by result.", "result"),
 		slots:     desc("varve_slots_led", "Slots that this agent serves."),
 		committed: desc("varve_committed_seq", "Last committed bundle of this session."),
@@ -35,6 +39,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	stats := g.s.reader.Stats()
 	gauge(g.buffer, float64(g.s.budget.Used()), "buffer")
+	gauge(g.buffer, float64(g.s.wal.InFlight()), "in_flight")
 	gauge(g.buffer, float64(stats.Bytes), "cache")
 	gauge(g.buffer, float64(g.s.pool.Outstanding()), "pool")
 	gauge(g.buffer, float64(g.s.pool.Kept()), "kept")

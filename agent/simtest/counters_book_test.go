@@ -27,7 +27,8 @@ import (
 // book is what one agent asked of its stores and got from clients, as counted there and at the client, without a look at a counter of its own.
 type book struct {
 	zone  string
-	facts metastore.Store // what the table holds, without asking for it
+	facts metastore.Store     // what the table holds, without asking for it
+	held  func(bytes float64) // hears of each slow PUT of the log when it begins; nil: nobody
 
 	mu      sync.Mutex
 	sums    map[string]map[string]float64 // by counter, then by labels
@@ -120,6 +121,9 @@ func (o *objectBook) call(ctx context.Context, op string, bytes int, dollars flo
 
 func (o *objectBook) Put(ctx context.Context, key string, body []byte) error {
 	if strings.Contains(key, "/w/") && o.b.bundle(key, body) {
+		if o.b.held != nil {
+			o.b.held(float64(len(body)))
+		}
 		select {
 		case <-time.After(2 * time.Second): // another PUT of the same key overtakes it
 		case <-ctx.Done():

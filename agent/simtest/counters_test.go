@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,6 +81,9 @@ func (b *book) check(t *testing.T, p *process, except ...string) map[string]fami
 		if c.want != nil && !near(f.values, c.want(b)) {
 			t.Errorf("%s: %s:%s", p.name, c.name, differ(f.values, c.want(b)))
 		}
+		if c.name == "varve_buffer_bytes" && f.values["in_flight"] != 0 {
+			t.Errorf("%s: %v bytes are in flight at rest", p.name, f.values["in_flight"])
+		}
 		if c.sum != nil && !near(f.sums, c.sum(b)) {
 			t.Errorf("%s: the sum of %s:%s", p.name, c.name, differ(f.sums, c.sum(b)))
 		}
@@ -96,8 +100,15 @@ func TestCounters(t *testing.T) {
 		s.names = []string{"a", "b"}
 		s.change = func(c *agent.Config) { c.SnapshotInterval = time.Hour }
 		books := map[string]*book{}
+		slow := atomic.Int64{}
 		s.stores = func(p *process) agent.Stores {
 			books[p.name] = newBook("zone-"+p.name, s.facts.Store)
+			books[p.name].held = func(bytes float64) {
+				slow.Add(1)
+				if kinds := gather(t, p.agent)["varve_buffer_bytes"].values; kinds["in_flight"] < bytes || kinds["buffer"] < kinds["in_flight"] {
+					t.Errorf("%s: %v while a bundle of %v bytes is in flight", p.name, kinds, bytes)
+				}
+			}
 			return books[p.name].stores(p)
 		}
 		s.startAll()
@@ -140,6 +151,9 @@ func TestCounters(t *testing.T) {
 			}
 		}
 		documented(t, got)
+		if slow.Load() == 0 {
+			t.Error("no bundle was seen in flight")
+		}
 	})
 }
 
@@ -188,6 +202,14 @@ func documented(t *testing.T, got map[string]family) {
 		t.Fatal(err)
 	}
 	rows := map[string]string{}
+	_, below, _ := strings.Cut(string(page), "\n| kind | bytes |\n|---|---|\n")
+	table, _, _ := strings.Cut(below, "\n\n")
+	kinds := got["varve_buffer_bytes"].values
+	for kind := range kinds {
+		if !strings.Contains(table, "| `"+kind+"` |") || strings.Count(table, "\n")+1 != len(kinds) {
+			t.Errorf("METRICS.md has other kinds of bytes than %v, or lacks %s:\n%s", kinds, kind, table)
+		}
+	}
 	for line := range strings.Lines(string(page)) {
 		cells := strings.Split(line, "|")
 		if len(cells) > 3 && strings.HasPrefix(strings.TrimSpace(cells[1]), "`varve_") {

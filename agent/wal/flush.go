@@ -108,6 +108,7 @@ func (l *Log) build(f *flush, entries []Entry, size int) {
 	total := bundle.HeaderLen + size + bundle.FooterSize(f.footer)
 	f.charge = int64(memory.Capacity(total))
 	l.budget.Take(f.charge)
+	l.held.Add(f.charge)
 	f.body = l.pool.Get(total)
 	f.body.MarkSound() // each batch was checked when it came
 	out := bundle.AppendHeader(f.body.Bytes()[:0], bundle.Header{
@@ -217,6 +218,7 @@ func sameRun(a, b *Entry) bool {
 func (f *flush) settle(l *Log, err error) {
 	f.body.Release()
 	l.budget.Release(f.charge)
+	l.held.Add(-f.charge)
 	for _, w := range f.waiters {
 		w.done.Appended(w.tag, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -115,6 +116,7 @@ type Log struct {
 	ended   chan struct{}   // closed when the session is over
 	fatal   chan error      // a PUT that can never succeed; room for one
 	wg      sync.WaitGroup
+	held    atomic.Int64 // see InFlight
 
 	mu struct {
 		sync.Mutex
@@ -244,6 +246,9 @@ func (l *Log) Committed() uint64 {
 	defer l.mu.Unlock()
 	return l.mu.committed
 }
+
+// InFlight returns the bytes of memory of all bundles that are cut and neither committed nor given up. The budget counts them too.
+func (l *Log) InFlight() int64 { return l.held.Load() }
 
 // Metrics returns the log's counters.
 func (l *Log) Metrics() *Metrics { return l.metrics }

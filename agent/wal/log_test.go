@@ -61,10 +61,16 @@ func TestNoAckBeforeCommit(t *testing.T) {
 		if len(r.sink.seqs()) != 0 {
 			t.Fatal("the sink heard of a commit that was not confirmed")
 		}
+		if n := r.log.InFlight(); n != r.budget.Used() || n < bundle.HeaderLen+10 {
+			t.Errorf("%d bytes are in flight, of %d taken", n, r.budget.Used())
+		}
 		close(release)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		expectAcked(t, r.answers(), "0")
+		if n := r.log.InFlight(); n != 0 {
+			t.Errorf("%d bytes are in flight of a bundle that is committed", n)
+		}
 		r.end(context.Canceled)
 	})
 }

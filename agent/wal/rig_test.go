@@ -268,8 +268,8 @@ func (r *rig) end(want error) {
 		r.t.Errorf("Run returned %v, want %v", err, want)
 	}
 	synctest.Wait()
-	if r.budget.Used() != 0 || r.pool.Outstanding() != 0 {
-		r.t.Errorf("left behind: %d bytes of budget, %d of buffers", r.budget.Used(), r.pool.Outstanding())
+	if r.budget.Used() != 0 || r.pool.Outstanding() != 0 || r.log.InFlight() != 0 {
+		r.t.Errorf("left behind: %d bytes of budget, %d of buffers, %d in flight", r.budget.Used(), r.pool.Outstanding(), r.log.InFlight())
 	}
 }
 
