@@ -50,7 +50,8 @@ type benchFlags struct {
 	output             string
 	memory             byteSize
 	prices, program    string
-	agents, zones      int // that it starts; zones 0: they are not told apart
+	agents, zones      int  // that it starts; zones 0: they are not told apart
+	cables             bool // that they can be cut off
 }
 
 func newBenchFlags() *benchFlags {

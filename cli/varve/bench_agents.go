@@ -26,6 +26,7 @@ type child struct {
 	agents  int           // that it is
 	at      []addresses   // theirs
 	ended   chan struct{} // closed when the process is gone
+	cable   *bench.Cable  // to all but its HTTP side; nil: it has none
 }
 
 // addresses are where an agent is, HOST:PORT each.
@@ -78,6 +79,9 @@ func (c *child) start(ctx context.Context) error {
 	}
 	c.keep("--listen", c.at[0].kafka)
 	c.keep("--http", c.at[0].http)
+	if c.cable != nil {
+		c.at[0].kafka = c.flag("--advertise")
+	}
 	return nil
 }
 
@@ -163,7 +167,8 @@ type crew struct {
 	agents  []*child
 	stores  benchStore
 	cluster string
-	folder  string // of their logs
+	folder  string                  // of their logs
+	cables  map[string]*bench.Cable // by agent, never changed once one runs; none: nobody is to be cut off
 	zones   int
 }
 
@@ -190,13 +195,19 @@ func (b *benchFlags) hireEach(ctx context.Context, w *world, cr *crew) (err erro
 	if cr.stores, err = b.openStore(w); err != nil {
 		return err
 	}
+	if b.cables {
+		cr.wireUp(b.agents)
+	}
 	for i := range b.agents {
-		err := cr.start(ctx, &child{program: b.program, agents: 1, args: []string{
+		c := &child{program: b.program, agents: 1, args: []string{
 			"agent", "--name", agentName(i), "--store", cr.stores.store, "--meta", cr.stores.meta, "--cluster", cr.cluster, "--slots", fmt.Sprint(benchSlots),
 			"--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--flush", b.flush, "--flush-bytes", fmt.Sprint(int64(b.flushBytes)),
 			"--memory-limit", fmt.Sprint(int64(b.memory)), "--zone", zoneName(i, b.zones), "--log-level", "info",
-		}})
-		if err != nil {
+		}}
+		if err := cr.lead(c); err != nil {
+			return err
+		}
+		if err := cr.start(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -229,8 +240,14 @@ func (cr *crew) start(ctx context.Context, c *child) error {
 
 // dismiss stops all agents and clears up.
 func (cr *crew) dismiss(w *world) {
+	for _, cable := range cr.cables {
+		cable.Mend() // or nobody could leave in peace
+	}
 	for _, c := range cr.agents {
 		c.stop()
+	}
+	for _, cable := range cr.cables {
+		cable.Close()
 	}
 	cr.stores.remove(w, cr.cluster)
 	_ = os.RemoveAll(cr.folder) // logs of no further use

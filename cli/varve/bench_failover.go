@@ -22,7 +22,7 @@ type benchFailOver struct {
 }
 
 // strikes are what --how takes.
-var strikes = []string{"kill", "term", "pause"}
+var strikes = []string{"kill", "term", "pause", "cut"}
 
 func benchFailOverCommand() *command {
 	f := &benchFailOver{benchFlags: newBenchFlags(), times: 3, every: 2 * time.Second, how: "kill"}
@@ -31,17 +31,19 @@ func benchFailOverCommand() *command {
 	c := &command{
 		name: "fail-over", max: 0,
 		short: "kill agents under load: how long until their partitions acknowledge again",
-		long: `Starts --agents agents, loads them, and strikes one after the other: kill -9 (kill), a graceful stop (term), or a process
-that stands still (pause). "strike_to_ack" is how long each partition took until it acknowledged a record that was sent after
+		long: `Starts --agents agents, loads them, and strikes one after the other: kill -9 (kill), a graceful stop (term), a process
+that stands still (pause), or one that runs on with its network cable pulled (cut): to and from clients, other agents and stores
+nothing passes, and nobody is told; it can still be scraped. "strike_to_ack" is how long each partition took until it acknowledged a record that was sent after
 the strike, of an agent that stops gracefully from the signal on; "strike_to_all_ack" until all had; "ack_gap" the longest time
 between two acknowledgements of a partition. What the logs of the agents say is told as steps between; "open_to_all_ack" is what
-clients took after the last of them. Of a pause the client pays too: its connection is open, and it waits for an answer until its own
+clients took after the last of them. Of a pause or a cut the client pays too: its connection is open, and it waits for an answer until its own
 time-out of 20 s. At the end everything is read back.
 
 One agent runs on a folder of its own, and is started again at once: that is a crash, not a fail-over. Several need a bucket and
 a table that they share: --store minio or s3.`,
-		options:  slices.Concat(f.failOverOptions(), []*option{outputOption(&f.output)}),
-		examples: []string{"varve bench fail-over --times 1 --every 500ms --rate 500", "varve bench fail-over --store minio --agents 3 --times 10 --how pause"},
+		options: slices.Concat(f.failOverOptions(), []*option{outputOption(&f.output)}),
+		examples: []string{"varve bench fail-over --times 1 --every 500ms --rate 500", "varve bench fail-over --store minio --agents 3 --times 10 --how pause",
+			"varve bench fail-over --store minio --agents 3 --times 2 --how cut"},
 	}
 	c.run = func(ctx context.Context, w *world, _ []string) error { return f.run(ctx, w, c) }
 	return c
@@ -79,9 +81,10 @@ func (f *benchFailOver) run(ctx context.Context, w *world, c *command) error {
 	if !real && f.store != "disk" {
 		return usagef("--store %s: it keeps nothing when an agent dies; there are disk, minio, s3 or a URL with --meta", f.store)
 	}
-	if f.agents == 1 && f.how == "pause" {
-		return usagef("--how pause: one agent has nobody to take over; there are kill and term")
+	if f.agents == 1 && (f.how == "pause" || f.how == "cut") {
+		return usagef("--how %s: one agent has nobody to take over; there are kill and term", f.how)
 	}
+	f.cables = f.how == "cut"
 	if err := f.settle(); err != nil {
 		return err
 	}
@@ -104,6 +107,9 @@ func (f *benchFailOver) strike(ctx context.Context, round int) (struck time.Time
 		v.stop()
 	case "pause":
 		return struck, pauseProcess(v.cmd.Process)
+	case "cut":
+		v.cable.Cut()
+		return struck, nil
 	}
 	if len(f.crew.agents) == 1 {
 		return struck, v.start(ctx)
@@ -116,6 +122,9 @@ func (f *benchFailOver) mend(ctx context.Context, round int) error {
 	switch {
 	case f.how == "pause":
 		return resumeProcess(f.victim(round).cmd.Process)
+	case f.how == "cut":
+		f.victim(round).cable.Mend()
+		return nil
 	case len(f.crew.agents) == 1:
 		return nil
 	}

@@ -301,6 +301,7 @@ func TestBenchFailOver(t *testing.T) {
 	s.fails(exitUsage, "a table that they share", "bench", "fail-over", "--agents", "2")
 	s.fails(exitUsage, "keeps nothing", "bench", "fail-over", "--store", "mem")
 	s.fails(exitUsage, "nobody to take over", "bench", "fail-over", "--how", "pause")
+	s.fails(exitUsage, "--how cut: one agent has nobody", "bench", "fail-over", "--how", "cut")
 }
 
 // TestBenchLimits: what a bench may write by default, where it would fill memory or a disk.

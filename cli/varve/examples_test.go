@@ -44,6 +44,7 @@ var exampleCases = map[string]exampleCase{
 	"varve bench compare before.json after.json":                                                  {before: twoRuns},
 	"varve bench compare before.json after.json --only put_per_gib,dollars_per_gb --tolerance 5%": {before: twoRuns},
 	"varve bench fail-over --store minio --agents 3 --times 10 --how pause":                       {why: twoAgents},
+	"varve bench fail-over --store minio --agents 3 --times 2 --how cut":                          {why: twoAgents},
 	"varve topic delete scratch":                                                                  {before: "varve topic create scratch", types: "y\r"},
 	"varve topic delete scratch-1 scratch-2 --yes":                                                {before: "varve topic create scratch-1; varve topic create scratch-2"},
 	"varve group describe billing":                                                                {before: "varve group seek billing --topic orders --to 0"},
