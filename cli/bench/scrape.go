@@ -63,9 +63,10 @@ func again(before []Agent, a Agent) bool {
 	return a.PID != 0 && slices.ContainsFunc(before, func(b Agent) bool { return b.PID == a.PID })
 }
 
-// look reads the counters of all agents.
+// look reads the counters of all agents. Its moment is the end, when those are known: agents that are short of processor time
+// take seconds to answer.
 func look(ctx context.Context, agents []Agent) (sight, error) {
-	s := sight{at: time.Now(), client: ownCPU(), box: readMachine(), split: len(agents) > 0}
+	s := sight{split: len(agents) > 0}
 	for i, a := range agents {
 		one, err := scrape(ctx, a)
 		if err != nil {
@@ -79,5 +80,6 @@ func look(ctx context.Context, agents []Agent) (sight, error) {
 		user, sys, ok := cpuOf(a.PID)
 		s.user, s.sys, s.split = s.user+user, s.sys+sys, s.split && ok
 	}
+	s.at, s.client, s.box = time.Now(), ownCPU(), readMachine()
 	return s, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 const sampleSeries = `# HELP varve_s3_requests_total Requests to the object store.
@@ -96,6 +97,21 @@ func TestAProcessIsCountedOnce(t *testing.T) {
 	}
 	if bytes, pairs := crossings(Series{`varve_xzone_bytes_total{dst="b",purpose="fetch",src="a"}`: 1, `varve_xzone_bytes_total{dst="b",purpose="produce",src="a"}`: 2, `varve_xzone_bytes_total{dst="a",purpose="produce",src="other"}`: 0}); len(pairs) != 1 || bytes[pairs[0]] != 3 || pairs[0] != "a_to_b" {
 		t.Errorf("%v, %v", bytes, pairs)
+	}
+}
+
+// TestASightIsOfTheMomentItEnds: an agent may take seconds to answer. A window that began before would be longer than what was
+// counted in it, and its rates too small.
+func TestASightIsOfTheMomentItEnds(t *testing.T) {
+	var answered time.Time
+	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		answered = time.Now()
+		fmt.Fprint(w, "varve_x_total 7\n")
+	}))
+	defer served.Close()
+	s, err := look(t.Context(), []Agent{{HTTP: strings.TrimPrefix(served.URL, "http://")}})
+	if err != nil || s.at.Before(answered) || s.series["varve_x_total"] != 7 {
+		t.Errorf("%v: %v, of %v, and the counters of %v", err, s.series, s.at, answered)
 	}
 }
 
