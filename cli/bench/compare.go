@@ -42,16 +42,25 @@ func ReadReports(r io.Reader) (all []Report, err error) {
 	}
 }
 
-// Ratio compares one number of two sets of runs.
+// Ratio compares one number of two sets of runs. The ratio of 0 to 0 is 1, that of anything else to 0 infinite.
 type Ratio struct {
-	Name      string  `json:"measure"`
-	A         float64 `json:"a"`     // median
-	B         float64 `json:"b"`     // median
-	Ratio     float64 `json:"ratio"` // B to A
-	Low       float64 `json:"low"`   // of the ratios of pairs of runs
-	High      float64 `json:"high"`
-	Direction string  `json:"better"` // lower, higher, or empty: it is not judged
-	Worse     bool    `json:"worse"`  // by more than the tolerance
+	Name      string
+	A, B      float64 // medians
+	Ratio     float64 // B to A
+	Low, High float64 // of the ratios of pairs of runs
+	Direction string  // lower, higher, or empty: it is not judged
+	Worse     bool    // by more than the tolerance
+}
+
+// ratioOf is b to a.
+func ratioOf(a, b float64) float64 {
+	switch {
+	case a == b:
+		return 1
+	case a == 0:
+		return math.Copysign(math.Inf(1), b)
+	}
+	return b / a
 }
 
 // higher are the measures of which more is better; unjudged those that describe the run and not the server, by prefix.
@@ -75,17 +84,17 @@ func direction(name string) string {
 }
 
 // Compare sets the runs b against the runs a. A number is worse if the ratio of the medians is off by more than tolerance, a
-// share such as 0.1, and every ratio of its range is off that way: else it is noise. Numbers that only one side has are left out, and those that are 0 in a.
+// share such as 0.1, and every ratio of its range is off that way: else it is noise: of any tolerance, if it was 0 and is not. Numbers that only one side has are left out.
 func Compare(a, b []Report, tolerance float64) (ratios []Ratio) {
 	as, names := numbers(a)
 	bs, _ := numbers(b)
 	for _, name := range names {
 		x, y := as[name], bs[name]
-		if len(y) == 0 || median(x) == 0 {
+		if len(y) == 0 {
 			continue
 		}
 		r := Ratio{Name: name, A: median(x), B: median(y), Direction: direction(name)}
-		r.Ratio = r.B / r.A
+		r.Ratio = ratioOf(r.A, r.B)
 		r.Low, r.High = spread(x, y)
 		switch r.Direction {
 		case "lower":
@@ -117,10 +126,10 @@ func spread(a, b []float64) (low, high float64) {
 	low, high = math.Inf(1), math.Inf(-1)
 	for i, x := range a {
 		for j, y := range b {
-			if x == 0 || len(a) == len(b) && i != j {
+			if len(a) == len(b) && i != j {
 				continue
 			}
-			low, high = min(low, y/x), max(high, y/x)
+			low, high = min(low, ratioOf(x, y)), max(high, ratioOf(x, y))
 		}
 	}
 	return low, high

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -25,7 +26,8 @@ func benchCompareCommand() *command {
 		long: `Each file holds what one or several runs printed with --output json or jsonl, one after the other. Of several runs the medians
 are compared; LOW and HIGH are the range of the ratios. Interleave the runs (A B A B): runs at the same place in both files are
 taken for pairs. A number whose median is worse by more than --tolerance, and that is worse in every pair, makes it exit with 1;
-numbers that only describe the machine or the load are shown and not judged. A run in which other processes took more than a tenth
+numbers that only describe the machine or the load are shown and not judged. There is no ratio to 0: the table says "from-0", all
+other output null; a cost that was 0 and is not is worse, whatever the tolerance. A run in which other processes took more than a tenth
 of a processor is told: of such runs processor time and requests mean something, latencies and throughput do not.`,
 		options: []*option{
 			opt(&b.tolerance, parseTolerance, "tolerance", "SHARE", "how much worse a number may be, like 0.1 or 10%"),
@@ -83,7 +85,7 @@ func (b *benchCompare) run(_ context.Context, w *world, args []string) error {
 	for _, r := range ratios {
 		if r.Worse {
 			worse++
-			fmt.Fprintf(w.err, "%s is worse: %s times what it was, beyond the tolerance of %s\n", r.Name, rounded(r.Ratio), rounded(b.tolerance))
+			fmt.Fprintln(w.err, worseThan(r, b.tolerance))
 		}
 	}
 	if worse > 0 {
@@ -113,6 +115,17 @@ func (b *benchCompare) choose(ratios *[]bench.Ratio) error {
 	return nil
 }
 
+// worseThan says what got worse, and by how much.
+func worseThan(r bench.Ratio, tolerance float64) string {
+	if math.IsInf(r.Ratio, 0) {
+		return fmt.Sprintf("%s is worse: it was 0 and is %s", r.Name, rounded(r.B))
+	}
+	return fmt.Sprintf("%s is worse: %s times what it was, beyond the tolerance of %s", r.Name, rounded(r.Ratio), rounded(tolerance))
+}
+
+// fromZero takes the place of a ratio to 0 in a table.
+const fromZero = "from-0"
+
 // ratioListing is rounded for people.
 func ratioListing(ratios []bench.Ratio, people bool) listing {
 	l := listing{name: "measures", columns: []column{
@@ -120,8 +133,16 @@ func ratioListing(ratios []bench.Ratio, people bool) listing {
 	}}
 	for _, r := range ratios {
 		row := []any{r.Name, r.A, r.B, r.Ratio, r.Low, r.High, r.Direction, r.Worse}
-		for i := 1; people && i < 6; i++ {
-			row[i] = rounded(row[i].(float64))
+		for i := 1; i < 6; i++ {
+			v := row[i].(float64)
+			switch {
+			case people && math.IsInf(v, 0):
+				row[i] = fromZero
+			case people:
+				row[i] = rounded(v)
+			case math.IsInf(v, 0):
+				row[i] = nil // JSON has no word for it
+			}
 		}
 		l.rows = append(l.rows, row)
 	}

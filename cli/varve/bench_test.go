@@ -254,6 +254,21 @@ func TestBenchCompare(t *testing.T) {
 	s.ok("", "bench", "compare", before, worse, "--tolerance", "0.25")
 	s.ok("", "bench", "compare", before, file("d", 3, 4, 2.9)) // half as much again, and less in one pair: that is noise
 	s.ok("", "bench", "compare", before, worse, "--only", "sent_to_ack_p99_ms")
+	zero := file("zero", 0)
+	if got := s.ok("", "bench", "compare", zero, zero, "--only", "cpu_s_per_gib"); !strings.Contains(got, "cpu_s_per_gib  0  0  1.00   1.00  1.00  lower   false") {
+		t.Errorf("%s", got)
+	}
+	for output, want := range map[string]string{
+		"table": "cpu_s_per_gib  0  2.00  from-0  from-0  from-0  lower   true",
+		"jsonl": `"a":0,"b":2,"ratio":null,"low":null,"high":null,"better":"lower","worse":true`,
+	} {
+		r := s.run("", "bench", "compare", zero, before, "--only", "cpu_s_per_gib", "-o", output)
+		if r.code != exitFailed || !strings.Contains(r.out, want) || r.err != "cpu_s_per_gib is worse: it was 0 and is 2.00\n" {
+			t.Errorf("%+v", r)
+		}
+	}
+	s.ok("", "bench", "compare", before, zero)
+	s.fails(exitUsage, "no common \"put_per_gib\"", "bench", "compare", before, same, "--only", "put_per_gib") // nobody could see it
 	s.fails(exitFailed, "it is empty", "bench", "compare", before, none)
 	s.fails(exitUsage, "did you mean cpu_s_per_gib", "bench", "compare", before, same, "--only", "cpu_s_per_gb")
 	s.fails(exitUsage, "is not a share", "bench", "compare", before, same, "--tolerance", "-1")
