@@ -82,7 +82,7 @@ func (e end) hears(text string) {
 	got := make([]byte, len(text))
 	_ = e.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := io.ReadFull(e, got); err != nil || string(got) != text {
-		e.t.Errorf("%q, %v; want %q", got, err, text)
+		e.t.Fatalf("%q, %v; want %q", got, err, text)
 	}
 }
 
@@ -91,7 +91,7 @@ func (e end) silent() {
 	e.t.Helper()
 	_ = e.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	if n, err := e.Read(make([]byte, 9)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		e.t.Errorf("%d bytes, %v", n, err)
+		e.t.Fatalf("%d bytes, %v", n, err)
 	}
 }
 
@@ -100,7 +100,7 @@ func (e end) ended() {
 	e.t.Helper()
 	_ = e.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if n, err := e.Read(make([]byte, 9)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		e.t.Errorf("%d bytes, %v", n, err)
+		e.t.Fatalf("%d bytes, %v", n, err)
 	}
 }
 

@@ -32,15 +32,17 @@ func benchFailOverCommand() *command {
 		name: "fail-over", max: 0,
 		short: "kill agents under load: how long until their partitions acknowledge again",
 		long: `Starts --agents agents, loads them, and strikes one after the other: kill -9 (kill), a graceful stop (term), a process
-that stands still (pause), or one that runs on with its network cable pulled (cut): to and from clients, other agents and stores
-nothing passes, and nobody is told; it can still be scraped. "strike_to_ack" is how long each partition took until it acknowledged a record that was sent after
-the strike, of an agent that stops gracefully from the signal on; "strike_to_all_ack" until all had; "ack_gap" the longest time
-between two acknowledgements of a partition. What the logs of the agents say is told as steps between; "open_to_all_ack" is what
-clients took after the last of them. Of a pause or a cut the client pays too: its connection is open, and it waits for an answer until its own
-time-out of 20 s. At the end everything is read back.
+that stands still (pause), or one that runs on with its network cable pulled (cut): nothing passes to or from clients, other agents
+and stores, and nobody is told; only its counters are still read.
+
+"strike_to_ack" is how long each partition took until it acknowledged a record that was sent after the strike, of an agent that stops
+gracefully from the signal on; "strike_to_all_ack" until all had; "ack_gap" the longest time between two acknowledgements of a
+partition. What the logs of the agents say is told as steps between; "open_to_all_ack" is what clients took after the last of them. Of
+a pause or a cut the client pays too: its connection is open, and it waits for an answer until its own time-out of 20 s. At the end
+everything is read back.
 
 One agent runs on a folder of its own, and is started again at once: that is a crash, not a fail-over. Several need a bucket and
-a table that they share: --store minio or s3.`,
+a table that they share: --store minio or s3; for a cut minio, or URLs with an endpoint=http://HOST:PORT that can be cut off.`,
 		options: slices.Concat(f.failOverOptions(), []*option{outputOption(&f.output)}),
 		examples: []string{"varve bench fail-over --times 1 --every 500ms --rate 500", "varve bench fail-over --store minio --agents 3 --times 10 --how pause",
 			"varve bench fail-over --store minio --agents 3 --times 2 --how cut"},
