@@ -44,6 +44,22 @@ func rssOf(pid int) (bytes float64, ok bool) {
 	return pages * float64(os.Getpagesize()), err == nil
 }
 
+// cpuModel is what the first processor is called. Not every kind says so: those of arm64 do not.
+func cpuModel() string {
+	text, _ := os.ReadFile("/proc/cpuinfo") // of no other system than Linux
+	return parseModel(string(text))
+}
+
+// parseModel finds the first line "model name : ..." of proc(5)'s cpuinfo.
+func parseModel(text string) string {
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.Join(strings.Fields(value), " ")
+		}
+	}
+	return ""
+}
+
 // machineTimes is what all processors have done since the machine started.
 type machineTimes struct {
 	busy, steal float64

@@ -20,7 +20,8 @@ type Report struct {
 	OS            string    `json:"os"`
 	Arch          string    `json:"arch"`
 	CPUs          int       `json:"cpus"`
-	Seconds       float64   `json:"seconds"` // measured
+	CPUModel      string    `json:"cpu_model"` // of the first; empty: the system does not tell
+	Seconds       float64   `json:"seconds"`   // measured
 	Verified      Verified  `json:"verified"`
 	Settings      []Setting `json:"settings"`
 	Criterion     string    `json:"criterion"` // of Search; empty: nothing was searched
@@ -108,7 +109,7 @@ func (r *Report) Get(name string) (v float64, ok bool) {
 func (s *stage) report(command string, w window, records int64) *Report {
 	r := &Report{
 		SchemaVersion: SchemaVersion, Command: command, At: time.Now().UTC().Format(time.RFC3339),
-		OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Seconds: w.took().Seconds(),
+		OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), CPUModel: cpuModel(), Seconds: w.took().Seconds(),
 		Settings: []Setting{}, Trials: []Trial{}, Latencies: []Latency{}, Measures: []Measure{},
 	}
 	bytes := float64(records) * float64(s.load.Size)

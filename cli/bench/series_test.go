@@ -147,3 +147,17 @@ func TestCountersOutliveTheirAgents(t *testing.T) {
 		t.Errorf("the largest item of all runs is %v", got)
 	}
 }
+
+// TestCPUModel: the first processor's name, of those that have one.
+func TestCPUModel(t *testing.T) {
+	for text, want := range map[string]string{
+		"processor\t: 0\nmodel\t\t: 106\nmodel name\t: Some CPU  @ 2.90GHz: x\n\nprocessor\t: 1\nmodel name\t: Another\n": "Some CPU @ 2.90GHz: x",
+		"processor\t: 0\nBogoMIPS\t: 50.00\nCPU part\t: 0xd0c\n":                                                          "",
+		"model name": "",
+		"":           "",
+	} {
+		if got := parseModel(text); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

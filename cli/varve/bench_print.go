@@ -31,7 +31,7 @@ func reportDocument(r *bench.Report, format string) document {
 		return reportTable(r)
 	}
 	d := document{fields: []docField{
-		{"command", r.Command}, {"version", r.Version}, {"at", r.At}, {"os", r.OS}, {"arch", r.Arch}, {"cpus", r.CPUs},
+		{"command", r.Command}, {"version", r.Version}, {"at", r.At}, {"os", r.OS}, {"arch", r.Arch}, {"cpus", r.CPUs}, {"cpu_model", r.CPUModel},
 		{"seconds", r.Seconds}, {"verified", r.Verified},
 	}}
 	d.fields = append(d.fields, docField{"criterion", r.Criterion})
@@ -69,6 +69,15 @@ func trialListing(r *bench.Report) listing {
 	return l
 }
 
+// machine is what a run was measured on.
+func machine(r *bench.Report) string {
+	model := ""
+	if r.CPUModel != "" {
+		model = " (" + r.CPUModel + ")"
+	}
+	return fmt.Sprintf("%d CPUs%s, %s/%s", r.CPUs, model, r.OS, r.Arch)
+}
+
 // reportTable has the percentiles beside the price, then everything that was measured.
 func reportTable(r *bench.Report) document {
 	var flags []string
@@ -79,7 +88,7 @@ func reportTable(r *bench.Report) document {
 	}
 	d := document{fields: []docField{
 		{"command", r.Command + " for " + rounded(r.Seconds) + " s"}, {"verified", verdict(r.Verified)},
-		{"machine", fmt.Sprintf("%d CPUs, %s/%s", r.CPUs, r.OS, r.Arch)}, {"version", r.Version}, {"settings", strings.Join(flags, " ")},
+		{"machine", machine(r)}, {"version", r.Version}, {"settings", strings.Join(flags, " ")},
 	}}
 	price := func(name string) any {
 		if v, ok := r.Get(name); ok {

@@ -14,9 +14,9 @@ import (
 
 const (
 	benchCannot = "finds its server on the command line alone"
-	benchFields = "command version at os arch cpus seconds verified records lost doubled reordered damaged failed criterion settings setting value trials " +
+	benchFields = "command version at os arch cpus cpu_model seconds verified records lost doubled reordered damaged failed criterion settings setting value trials " +
 		"latencies latency count mean_ms p50_ms p90_ms p99_ms p999_ms max_ms measures measure"
-	benchIdle = "command version at os arch cpus seconds verified criterion settings setting value trials latencies measures measure"
+	benchIdle = "command version at os arch cpus cpu_model seconds verified criterion settings setting value trials latencies measures measure"
 )
 
 // shortBench are flags for a run on the live server that is over soon.
@@ -95,12 +95,18 @@ func TestBenchHasAllOfAReport(t *testing.T) {
 	if err := json.Unmarshal(oneReport(t, 2), &r); err != nil {
 		t.Fatal(err)
 	}
-	r.Version, r.At, r.OS, r.Arch, r.Seconds = "v1", "2026-01-01T00:00:00Z", "plan9", "mips", 3.5
+	r.Version, r.At, r.OS, r.Arch, r.CPUModel, r.Seconds = "v1", "2026-01-01T00:00:00Z", "plan9", "mips", "R4000 @ 0.1GHz", 3.5
 	r.Verified = bench.Verified{Records: 1, Lost: 2, Doubled: 3, Reordered: 4, Damaged: 5, Failed: 6, Foreign: 7}
 	r.Settings = []bench.Setting{{Name: "a", Value: "b"}}
 	r.Criterion, r.Trials = "what counts", []bench.Trial{{Rate: 1, Got: 2, Growth: 3, P99: 4, Stable: true, Lost: 5}}
 	if err := json.Unmarshal([]byte(printed(t, &r)), &back); err != nil || !reflect.DeepEqual(r, back) {
 		t.Errorf("%v\n%+v\n%+v", err, r, back)
+	}
+	for _, want := range []string{"2 CPUs (R4000 @ 0.1GHz), plan9/mips", "2 CPUs, plan9/mips"} {
+		if got := reportTable(&r).fields[2]; got.name != "machine" || got.value != want {
+			t.Errorf("%v, want %s", got, want)
+		}
+		r.CPUModel = ""
 	}
 }
 
