@@ -115,6 +115,24 @@ func TestASightIsOfTheMomentItEnds(t *testing.T) {
 	}
 }
 
+// TestALateLookLeavesAWindow: of a run that nothing else ends.
+func TestALateLookLeavesAWindow(t *testing.T) {
+	looks := 0
+	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if looks++; looks == 1 {
+			time.Sleep(200 * time.Millisecond)
+		}
+		fmt.Fprint(w, "varve_x_total 7\n")
+	}))
+	defer served.Close()
+	s := &stage{live: &Live{}, load: Load{Warmup: time.Millisecond, Duration: 100 * time.Millisecond}}
+	s.Agents = []Agent{{HTTP: strings.TrimPrefix(served.URL, "http://")}}
+	var w window
+	if err := s.watch(t.Context(), &w, time.Now(), nil); err != nil || w.took() < s.load.Duration || looks != 2 {
+		t.Errorf("%v: %v of %v after %d looks", err, w.took(), s.load.Duration, looks)
+	}
+}
+
 // TestCountersOutliveTheirAgents: what an agent counted before it was killed counts on, and one that does not answer loses nothing.
 func TestCountersOutliveTheirAgents(t *testing.T) {
 	says := "process_start_time_seconds 1\nvarve_x_total 7\nvarve_session_item_bytes 300\n"

@@ -18,7 +18,8 @@ const rssEvery = time.Second
 
 // watch looks at the counters when the warm-up is over, and again when the run is. If over is closed before, since enough was
 // sent, the run is over when everything is answered: then all that was sent after the warm-up is in the window. Without
-// a warm-up the first look was taken before anything began, and is in w.
+// a warm-up the first look was taken before anything began, and is in w. Where nobody sends and so over is nil, the window is no
+// shorter than Duration, however late the first look was.
 func (s *stage) watch(ctx context.Context, w *window, began time.Time, over <-chan struct{}) (err error) {
 	if s.load.Warmup > 0 {
 		s.live.say("warming up")
@@ -31,7 +32,11 @@ func (s *stage) watch(ctx context.Context, w *window, began time.Time, over <-ch
 	}
 	w.rss.sum, w.rss.max, w.rss.n = 0, 0, 0
 	s.live.say("measuring")
-	err = s.pause(ctx, began.Add(s.load.Warmup+s.load.Duration), over, w)
+	end := began.Add(s.load.Warmup + s.load.Duration)
+	if late := w.from.at.Add(s.load.Duration); over == nil && late.After(end) {
+		end = late
+	}
+	err = s.pause(ctx, end, over, w)
 	if err == errOver {
 		err = s.settle(ctx)
 	}
