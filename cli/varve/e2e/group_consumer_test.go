@@ -88,11 +88,14 @@ func (c *crew) state(t *testing.T) map[string]crewMember {
 // shares waits until every member has as many partitions as told, in order of their names.
 func (c *crew) shares(t *testing.T, want ...int) {
 	t.Helper()
-	for begun := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+	told := map[string]int{}
+	for begun := time.Now(); ; time.Sleep(300 * time.Millisecond) {
 		state, right := c.state(t), true
 		for i, n := range want {
-			m, ok := state[fmt.Sprintf("m%d", i+1)]
-			right = right && (ok && m.partitions == n || !ok && n < 0)
+			name := fmt.Sprintf("m%d", i+1)
+			m, ok := state[name]
+			right = right && (ok && m.partitions == n || !ok && n < 0) && told[name] == m.rebalances
+			told[name] = m.rebalances // Java tells a listener of partitions some time after they are there
 		}
 		if right {
 			return
@@ -148,6 +151,27 @@ func protocolOf(t *testing.T, addr, group string) string {
 	return "unknown"
 }
 
+// settled waits until every member of a group has what it shall have, and a moment more: Java tells a listener of that later.
+func settled(t *testing.T, addr, group string) {
+	t.Helper()
+	req := kmsg.NewPtrConsumerGroupDescribeRequest()
+	req.Groups = []string{group}
+	await(t, "a stable group", func() bool {
+		resp, err := req.RequestWith(t.Context(), dial(t, addr))
+		if err != nil || len(resp.Groups) != 1 {
+			return false
+		}
+		g := &resp.Groups[0]
+		there := g.State == "Stable"
+		for i := range g.Members {
+			m := &g.Members[i]
+			there = there && m.MemberEpoch == g.Epoch && fmt.Sprint(m.Assignment.TopicPartitions) == fmt.Sprint(m.TargetAssignment.TopicPartitions)
+		}
+		return there
+	})
+	time.Sleep(time.Second)
+}
+
 // TestConsumerGroupJava: members of Java's newer consumer join, share, leave, come back as static ones, read what a regular expression
 // names, and go on over a kill of the agent; every record is read.
 func TestConsumerGroupJava(t *testing.T) {
@@ -167,6 +191,7 @@ func TestConsumerGroupJava(t *testing.T) {
 	}
 	c.leave(t, "m1")
 	c.shares(t, -1, 3, 3)
+	settled(t, a.addr, "g") // three each may still be three others
 	before := c.state(t)
 	c.leave(t, "m2") // a static member that stops keeps its place for a while
 	c.join(t, "m2", "g", "work-1", "consumer", "group.instance.id=i2")
