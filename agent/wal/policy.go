@@ -69,7 +69,7 @@ func (p policy) ripe(objects float64) int64 {
 
 // pause is how long nothing comes before it counts as a pause: a client whose requests are all under way sends nothing until one is answered,
 // and one that may send does so sooner.
-func (p policy) pause() time.Duration { return min(p.interval/10, 10*time.Millisecond) }
+func (p policy) pause() time.Duration { return min(p.interval/2, 10*time.Millisecond) }
 
 // passes reports whether bytes that came to was have made the buffer as large as a flush wants it, or one at a pause.
 func (p policy) passes(was, now int64, objects float64) bool {
