@@ -21,7 +21,7 @@ idle         idle-cost --store sim --warmup 2s --duration 20s
 LOADS
 }
 
-pinned=c23f3e76b974dec0b358d489cec288568dc93113
+pinned=6c1b814c55a76575d96acf40361108e053bee565
 base=
 BASE=${BASE-$pinned}
 if [[ -n $BASE ]]; then
