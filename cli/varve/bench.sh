@@ -15,7 +15,7 @@ loads() {
 produce-null produce --store null --flush 10ms --rate max --warmup 5s --duration 12s
 produce-mem  produce --store mem --flush 10ms --rate max --warmup 0s --duration 30s --limit 3GiB
 produce-sim  produce --store sim+null://?model=s3-standard&seed=1 --meta sim+mem://?model=dynamodb&seed=1 --flush 100ms --flush-bytes 4MiB --rate 41000 --warmup 5s --duration 20s
-consume-mem  consume --store mem --flush 10ms --backlog 96MiB --fan-out 4 --warmup 3s --duration 8s
+consume-mem  consume --store mem --flush 10ms --backlog 48MiB --fan-out 4 --warmup 3s --duration 8s
 e2e-disk     e2e --store disk --flush 10ms --rate 20000 --warmup 5s --duration 15s
 idle         idle-cost --store sim --warmup 2s --duration 20s
 LOADS
