@@ -238,14 +238,14 @@ func TestCollector(t *testing.T) {
 		}
 	}
 	want := map[string]float64{
-		"varve_ddb_requests_total kind=write op=update purpose=commit result=ok":         2,
-		"varve_ddb_units_total kind=write op=update purpose=commit result=ok": 4,
-		"varve_ddb_requests_total kind=write op=put purpose=commit result=ok":            1,
-		"varve_ddb_units_total kind=write op=put purpose=commit result=ok":    1,
-		"varve_ddb_requests_total kind=read op=get purpose=commit result=ok":            1,
-		"varve_ddb_units_total kind=read op=get purpose=commit result=ok":     0.5,
-		"varve_cost_dollars_total purpose=commit service=dynamodb":            5,
-		"varve_session_item_bytes":                                            1500,
+		"varve_ddb_requests_total kind=write op=update purpose=commit result=ok": 2,
+		"varve_ddb_units_total kind=write op=update purpose=commit result=ok":    4,
+		"varve_ddb_requests_total kind=write op=put purpose=commit result=ok":    1,
+		"varve_ddb_units_total kind=write op=put purpose=commit result=ok":       1,
+		"varve_ddb_requests_total kind=read op=get purpose=commit result=ok":     1,
+		"varve_ddb_units_total kind=read op=get purpose=commit result=ok":        0.5,
+		"varve_cost_dollars_total purpose=commit service=dynamodb":               5,
+		"varve_session_item_bytes": 1500,
 
 		"varve_price_list_info date=2026-11-01 list=DynamoDB on demand, here service=dynamodb": 1,
 	}
