@@ -64,14 +64,18 @@ type Pool struct {
 // mostBufs is how many buffers without memory are kept.
 const mostBufs = 1 << 10
 
-// NewPool returns a pool with n bytes of address space for large buffers, which keeps small ones as long as those and others that are handed out
+// NewPool returns a pool with n bytes of address space for large buffers, 4 GiB at most, which keeps small ones as long as those and others that are handed out
 // have no more than n/4. That the sum of what is taken stays below n is up to who takes it, by its own bounds.
 func NewPool(n int64) *Pool {
 	if poison {
 		return newPool(n, nil) // the race detector looks at the heap alone
 	}
-	return newPool(n, reserve(n/page*page))
+	return newPool(n, reserve(min(n/page*page, mostApart)))
 }
+
+// mostApart bounds the arena: to find a place, or to give one back, goes through a list of what is free, which has as many entries as a share of
+// the parts. Of 4 GiB in parts of 36 to 64 KiB that come and go at random it has 16,000 and takes 8 us. Who needs more has the heap for it.
+const mostApart = 4 << 30
 
 // newPool returns a pool whose large buffers lie in bytes, or nowhere.
 func newPool(n int64, bytes []byte) *Pool {

@@ -63,6 +63,13 @@ func TestPoolSparesTheSizeInDemand(t *testing.T) {
 	other.Release()
 }
 
+// TestArenaHasABound, however much memory there is: its list of what is free would be as long as that.
+func TestArenaHasABound(t *testing.T) {
+	if p := NewPool(64 << 30); len(p.mu.bytes) > mostApart || !poison && len(p.mu.bytes) == 0 && NewPool(1<<20).mu.bytes != nil {
+		t.Fatalf("%d bytes of address space", len(p.mu.bytes))
+	}
+}
+
 // TestPoolFallsBackToTheHeap for what its memory has no room for, and takes such a buffer back like any other.
 func TestPoolFallsBackToTheHeap(t *testing.T) {
 	for _, p := range []*Pool{mapped(1 << 20), {}} {
