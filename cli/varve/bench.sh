@@ -46,7 +46,7 @@ worse() {
 
 while read -r name args; do
   [[ -z ${ONLY:-} || $ONLY == "$name" ]] || continue
-  rm -f "$out/$name".*.jsonl
+  rm -f "$out/$name".{base,new}.jsonl
   for ((i = 1; i <= ${RUNS:-3}; i++)); do
     for side in ${base:+base} new; do
       program=
